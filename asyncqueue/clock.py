@@ -1,0 +1,53 @@
+"""Where the time comes from: the system, or a clock that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Timer(Protocol):
+    """A callback that is due later and can be called off."""
+
+    def cancel(self) -> None:
+        """Do not call it; harmless when it ran already."""
+        ...
+
+
+class Clock(Protocol):
+    """What asyncqueue asks of a clock. Every delay, lease and timeout goes through one."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` on the running event loop after ``delay`` seconds."""
+        ...
+
+    async def sleep(self, delay: float) -> None:
+        """Return after ``delay`` seconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    def time(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+    def call_later(self, delay: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` on the running event loop after ``delay`` seconds."""
+        return asyncio.get_running_loop().call_later(delay, callback)
+
+    async def sleep(self, delay: float) -> None:
+        """Return after ``delay`` seconds."""
+        await asyncio.sleep(delay)
+
+
+SYSTEM_CLOCK = SystemClock()
