@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -50,18 +51,25 @@ class Watch:
         self.topics = frozenset(topics)
         self._watches = watches
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._event = asyncio.Event()
+        self._rung = False
 
     def ring(self) -> None:
         """Wake the waiter, from whatever thread."""
-        if self._event.is_set():
+        if self._rung:
             return
+        self._rung = True
         # The loop of a waiter that is gone may be closed: nobody is left to wake.
         with contextlib.suppress(RuntimeError):
-            self._loop.call_soon_threadsafe(self._event.set)
+            if threading.get_ident() == self._thread:
+                self._event.set()
+            else:
+                self._loop.call_soon_threadsafe(self._event.set)
 
     def clear(self) -> None:
         """Forget the rings until now: call it before you look."""
+        self._rung = False
         self._event.clear()
 
     async def wait(self, timeout: float | None) -> None:
@@ -84,36 +92,48 @@ class Watch:
 
 
 class Watches:
-    """The open watches of one driver."""
+    """The open watches of one store, by topic. Safe from any thread."""
+
+    idle: bool = True
+    """True while there is none: drivers ask before they make up topics to ring."""
 
     def __init__(self) -> None:
-        self._open: set[Watch] = set()
+        self._lock = threading.Lock()
+        self._open: dict[str, set[Watch]] = {}
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len({watch for watches in tuple(self._open.values()) for watch in tuple(watches)})
 
     def open(self, topics: Iterable[str]) -> Watch:
         """A new watch on these topics."""
         watch = Watch(topics, self)
-        self._open.add(watch)
+        with self._lock:
+            for topic in watch.topics:
+                self._open.setdefault(topic, set()).add(watch)
+            self.idle = not self._open
         return watch
 
     def discard(self, watch: Watch) -> None:
         """Forget this watch."""
-        self._open.discard(watch)
+        with self._lock:
+            for topic in watch.topics:
+                watches = self._open.get(topic, set())
+                watches.discard(watch)
+                if not watches:
+                    self._open.pop(topic, None)
+            self.idle = not self._open
 
     def ring(self, topics: Iterable[str]) -> None:
-        """Ring every watch on one of these topics. Safe from any thread."""
-        if self._open:
-            rung = frozenset(topics)
-            for watch in tuple(self._open):
-                if not rung.isdisjoint(watch.topics):
-                    watch.ring()
+        """Ring every watch on one of these topics."""
+        for topic in topics:
+            for watch in tuple(self._open.get(topic, ())):
+                watch.ring()
 
     def ring_all(self) -> None:
         """Ring every watch: something changed and nobody knows what."""
-        for watch in tuple(self._open):
-            watch.ring()
+        for watches in tuple(self._open.values()):
+            for watch in tuple(watches):
+                watch.ring()
 
 
 class Driver(ABC):

@@ -1,0 +1,83 @@
+"""A job as the memory store holds it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from asyncqueue.record import State, StoredJob
+
+PENDING = State.PENDING
+"""Read as a global in hot loops: looking a member up in its enum class takes longer."""
+
+
+class Entry(msgspec.Struct, gc=False):
+    """What a record became. Nobody outside the store ever holds one.
+
+    ``state`` is never DELAYED here: a waiting entry is delayed as long as it is not due.
+    ``seq`` is the place in the order of dispatch. ``cancel_retention`` is set once the
+    cancellation of a running job was asked for.
+    """
+
+    id: str
+    queue: str
+    name: str
+    payload: bytes
+    priority: int
+    max_attempts: int | None
+    key: str | None
+    key_until: float
+    key_until_claimed: bool
+    created_at: float
+    available_at: float
+    seq: int = 0
+    state: State = PENDING
+    attempts: int = 0
+    exceptions: int = 0
+    token: int = 0
+    lease_until: float = 0.0
+    cancel_retention: float | None = None
+    worker: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+    progress: float | None = None
+    message: str | None = None
+    result: bytes | None = None
+    error: str | None = None
+    traceback: str | None = None
+
+    def state_at(self, now: float) -> State:
+        """The state as it is told outside."""
+        return State.DELAYED if self.state is PENDING and self.available_at > now else self.state
+
+    def start_afresh(self, seq: int, now: float) -> None:
+        """Become a job that was dispatched just now. The token goes on: it is the fence."""
+        self.seq = seq
+        self.state = PENDING
+        self.created_at = self.available_at = now
+        self.attempts = self.exceptions = 0
+        self.key = self.worker = self.started_at = self.finished_at = None
+        self.progress = self.message = self.result = self.error = self.traceback = None
+
+    def stored_job(self, now: float) -> StoredJob:
+        """A picture of this entry for those who look."""
+        return StoredJob(
+            id=self.id,
+            queue=self.queue,
+            name=self.name,
+            payload=self.payload,
+            state=self.state_at(now),
+            priority=self.priority,
+            attempts=self.attempts,
+            max_attempts=self.max_attempts,
+            created_at=self.created_at,
+            available_at=self.available_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
+            progress=self.progress,
+            message=self.message,
+            result=self.result,
+            error=self.error,
+            traceback=self.traceback,
+            worker=self.worker,
+            key=self.key,
+        )

@@ -1,0 +1,245 @@
+"""The state behind a memory driver and its clones, and the moves that a job can make in it."""
+
+from __future__ import annotations
+
+import math
+import threading
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, NoReturn
+
+from asyncqueue.drivers.base import Watches
+from asyncqueue.drivers.memory.entry import PENDING, Entry
+from asyncqueue.drivers.memory.shelf import Shelf
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from asyncqueue.clock import Clock
+    from asyncqueue.record import Presence, Record, Settlement
+
+DELAYED = State.DELAYED
+PROCESSING = State.PROCESSING
+COMPLETED = State.COMPLETED
+FAILED = State.FAILED
+CANCELLED = State.CANCELLED
+ENDS = frozenset((PENDING, DELAYED, COMPLETED, FAILED, CANCELLED))
+"""How a claim may be settled."""
+
+
+class Store:
+    """All jobs by id in order of dispatch, by queue, and by key. Hold ``lock`` for every call."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lock = threading.Lock()
+        self.watches = Watches()
+        self.entries: dict[str, Entry] = {}
+        self.shelves: dict[str, Shelf] = {}
+        self.paused: set[str] = set()
+        self.called_off: dict[str, Entry] = {}
+        self.presences: dict[str, tuple[float, Presence]] = {}
+        self.first_lease = math.inf
+        self._keys: dict[str, Entry] = {}
+        self._expiring: list[tuple[float, int, Entry]] = []
+        self._expired = 0
+        self._seq = 0
+
+    def now(self) -> float:
+        """The time; records whose retention is over by now are gone when it returns."""
+        now = self.clock.time()
+        while self._expiring and self._expiring[0][0] <= now:
+            entry = heappop(self._expiring)[2]
+            if self.entries.get(entry.id) is entry:
+                self.remove(entry)
+                self._expired += 1
+        return now
+
+    def take_expired_count(self) -> int:
+        """How many records expired since this was last asked."""
+        expired, self._expired = self._expired, 0
+        return expired
+
+    def shelf(self, queue: str) -> Shelf:
+        """The jobs of this queue."""
+        shelf = self.shelves.get(queue)
+        if shelf is None:
+            shelf = self.shelves[queue] = Shelf()
+        return shelf
+
+    def admit(self, entries: Sequence[Entry], now: float) -> list[str | None]:
+        """Store new entries; answers for each whose id or key is taken who has it."""
+        answers: list[str | None] = []
+        queue = priority = line = None
+        for entry in entries:
+            other = self.entries.get(entry.id)
+            if other is None and entry.key is not None:
+                other = self._take_key(entry, entry.key, now)
+            if other is not None:
+                answers.append(other.id)
+                continue
+            answers.append(None)
+            entry.seq = self._seq = self._seq + 1
+            self.entries[entry.id] = entry
+            if line is None or entry.queue != queue or entry.priority != priority:
+                queue, priority = entry.queue, entry.priority
+                line = self.shelf(queue).line(priority)
+            line.join(entry, now)
+        self.ring_queues(entries)
+        return answers
+
+    def hand_out(self, entry: Entry, now: float, until: float, worker: str) -> Claim:
+        """Let a worker have an entry that was taken from its line."""
+        entry.state = PROCESSING
+        entry.attempts += 1
+        entry.token += 1
+        entry.started_at = now
+        entry.lease_until = until
+        entry.worker = worker
+        if entry.key_until_claimed:
+            self._free_key(entry)
+        return Claim(
+            entry.id,
+            entry.token,
+            entry.queue,
+            entry.name,
+            entry.payload,
+            entry.priority,
+            entry.attempts,
+            entry.exceptions,
+            entry.max_attempts,
+            entry.created_at,
+        )
+
+    def held(self, id: str, token: int) -> Entry | None:
+        """The entry of a claim, if it is still held."""
+        entry = self.entries.get(id)
+        if entry is None or entry.token != token or entry.state is not PROCESSING:
+            return None
+        return entry
+
+    def end(self, entry: Entry, settlement: Settlement, now: float) -> None:
+        """Settle a claim that is still held."""
+        entry.attempts = settlement.attempts
+        entry.exceptions = settlement.exceptions
+        entry.result = settlement.result
+        entry.error = settlement.error
+        entry.traceback = settlement.traceback
+        state = settlement.state
+        if state is DELAYED:
+            entry.available_at = now + max(0.0, settlement.delay)
+            self.put_back(entry, now)
+        elif state is PENDING:
+            self.put_back(entry, now)
+        else:
+            self.finish(entry, state, settlement.retention, now)
+
+    def put_back(self, entry: Entry, now: float) -> bool:
+        """A claim ended without an outcome: it waits again, or is cancelled if that was asked."""
+        if entry.cancel_retention is not None:
+            self.finish(entry, CANCELLED, entry.cancel_retention, now)
+            return False
+        shelf = self.shelves[entry.queue]
+        del shelf.processing[entry.id]
+        self._wait(entry, shelf, now)
+        return True
+
+    def finish(self, entry: Entry, state: State, retention: float, now: float) -> None:
+        """The end of an entry that waits or is being processed."""
+        shelf = self.shelves[entry.queue]
+        self._detach(entry, state, shelf)
+        entry.finished_at = now
+        if state is COMPLETED:
+            entry.progress = 100.0
+        if state is FAILED:
+            shelf.held[state][entry.id] = entry
+        elif retention > 0:
+            shelf.held[state][entry.id] = entry
+            heappush(self._expiring, (now + retention, entry.seq, entry))
+        else:
+            del self.entries[entry.id]
+
+    def remove(self, entry: Entry) -> None:
+        """Forget an entry that is not being processed."""
+        self._detach(entry, CANCELLED, self.shelves[entry.queue])
+        del self.entries[entry.id]
+
+    def revive(self, entry: Entry, now: float) -> None:
+        """A failed entry becomes a job that was dispatched just now."""
+        shelf = self.shelves[entry.queue]
+        del shelf.held[FAILED][entry.id]
+        self._seq += 1
+        entry.start_afresh(self._seq, now)
+        self.entries[entry.id] = self.entries.pop(entry.id)  # The last in order of dispatch.
+        self._wait(entry, shelf, now)
+
+    def ring_queues(self, entries: Iterable[Entry]) -> None:
+        """Tell those who watch the queues of these entries."""
+        if not self.watches.idle:
+            self.watches.ring({f"queue:{entry.queue}" for entry in entries})
+
+    def _wait(self, entry: Entry, shelf: Shelf, now: float) -> None:
+        entry.state = PENDING
+        entry.worker = None
+        shelf.line(entry.priority).join(entry, now)
+        self.ring_queues((entry,))
+
+    def _detach(self, entry: Entry, state: State, shelf: Shelf) -> None:
+        """Take an entry from where it stands and give it its next state."""
+        before, entry.state = entry.state, state
+        if before is PENDING:
+            shelf.line(entry.priority).leave()
+        else:
+            del shelf.held[before][entry.id]
+        if entry.cancel_retention is not None:
+            entry.cancel_retention = None
+            self.called_off.pop(entry.id, None)
+        if entry.key is not None:
+            self._free_key(entry)
+        if not self.watches.idle:
+            self.watches.ring((f"job:{entry.id}",))
+
+    def _take_key(self, entry: Entry, key: str, now: float) -> Entry | None:
+        """Who holds the key, if not the entry from now on."""
+        holder = self._keys.get(key)
+        if holder is not None and holder.key_until > now:
+            return holder
+        self._keys[key] = entry
+        return None
+
+    def _free_key(self, entry: Entry) -> None:
+        if entry.key is not None and self._keys.get(entry.key) is entry:
+            del self._keys[entry.key]
+
+
+def new_entry(record: Record, now: float) -> Entry:
+    """A copy of a record; shares nothing with it that could change."""
+    payload = record.payload
+    return Entry(
+        record.id,
+        record.queue,
+        record.name,
+        payload if type(payload) is bytes else _bytes(record),
+        record.priority if MIN_PRIORITY <= record.priority <= MAX_PRIORITY else _refuse(record),
+        record.max_attempts,
+        record.key,
+        math.inf if record.key_ttl is None else now + record.key_ttl,
+        record.key_until_claimed,
+        now,
+        now + record.delay if record.delay > 0 else now,
+    )
+
+
+def _bytes(record: Record) -> bytes:
+    if isinstance(record.payload, (bytearray, memoryview)):
+        return bytes(record.payload)
+    raise TypeError(
+        f"The payload of job {record.id!r} is a {type(record.payload).__name__}; give bytes."
+    )
+
+
+def _refuse(record: Record) -> NoReturn:
+    raise ValueError(
+        f"The priority of job {record.id!r} is {record.priority}; "
+        f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
+    )
