@@ -1,0 +1,98 @@
+"""A transaction for a handler's own writes that ends with the settlement of its job."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from asyncqueue.drivers.sqlite.connection import begin, connect, roll_back
+from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.settle import look_up, settle
+from asyncqueue.drivers.sqlite.store import Store
+from asyncqueue.errors import DriverError, LeaseLost
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import AsyncIterator
+
+    from asyncqueue.clock import Clock
+    from asyncqueue.drivers.base import Watches
+    from asyncqueue.drivers.sqlite.place import Place
+    from asyncqueue.drivers.sqlite.statements import Statements
+    from asyncqueue.record import Settlement
+
+
+class Completing:
+    """Opens such transactions. Each has a connection of its own and holds the write lock."""
+
+    def __init__(self, place: Place, sql: Statements, clock: Clock, watches: Watches) -> None:
+        self._place = place
+        self._sql = sql
+        self._clock = clock
+        self._watches = watches
+
+    @contextlib.asynccontextmanager
+    async def transaction(self, settlement: Settlement) -> AsyncIterator[sqlite3.Connection]:
+        """See :meth:`asyncqueue.drivers.base.Driver.transaction`."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open, settlement))
+        try:
+            connection = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # The thread goes on: what it opens must not keep the lock.
+            opening.add_done_callback(_discard)
+            raise
+        try:
+            yield connection
+            await asyncio.to_thread(self._commit, connection, settlement)
+        finally:
+            _end(connection)
+
+    def _open(self, settlement: Settlement) -> sqlite3.Connection:
+        with explained(self._place):
+            connection = connect(self._place)
+            connection.text_factory = str
+            try:
+                begin(connection, self._place.patience)
+                if (settlement.id, settlement.token) not in look_up(
+                    self._store(connection), (settlement.id,)
+                ):
+                    raise _lost(settlement)
+            except BaseException:
+                _end(connection)
+                raise
+        return connection
+
+    def _commit(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+        if not connection.in_transaction:
+            raise DriverError(
+                f"The transaction of job {settlement.id} was ended inside its block, so the job "
+                "is not settled; leave commit and rollback to the block."
+            )
+        store = self._store(connection)
+        with explained(self._place):
+            if settle(store, [settlement]) != [True]:
+                raise _lost(settlement)
+            connection.execute("COMMIT")
+        self._watches.ring(store.rung)
+
+    def _store(self, connection: sqlite3.Connection) -> Store:
+        return Store(connection, self._sql, self._clock.time())
+
+
+def _lost(settlement: Settlement) -> LeaseLost:
+    return LeaseLost(
+        f"Job {settlement.id} is no longer held with token {settlement.token}; nothing was written."
+    )
+
+
+def _discard(opening: asyncio.Future[sqlite3.Connection]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        _end(opening.result())
+
+
+def _end(connection: sqlite3.Connection) -> None:
+    try:
+        roll_back(connection)
+    finally:
+        connection.close()

@@ -1,0 +1,309 @@
+"""The verbs of the SQLite driver."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, ClassVar
+
+from asyncqueue.clock import SYSTEM_CLOCK, Clock
+from asyncqueue.drivers.base import Driver, Order, Watch, Watches
+from asyncqueue.drivers.sqlite import (
+    claim,
+    enqueue,
+    lease as leases,
+    look,
+    operate,
+    presence,
+    settle,
+)
+from asyncqueue.drivers.sqlite.calls import Call
+from asyncqueue.drivers.sqlite.completing import Completing
+from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.joining import enqueue_within
+from asyncqueue.drivers.sqlite.names import Tables
+from asyncqueue.drivers.sqlite.place import Place, Synchronous, file_path
+from asyncqueue.drivers.sqlite.reader import Reader
+from asyncqueue.drivers.sqlite.statements import Statements
+from asyncqueue.drivers.sqlite.writer import Writer
+from asyncqueue.errors import DriverError
+from asyncqueue.record import Claimed
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from asyncqueue.record import (
+        Extension,
+        Filter,
+        Found,
+        Hold,
+        Presence,
+        QueueCounts,
+        Record,
+        Settlement,
+        Source,
+        State,
+    )
+
+
+class SqliteDriver(Driver):
+    """Jobs in an SQLite file: durable, for any number of processes on one host.
+
+    ``path`` may be a file that the application uses too; it is put into write-ahead mode.
+    ``table`` and ``failed_table`` name the tables, which are created when they are missing.
+    ``synchronous``: with ``FULL`` (default) a stored job or outcome survives a power failure;
+    with ``NORMAL`` only a crash of the process, and it is faster. ``busy_timeout``: seconds to
+    wait for the locks of other connections before ``DriverUnavailable``. ``clock``: where the
+    time comes from.
+
+    Constructing does no I/O. Raises ConfigError for settings that cannot be used.
+    """
+
+    name: ClassVar[str] = "sqlite"
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        table: str = "jobs",
+        failed_table: str = "failed_jobs",
+        synchronous: Synchronous = "FULL",
+        busy_timeout: float = 5.0,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.clock = clock
+        self._tables = Tables(table, failed_table)
+        self._place = Place(file_path(path), synchronous, busy_timeout)
+        self._sql = Statements(self._tables)
+        self._watches = Watches()
+        self._opening = threading.Lock()
+        self._threads: tuple[Writer, Reader] | None = None
+
+    @property
+    def path(self) -> Path:
+        """The database file, absolute."""
+        return self._place.path
+
+    def clone(self) -> SqliteDriver:
+        """A second, unopened handle on the same file, with its own connections."""
+        place, tables = self._place, self._tables
+        return type(self)(
+            place.path,
+            table=tables.jobs,
+            failed_table=tables.failed,
+            synchronous=place.synchronous,
+            busy_timeout=place.patience,
+            clock=self.clock,
+        )
+
+    async def open(self) -> None:
+        """Open the file and create the tables if they are missing. Harmless when it is open.
+
+        Raises DriverUnavailable where the file cannot be used, and DriverError where its tables
+        belong to another version or to somebody else.
+        """
+        await asyncio.to_thread(self._open)
+
+    def _open(self) -> None:
+        with self._opening, explained(self._place):
+            if self._threads is not None:
+                return
+            reader = Reader(self._place, self._sql, self.clock)
+            try:
+                writer = Writer(self._place, self._sql, self.clock, self._watches)
+            except BaseException:
+                reader.close()
+                raise
+            self._threads = writer, reader
+
+    async def close(self) -> None:
+        """Finish what was asked for and let go of the file. Harmless when it is closed."""
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            writer, reader = threads
+            await writer.stop()
+            await asyncio.to_thread(reader.close)
+
+    # Move
+
+    async def enqueue(
+        self, records: Sequence[Record], *, within: object | None = None
+    ) -> list[str | None]:
+        """See :meth:`asyncqueue.drivers.base.Driver.enqueue`.
+
+        ``within`` is a ``sqlite3.Connection`` to the same file that is in a transaction, or
+        begins one by itself. Raises TransactionUnsupported for anything else, ValueError for a
+        connection to another file.
+        """
+        enqueue.check(records)
+        if within is not None:
+            _ = self._writer  # Only an open driver is known to have its tables.
+            return enqueue_within(within, records, self._place, self._sql, self.clock.time())
+        if not records:
+            return []
+        return await self._writer.do(
+            Call(lambda store: enqueue.enqueue(store, records), weight=len(records))
+        )
+
+    async def claim(
+        self, sources: Sequence[Source], limit: int, lease: float, worker: str
+    ) -> Claimed:
+        """See :meth:`asyncqueue.drivers.base.Driver.claim`."""
+        if limit <= 0:
+            return Claimed([])
+        return await self._writer.do(
+            Call(
+                lambda store: claim.claim(store, sources, limit, lease, worker),
+                probe=lambda store: claim.probe(store, sources),
+                undo=_giving_back,
+                durable=False,
+                weight=limit,
+            )
+        )
+
+    async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
+        """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
+        call = Call(
+            lambda store: leases.extend(store, extensions, lease),
+            durable=False,
+            weight=len(extensions),
+        )
+        return await self._writer.do(call)
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
+        settle.check(settlements)
+        call = Call(lambda store: settle.settle(store, settlements), weight=len(settlements))
+        return await self._writer.do(call)
+
+    # Wait
+
+    def watch(self, topics: Iterable[str]) -> Watch:
+        """Watch topics; commits of other processes are noticed within some milliseconds."""
+        watch = self._watches.open(topics)
+        if len(self._watches) == 1 and self._threads is not None:
+            self._writer.wake()
+        return watch
+
+    async def sweep(self) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.sweep`."""
+        returned, more = 0, True
+        while more:
+            swept = await self._writer.do(Call(leases.sweep, probe=leases.nothing_expired))
+            returned, more = returned + swept.returned, swept.more
+        return returned
+
+    async def prune(self, failed_retention: float) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
+        call = Call(lambda store: operate.prune(store, failed_retention))
+        return await self._all_gone(call)
+
+    # Look
+
+    async def find(
+        self,
+        which: Filter,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        cursor: str | None = None,
+        order: Order = "created",
+    ) -> Found:
+        """See :meth:`asyncqueue.drivers.base.Driver.find`."""
+        page = (limit, offset, cursor)
+        return await self._reader.read(lambda store: look.find(store, which, page, order))
+
+    async def counts(self) -> dict[str, QueueCounts]:
+        """See :meth:`asyncqueue.drivers.base.Driver.counts`."""
+        return await self._reader.read(look.counts)
+
+    async def count(self, which: Filter) -> int:
+        """How many jobs are meant."""
+        return await self._reader.read(lambda store: look.count(store, which))
+
+    # Operate
+
+    async def requeue(self, which: Filter) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.requeue`."""
+        return await self._writer.do(Call(lambda store: operate.requeue(store, which)))
+
+    async def cancel(self, which: Filter, retention: float) -> dict[str, State]:
+        """See :meth:`asyncqueue.drivers.base.Driver.cancel`."""
+        return await self._writer.do(Call(lambda store: operate.cancel(store, which, retention)))
+
+    async def delete(self, which: Filter) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.delete`."""
+        return await self._all_gone(Call(lambda store: operate.delete(store, which)))
+
+    async def pause(self, queues: Sequence[str], on: bool) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.pause`."""
+        return await self._writer.do(Call(lambda store: operate.pause(store, queues, on)))
+
+    async def paused(self) -> list[str]:
+        """The names of the paused queues, sorted."""
+        return await self._reader.read(operate.paused)
+
+    # Workers
+
+    async def announce(self, worker: Presence, ttl: float) -> None:
+        """See :meth:`asyncqueue.drivers.base.Driver.announce`."""
+        call = Call(lambda store: presence.announce(store, worker, ttl), durable=False)
+        await self._writer.do(call)
+
+    async def retire(self, worker: str) -> None:
+        """A worker ended: forget it."""
+        await self._writer.do(Call(lambda store: presence.retire(store, worker), durable=False))
+
+    async def workers(self) -> list[Presence]:
+        """See :meth:`asyncqueue.drivers.base.Driver.workers`."""
+        return await self._reader.read(presence.workers)
+
+    async def called_off(self, worker: str) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.called_off`."""
+        return await self._reader.read(lambda store: presence.called_off(store, worker))
+
+    # Transactions
+
+    def transaction(
+        self, settlement: Settlement
+    ) -> AbstractAsyncContextManager[sqlite3.Connection]:
+        """See :meth:`asyncqueue.drivers.base.Driver.transaction`.
+
+        It holds SQLite's one write lock from its begin to its end: keep the block short, every
+        other writer waits for it.
+        """
+        settle.check([settlement])
+        _ = self._writer
+        completing = Completing(self._place, self._sql, self.clock, self._watches)
+        return completing.transaction(settlement)
+
+    async def _all_gone(self, call: Call[int]) -> int:
+        """Repeat a call that removes a bounded number of jobs until it finds no more."""
+        gone = 0
+        while True:
+            removed = await self._writer.do(call)
+            gone += removed
+            if removed < operate.REMOVED_AT_ONCE:
+                return gone
+
+    @property
+    def _writer(self) -> Writer:
+        return self._both()[0]
+
+    @property
+    def _reader(self) -> Reader:
+        return self._both()[1]
+
+    def _both(self) -> tuple[Writer, Reader]:
+        if self._threads is None:
+            raise DriverError(f"The sqlite driver on {self.path} is closed; open it first.")
+        return self._threads
+
+
+def _giving_back(claimed: Claimed) -> Call[int] | None:
+    if not claimed.claims:
+        return None
+    return Call(lambda store: leases.give_back(store, claimed.claims), durable=False)

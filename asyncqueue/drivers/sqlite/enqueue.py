@@ -1,0 +1,113 @@
+"""Storing new jobs."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from asyncqueue.drivers.sqlite.states import DELAYED, READY
+from asyncqueue.drivers.sqlite.statements import in_chunks
+from asyncqueue.drivers.sqlite.store import listed
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncqueue.drivers.sqlite.store import Row, Store
+    from asyncqueue.record import Record
+
+
+def check(records: Sequence[Record]) -> None:
+    """Raise for what must not be stored."""
+    for record in records:
+        if not isinstance(record.payload, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"The payload of job {record.id!r} is a {type(record.payload).__name__}; "
+                "give bytes."
+            )
+        if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
+            raise ValueError(
+                f"The priority of job {record.id!r} is {record.priority}; "
+                f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
+            )
+
+
+def enqueue(store: Store, records: Sequence[Record]) -> list[str | None]:
+    """Store the records that are new; answers for the others the id that is in their way."""
+    failed = _failed_ids(store, records)
+    answers: list[str | None] = []
+    for chunk in in_chunks(records):
+        answers += _enqueue_chunk(store, chunk, failed)
+    store.ring("queue", {record.queue for record in records})
+    return answers
+
+
+def _failed_ids(store: Store, records: Sequence[Record]) -> set[str]:
+    found = store.value("enqueue.failed", (listed(record.id for record in records),))
+    return set(msgspec.json.decode(found))
+
+
+def _enqueue_chunk(store: Store, records: Sequence[Record], failed: set[str]) -> list[str | None]:
+    if not failed:
+        try:
+            _insert(store, records)
+        except sqlite3.IntegrityError:
+            # The whole statement left no trace: now look who is in the way.
+            pass
+        else:
+            return [None] * len(records)
+    return _enqueue_around(store, records, failed)
+
+
+def _enqueue_around(store: Store, records: Sequence[Record], failed: set[str]) -> list[str | None]:
+    ids, keys = _taken(store, records)
+    ids |= failed
+    fresh: list[Record] = []
+    answers: list[str | None] = []
+    for record in records:
+        holder = record.id if record.id in ids else keys.get(record.key)
+        answers.append(holder)
+        if holder is None:
+            fresh.append(record)
+            ids.add(record.id)
+            if record.key is not None:
+                keys[record.key] = record.id
+    _insert(store, fresh)
+    return answers
+
+
+def _taken(store: Store, records: Sequence[Record]) -> tuple[set[str], dict[str | None, str]]:
+    """The ids that are taken, and the keys with who holds them."""
+    ids = listed(record.id for record in records)
+    keys = listed(record.key for record in records if record.key is not None)
+    store.change("enqueue.clear_ids", {"ids": ids, "now": store.now})
+    store.change("enqueue.clear_keys", {"keys": keys, "now": store.now})
+    return (
+        {id for (id,) in store.rows("enqueue.ids", (ids,))},
+        dict(store.rows("enqueue.keys", (keys,))),
+    )
+
+
+def _insert(store: Store, records: Sequence[Record]) -> None:
+    store.change_bulk("enqueue.insert", [_row(record, store.now) for record in records])
+
+
+def _row(record: Record, now: float) -> Row:
+    delayed = record.delay > 0
+    key = record.key
+    return (
+        record.id,
+        record.queue,
+        record.name,
+        DELAYED if delayed else READY,
+        record.priority,
+        record.max_attempts,
+        now,
+        now + record.delay if delayed else now,
+        key,
+        0 if key is None else 2 if record.key_until_claimed else 1,
+        None if key is None or record.key_ttl is None else now + record.key_ttl,
+        record.payload,
+    )

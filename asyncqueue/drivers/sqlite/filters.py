@@ -1,0 +1,74 @@
+"""A filter as the condition of a statement, put together from fixed pieces."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from asyncqueue.drivers.sqlite.store import listed
+from asyncqueue.record import State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncqueue.record import Filter
+
+LIVE: Final = {
+    State.PENDING: ("state = 0", "state = 1 AND available_at <= :now"),
+    State.DELAYED: ("state = 1 AND available_at > :now",),
+    State.PROCESSING: ("state = 2",),
+    State.COMPLETED: ("state = 3 AND expires_at > :now",),
+    State.CANCELLED: ("state = 4 AND expires_at > :now",),
+}
+"""What a state is in the jobs table. Alternatives of one state use different indexes."""
+
+
+class Condition(NamedTuple):
+    """What a filter asks of the rows of each table, and the parameters of both."""
+
+    alternatives: list[str]
+    """Of the jobs table: a row is meant if one of them holds, and never do two."""
+    failed: str | None
+    """Of the failed table; None where failed jobs are not meant."""
+    parameters: dict[str, object]
+
+    def jobs(self) -> str | None:
+        """The whole condition of the jobs table; None where only failed jobs are meant."""
+        return " OR ".join(f"({each})" for each in self.alternatives) or None
+
+
+def condition(which: Filter, now: float, states: Iterable[State] | None = None) -> Condition:
+    """The condition of a filter, narrowed to ``states`` where they are given."""
+    wanted = set(State if which.states is None else which.states)
+    if states is not None:
+        wanted &= set(states)
+    common = _common(which)
+    alternatives = [
+        " AND ".join([alternative, *common])
+        for state, alternatives in LIVE.items()
+        if state in wanted
+        for alternative in alternatives
+    ]
+    failed = " AND ".join(["1", *common]) if State.FAILED in wanted else None
+    return Condition(alternatives, failed, _parameters(which, now))
+
+
+def _common(which: Filter) -> list[str]:
+    pieces = {
+        "id IN (SELECT value FROM json_each(:ids))": which.ids,
+        "queue = :queue AND priority BETWEEN :low AND :high": which.source,
+        "name = :name": which.name,
+        "finished_at <= :finished_before": which.finished_before,
+    }
+    return [piece for piece, given in pieces.items() if given is not None]
+
+
+def _parameters(which: Filter, now: float) -> dict[str, object]:
+    parameters: dict[str, object] = {"now": now, "name": which.name}
+    if which.ids is not None:
+        parameters["ids"] = listed(which.ids)
+    if which.source is not None:
+        source = which.source
+        parameters |= {"queue": source.queue, "low": source.low, "high": source.high}
+    if which.finished_before is not None:
+        parameters["finished_before"] = now - which.finished_before
+    return parameters

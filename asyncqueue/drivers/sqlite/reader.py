@@ -1,0 +1,46 @@
+"""The reader: a thread with a connection of its own, so that looking never waits for a writer."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, TypeVar
+
+from asyncqueue.drivers.sqlite.connection import connect, patiently
+from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncqueue.clock import Clock
+    from asyncqueue.drivers.sqlite.place import Place
+    from asyncqueue.drivers.sqlite.statements import Statements
+
+T = TypeVar("T")
+
+
+class Reader:
+    """Reads the last committed state, one call after the other."""
+
+    def __init__(self, place: Place, sql: Statements, clock: Clock) -> None:
+        self._place = place
+        self._sql = sql
+        self._clock = clock
+        self._connection = connect(place)
+        self._connection.execute("PRAGMA query_only = ON")
+        self._thread = ThreadPoolExecutor(1, "asyncqueue-sqlite-reader")
+
+    async def read(self, look: Callable[[Store], T]) -> T:
+        """What ``look`` finds."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, look)
+
+    def _read(self, look: Callable[[Store], T]) -> T:
+        store = Store(self._connection, self._sql, self._clock.time())
+        with explained(self._place):
+            return patiently(lambda: look(store), self._place.patience)
+
+    def close(self) -> None:
+        """Let the last call finish and end the thread."""
+        self._thread.shutdown()
+        self._connection.close()

@@ -1,0 +1,69 @@
+-- Handing out jobs. Every step looks at one partial index, so neither delayed nor finished rows
+-- cost anything, however many there are.
+
+-- name: probe
+-- sources as JSON, now -> of each source that is not paused: its number, whether something is
+-- ready in its lane, whether something of its queue became due. Takes no lock.
+SELECT
+    s.key,
+    EXISTS (
+        SELECT 1 FROM {jobs} INDEXED BY {ready}
+        WHERE state = 0 AND queue = json_extract(s.value, '$[0]')
+        AND priority BETWEEN json_extract(s.value, '$[1]') AND json_extract(s.value, '$[2]')
+    ),
+    EXISTS (
+        SELECT 1 FROM {jobs} INDEXED BY {delayed}
+        WHERE state = 1 AND queue = json_extract(s.value, '$[0]') AND available_at <= :now
+    )
+FROM json_each(:sources) AS s
+WHERE NOT EXISTS (SELECT 1 FROM {meta} WHERE kind = 'paused' AND name = json_extract(s.value, '$[0]'));
+
+-- name: promote
+-- What is due takes its place among the ready ones. The limit bounds the time for which other
+-- processes must wait; the next claim goes on.
+UPDATE {jobs} SET state = 0
+WHERE seq IN (
+    SELECT seq FROM {jobs} INDEXED BY {delayed}
+    WHERE state = 1 AND queue = :queue AND available_at <= :now
+    ORDER BY available_at LIMIT 10000
+);
+
+-- name: take
+-- CAST and coalesce keep a damaged row from hiding the good ones.
+UPDATE {jobs} SET
+    state = 2,
+    attempts = attempts + 1,
+    token = token + 1,
+    started_at = :now,
+    leased_until = :until,
+    worker = :worker,
+    key_hold = CASE key_hold WHEN 2 THEN 0 ELSE key_hold END
+WHERE seq IN (
+    SELECT seq FROM {jobs} INDEXED BY {ready}
+    WHERE state = 0 AND queue = :queue AND priority BETWEEN :low AND :high
+    ORDER BY priority DESC, available_at, seq LIMIT :limit
+)
+RETURNING
+    -priority, CAST(available_at AS REAL), seq,
+    CAST(id AS TEXT), CAST(token AS INTEGER), queue, coalesce(CAST(name AS TEXT), ''),
+    coalesce(CAST(payload AS BLOB), x''), CAST(priority AS INTEGER), CAST(attempts AS INTEGER),
+    CAST(exceptions AS INTEGER), CAST(max_attempts AS INTEGER), CAST(created_at AS REAL);
+
+-- name: next_due
+-- When the next job of a whole queue is due.
+SELECT available_at FROM {jobs} INDEXED BY {delayed}
+WHERE state = 1 AND queue = :queue AND available_at BETWEEN :now AND 1e300
+ORDER BY available_at LIMIT 1;
+
+-- name: next_due_in_lane
+-- When the next job of a lane is due: exact if it is among the next thousand of the queue,
+-- else a time before which it is not.
+SELECT coalesce(
+    min(CASE WHEN priority BETWEEN :low AND :high THEN available_at END),
+    CASE WHEN count(*) = 1000 THEN max(available_at) END
+)
+FROM (
+    SELECT available_at, priority FROM {jobs} INDEXED BY {delayed}
+    WHERE state = 1 AND queue = :queue AND available_at BETWEEN :now AND 1e300
+    ORDER BY available_at LIMIT 1000
+);

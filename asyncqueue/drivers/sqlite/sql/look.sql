@@ -1,0 +1,43 @@
+-- Reading. These run on the reader's connection and never wait for a writer.
+
+-- name: jobs
+SELECT
+    seq, id, queue, name, payload,
+    CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END AS state,
+    priority, attempts, max_attempts, created_at,
+    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
+FROM {jobs} WHERE :where
+
+-- name: failed
+SELECT
+    seq, id, queue, name, payload, 5 AS state, priority, attempts, max_attempts, created_at,
+    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
+FROM {failed} WHERE :where
+
+-- name: count_jobs
+SELECT count(*) FROM {jobs} WHERE :where
+
+-- name: count_failed
+SELECT count(*) FROM {failed} WHERE :where
+
+-- name: counts
+-- now -> queue, state, how many, and since when the first of them waits. Every part reads one
+-- index and no row.
+SELECT queue, 0, count(*), min(available_at) FROM {jobs} INDEXED BY {ready}
+WHERE state = 0 GROUP BY queue
+UNION ALL
+SELECT queue, 0, count(*), min(available_at) FROM {jobs} INDEXED BY {delayed}
+WHERE state = 1 AND available_at <= :now GROUP BY queue
+UNION ALL
+SELECT queue, 1, count(*), NULL FROM {jobs} INDEXED BY {delayed}
+WHERE state = 1 AND available_at > :now GROUP BY queue
+UNION ALL
+SELECT queue, 2, count(*), NULL FROM {jobs} INDEXED BY {leased}
+WHERE state = 2 GROUP BY queue
+UNION ALL
+SELECT queue, state, count(*), NULL FROM {jobs} INDEXED BY {finished}
+WHERE state >= 3 AND state <= 4 AND expires_at > :now GROUP BY queue, state
+UNION ALL
+SELECT queue, 5, count(*), NULL FROM {failed} GROUP BY queue
+UNION ALL
+SELECT name, 0, 0, NULL FROM {meta} WHERE kind = 'paused';

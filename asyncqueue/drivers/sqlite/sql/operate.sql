@@ -1,0 +1,57 @@
+-- What operators do. ``:where`` is the condition of a filter.
+
+-- name: met
+-- The jobs that a cancellation meets.
+SELECT seq, id, CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END, worker FROM {jobs} WHERE :where
+
+-- name: failed_ids
+SELECT id FROM {failed} WHERE :where ORDER BY seq
+
+-- name: cancel_waiting
+UPDATE {jobs} SET state = 4, finished_at = :now, expires_at = :now + :keep, key_hold = 0
+WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: call_off
+UPDATE {jobs} SET cancel_keep = :keep WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: requeue
+-- The token goes on: it is the fence. The key is free for others since the job failed.
+INSERT INTO {jobs} (
+    id, queue, name, state, priority, token, max_attempts, created_at, available_at, payload
+)
+SELECT id, queue, name, 0, priority, token, max_attempts, :now, :now, payload
+FROM {failed} WHERE :where ORDER BY seq
+ON CONFLICT DO NOTHING
+
+-- name: requeued_queues
+SELECT DISTINCT queue FROM {failed} WHERE :where
+
+-- name: delete_failed
+DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT 5000) RETURNING id
+
+-- name: delete_jobs
+DELETE FROM {jobs} WHERE seq IN (SELECT seq FROM {jobs} WHERE :where LIMIT 5000) RETURNING id
+
+-- name: forget_failed
+DELETE FROM {failed} WHERE :where
+
+-- name: prune_jobs
+DELETE FROM {jobs} WHERE seq IN (
+    SELECT seq FROM {jobs} INDEXED BY {finished}
+    WHERE state >= 3 AND expires_at <= :now ORDER BY expires_at LIMIT 5000
+);
+
+-- name: prune_failed
+DELETE FROM {failed} WHERE seq IN (
+    SELECT seq FROM {failed} INDEXED BY {failed_finished}
+    WHERE finished_at <= :before ORDER BY finished_at LIMIT 5000
+);
+
+-- name: pause
+INSERT INTO {meta} (kind, name) VALUES ('paused', ?) ON CONFLICT DO NOTHING;
+
+-- name: resume
+DELETE FROM {meta} WHERE kind = 'paused' AND name = ?;
+
+-- name: paused
+SELECT name FROM {meta} WHERE kind = 'paused' ORDER BY name;

@@ -1,0 +1,55 @@
+-- Ending claims: one look for those that are still held, then bulk changes by their row.
+
+-- name: held
+-- ids as JSON -> the rows that are being processed
+SELECT id, token, seq, queue, cancel_keep FROM {jobs}
+WHERE id IN (SELECT value FROM json_each(?)) AND state = 2;
+
+-- name: finish
+UPDATE {jobs} SET
+    state = ended.column2,
+    attempts = ended.column3,
+    exceptions = ended.column4,
+    finished_at = ended.column5,
+    expires_at = ended.column6,
+    result = ended.column7,
+    error = ended.column8,
+    traceback = ended.column9,
+    progress = CASE ended.column2 WHEN 3 THEN 100.0 ELSE progress END,
+    leased_until = NULL,
+    cancel_keep = NULL,
+    key_hold = 0
+FROM (VALUES :rows) AS ended
+WHERE {jobs}.seq = ended.column1;
+
+-- name: give_back
+UPDATE {jobs} SET
+    state = returned.column2,
+    attempts = returned.column3,
+    exceptions = returned.column4,
+    available_at = coalesce(returned.column5, available_at),
+    result = returned.column6,
+    error = returned.column7,
+    traceback = returned.column8,
+    worker = NULL,
+    leased_until = NULL
+FROM (VALUES :rows) AS returned
+WHERE {jobs}.seq = returned.column1;
+
+-- name: move
+-- A failed job keeps its place in the order of dispatch, unless somebody else took it there.
+INSERT OR REPLACE INTO {failed} (
+    seq, id, queue, name, priority, attempts, exceptions, token, max_attempts, created_at,
+    available_at, started_at, finished_at, worker, key, progress, message, payload, error,
+    result, traceback
+)
+SELECT
+    CASE WHEN EXISTS (SELECT 1 FROM {failed} AS other WHERE other.seq = job.seq)
+    THEN NULL ELSE seq END,
+    id, queue, name, priority, attempts, exceptions, token, max_attempts, created_at,
+    available_at, started_at, finished_at, worker, key, progress, message, payload, error,
+    result, traceback
+FROM {jobs} AS job WHERE seq IN (SELECT value FROM json_each(?));
+
+-- name: remove
+DELETE FROM {jobs} WHERE seq IN (SELECT value FROM json_each(?));

@@ -1,0 +1,67 @@
+"""What the verbs see of SQLite: a connection, their statements, one point in time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from asyncqueue.drivers.sqlite.statements import Statements, in_chunks
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Row = tuple[Any, ...]
+    Parameters = Sequence[object] | Mapping[str, object]
+
+
+class Store:
+    """The tables, as seen by one transaction.
+
+    ``rung`` collects the topics of watches to ring once it is committed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, sql: Statements, now: float) -> None:
+        self.connection = connection
+        self.sql = sql
+        self.now = now
+        self.rung: set[str] = set()
+
+    def rows(self, statement: str, parameters: Parameters = ()) -> list[Row]:
+        """Everything that a statement gives."""
+        return self._execute(self.sql[statement], parameters).fetchall()
+
+    def value(self, statement: str, parameters: Parameters = ()) -> Any:
+        """The first column of the first row; None where there is none."""
+        row = self._execute(self.sql[statement], parameters).fetchone()
+        return row[0] if row else None
+
+    def change(self, statement: str, parameters: Parameters = ()) -> int:
+        """Execute a statement; answers how many rows it changed."""
+        return self._execute(self.sql[statement], parameters).rowcount
+
+    def change_bulk(self, statement: str, rows: Sequence[Row]) -> None:
+        """Execute a statement that takes any number of rows."""
+        for chunk in in_chunks(rows):
+            text = self.sql.bulk(statement, len(chunk), len(chunk[0]))
+            self._execute(text, [value for row in chunk for value in row])
+
+    def select(self, text: str, parameters: Parameters) -> list[Row]:
+        """Everything that a statement gives that is not in a file as it stands."""
+        return self._execute(text, parameters).fetchall()
+
+    def ring(self, kind: str, names: Iterable[str]) -> None:
+        """Remember the watches of these topics."""
+        self.rung.update(f"{kind}:{name}" for name in names)
+
+    def _execute(self, text: str, parameters: Parameters) -> sqlite3.Cursor:
+        cursor = self.connection.cursor()
+        # A connection that the caller lent may make something else of its rows.
+        cursor.row_factory = None
+        return cursor.execute(text, parameters)
+
+
+def listed(values: Iterable[object]) -> str:
+    """Values as one parameter, for ``IN (SELECT value FROM json_each(?))``."""
+    return msgspec.json.encode(list(values)).decode()

@@ -1,0 +1,181 @@
+"""The writer: one thread, one connection, one transaction for everything that piled up.
+
+A commit costs a wait for the disk. While it lasts calls pile up, and the next transaction
+takes all of them: the busier the store, the less each call pays.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from asyncqueue.drivers.sqlite.calls import Call, Outcome, deliver_all
+from asyncqueue.drivers.sqlite.changes import INTERVAL, Changes
+from asyncqueue.drivers.sqlite.connection import begin, connect, patiently, roll_back
+from asyncqueue.drivers.sqlite.failures import explain
+from asyncqueue.drivers.sqlite.schema import ensure_schema
+from asyncqueue.drivers.sqlite.store import Store
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+
+    from asyncqueue.clock import Clock
+    from asyncqueue.drivers.base import Watches
+    from asyncqueue.drivers.sqlite.place import Place
+    from asyncqueue.drivers.sqlite.statements import Statements
+
+T = TypeVar("T")
+MOST_AT_ONCE: Final = 4096
+"""Rows after which a transaction takes no further calls: other processes want to write too."""
+logger = logging.getLogger(__name__)
+
+
+class Writer:
+    """Executes calls in the order in which they came."""
+
+    def __init__(self, place: Place, sql: Statements, clock: Clock, watches: Watches) -> None:
+        self._place = place
+        self._sql = sql
+        self._clock = clock
+        self._watches = watches
+        self._calls: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
+        self._stopping = False
+        self._connection = connect(place)
+        self._synchronous = place.synchronous
+        try:
+            ensure_schema(self._connection, sql, place)
+            self._changes = Changes(self._connection, watches)
+        except BaseException:
+            self._connection.close()
+            raise
+        # A daemon, because a queue that nobody closed must not keep the interpreter alive;
+        # SQLite survives an end at any moment.
+        self._thread = threading.Thread(
+            target=self._run, name="asyncqueue-sqlite-writer", daemon=True
+        )
+        self._thread.start()
+
+    async def do(self, call: Call[T]) -> T:
+        """The answer to a call. If the caller is cancelled, a call that has not begun is dropped
+        and the answer of another is undone where it has an ``undo``."""
+        future = call.expect()
+        self._calls.put(call)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            # The answer may have arrived together with the cancellation.
+            if call.undo and future.done() and not future.cancelled() and not future.exception():
+                undoing = call.undo(future.result())
+                if undoing is not None:
+                    self._calls.put(undoing)
+            raise
+
+    def wake(self) -> None:
+        """Somebody watches now: begin to look for changes."""
+        self._calls.put(Call(lambda _: None, probe=lambda _: True))
+
+    async def stop(self) -> None:
+        """Finish what was asked for, then end the thread."""
+        try:
+            # Behind the answer to this one stand the undone answers of cancelled callers.
+            await self.do(Call(lambda _: None, probe=lambda _: True))
+        finally:
+            self._calls.put(None)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _run(self) -> None:
+        while not self._stopping:
+            calls = self._gather()
+            if calls:
+                outcomes = self._outcomes([call for call in calls if not call.abandoned])
+                deliver_all(outcomes, undo=self._calls.put)
+            self._look_for_changes()
+        self._connection.close()
+
+    def _gather(self) -> list[Call[Any]]:
+        """The calls that piled up; none when it is time to look for changes."""
+        calls: list[Call[Any]] = []
+        weight = 0
+        try:
+            call = self._calls.get(timeout=INTERVAL if self._watches else None)
+            while call is not None:
+                calls.append(call)
+                weight += call.weight
+                if weight >= MOST_AT_ONCE:
+                    return calls
+                call = self._calls.get_nowait()
+        except queue.Empty:
+            return calls
+        self._stopping = True
+        return calls
+
+    def _look_for_changes(self) -> None:
+        try:
+            self._changes.look_if_due()
+        except Exception:
+            # Without wake-ups the watches still time out; the next call will tell its caller.
+            logger.warning("Cannot look for changes in %s.", self._place.path, exc_info=True)
+            self._changes.postpone()
+
+    def _outcomes(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        try:
+            if all(call.probe for call in calls):
+                outcomes, calls = self._probe(calls)
+            if calls:
+                outcomes += self._together(calls)
+        except Exception as error:
+            # Callers must be told, whatever it is; a call that got no answer would wait for ever.
+            explained = explain(error, self._place)
+            outcomes += [Outcome(call, error=explained) for call in calls]
+        return outcomes
+
+    def _probe(self, calls: Sequence[Call[Any]]) -> tuple[list[Outcome], list[Call[Any]]]:
+        """Ask without the write lock; gives the answers, and the calls that do need it."""
+        store = Store(self._connection, self._sql, self._clock.time())
+        answers = patiently(
+            lambda: [call.probe(store) if call.probe else None for call in calls],
+            self._place.patience,
+        )
+        pairs = list(zip(calls, answers, strict=True))
+        answered = [Outcome(call, answer) for call, answer in pairs if answer is not None]
+        return answered, [call for call, answer in pairs if answer is None]
+
+    def _together(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        self._be_durable(any(call.durable for call in calls))
+        begin(self._connection, self._place.patience)
+        try:
+            return self._transact(calls)
+        except Exception:
+            if len(calls) == 1:
+                raise
+        # One of them is at fault and nothing was stored: do each on its own.
+        return [outcome for call in calls for outcome in self._outcomes([call])]
+
+    def _transact(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
+        store = Store(self._connection, self._sql, self._clock.time())
+        try:
+            outcomes = [Outcome(call, call.work(store)) for call in calls]
+            self._connection.execute("COMMIT")
+        finally:
+            roll_back(self._connection)
+        self._watches.ring(store.rung)
+        return outcomes
+
+    def _be_durable(self, durable: bool) -> None:
+        """Whether the next commit waits for the disk.
+
+        Claims, leases and presence need not: if the machine goes down, so do the workers that
+        they belong to, and the jobs are waiting again. A later commit that waits writes the
+        earlier ones first, so no settlement can outlive its claim.
+        """
+        level = self._place.synchronous
+        if not durable and level in ("FULL", "EXTRA"):
+            level = "NORMAL"
+        if level != self._synchronous:
+            self._connection.execute(f"PRAGMA synchronous = {level}")
+            self._synchronous = level
