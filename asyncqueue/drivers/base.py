@@ -67,6 +67,11 @@ class Watch:
             else:
                 self._loop.call_soon_threadsafe(self._event.set)
 
+    @property
+    def rung(self) -> bool:
+        """Whether it rang since :meth:`clear`."""
+        return self._event.is_set()
+
     def clear(self) -> None:
         """Forget the rings until now: call it before you look."""
         self._rung = False

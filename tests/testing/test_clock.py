@@ -92,7 +92,7 @@ async def test_a_callback_may_set_the_next_timer() -> None:
 @pytest.mark.asyncio
 async def test_a_cancelled_timer_is_not_called() -> None:
     clock, calls = Clock(), list[int]()
-    first = clock.call_later(1, lambda: second.cancel())
+    first = clock.call_later(1, lambda: second.cancel())  # noqa: PLW0108
     second = clock.call_later(1, lambda: calls.append(1))
     clock.advance(1)
     first.cancel()

@@ -48,7 +48,7 @@ def _find_finished(
     store: Store, which: Filter, now: float, page: tuple[int, int, str | None]
 ) -> Found:
     limit, offset, cursor = page
-    entries = _only(_finished(store, which), which, now)
+    entries = _ended_matching(store, which, now)
     if cursor is not None:
         finished_at, seq = _read_cursor(cursor, 2)
         entries = (entry for entry in entries if _ended(entry) < (finished_at, seq))
@@ -63,8 +63,8 @@ def count_matching(store: Store, which: Filter, now: float) -> int:
     if source and which == type(which)(source=source, states=WAITING):
         shelf = store.shelves.get(source.queue)
         return shelf.count_waiting(source) if shelf else 0
-    if which.ids is None and which.states and set(which.states).issubset(FINISHED):
-        return sum(1 for _ in _only(_finished(store, which), which, now))
+    if which.states and set(which.states).issubset(FINISHED):
+        return sum(1 for _ in _ended_matching(store, which, now))
     return sum(1 for _ in matching(store, which, now))
 
 
@@ -107,8 +107,7 @@ def _only(entries: Iterable[Entry], which: Filter, now: float) -> Iterator[Entry
 def _matches(entry: Entry, which: Filter, now: float) -> bool:
     source = which.source
     return (
-        (which.ids is None or entry.id in which.ids)
-        and (which.states is None or entry.state_at(now) in which.states)
+        (which.states is None or entry.state_at(now) in which.states)
         and (which.name is None or entry.name == which.name)
         and (
             source is None
@@ -121,12 +120,15 @@ def _matches(entry: Entry, which: Filter, now: float) -> bool:
     )
 
 
-def _finished(store: Store, which: Filter) -> Iterator[Entry]:
+def _ended_matching(store: Store, which: Filter, now: float) -> Iterator[Entry]:
+    if which.ids is not None:
+        return (entry for entry in matching(store, which, now) if entry.state in FINISHED)
     queues = store.shelves if which.source is None else (which.source.queue,)
     shelves = (store.shelves[queue] for queue in queues if queue in store.shelves)
-    return chain.from_iterable(
+    ended = chain.from_iterable(
         shelf.held[state].values() for shelf in shelves for state in FINISHED
     )
+    return _only(ended, which, now)
 
 
 def _dispatched(entry: Entry) -> int:

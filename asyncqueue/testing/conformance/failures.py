@@ -1,0 +1,179 @@
+"""Rules of the failed store: what failed for good is kept, and can come back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.record import Filter, Source, State
+from asyncqueue.testing.conformance.rules import (
+    Rules,
+    claim,
+    claim_one,
+    end,
+    enqueue_and_claim,
+    ids,
+    look,
+    needs,
+    record,
+    records,
+    run_to,
+    settlement,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing.clock import Clock
+
+FAILED = Filter(states=(State.FAILED,))
+
+
+class FailedJobRules(Rules):
+    """Failed jobs: kept, listed, requeued, pruned."""
+
+    async def test_a_failed_job_is_kept_with_its_story(self, driver: Driver, clock: Clock) -> None:
+        """FLD-07, FLD-09, FLD-10."""
+        began = clock.time()
+        await driver.enqueue([record("a", "reports", name="Kind", payload=b"\xff", priority=3)])
+        clock.advance(1)
+        got = await claim_one(driver, Source("reports"))
+        clock.advance(1)
+        story = settlement(got, State.FAILED, attempts=3, error="boom", traceback="Traceback…")
+        assert await driver.settle([story]) == [True]
+        (stored,) = (await driver.find(FAILED)).items
+        assert (stored.id, stored.queue, stored.name) == ("a", "reports", "Kind")
+        assert (stored.payload, stored.priority, stored.attempts) == (b"\xff", 3, 3)
+        assert (stored.error, stored.traceback) == ("boom", "Traceback…")
+        assert stored.created_at == pytest.approx(began)
+        assert stored.started_at == pytest.approx(began + 1)
+        assert stored.finished_at == pytest.approx(began + 2)
+
+    async def test_a_failed_job_was_moved_not_copied(self, driver: Driver, other: Driver) -> None:
+        """FLD-08."""
+        await run_to(driver, "a", State.FAILED)
+        assert await claim(driver) == []
+        assert await claim(other) == []
+        counts = (await driver.counts())["q"]
+        assert (counts.pending, counts.processing, counts.failed) == (0, 0, 1)
+        assert await driver.count(Filter()) == 1
+
+    async def test_a_failed_job_has_no_retention(self, driver: Driver, clock: Clock) -> None:
+        """FLD-02, MON-10."""
+        await end(driver, await enqueue_and_claim(driver), State.FAILED, retention=0)
+        clock.advance(86_400)
+        assert await state_of(driver, "a") == State.FAILED
+
+    async def test_failed_jobs_are_listed_newest_first(self, driver: Driver, clock: Clock) -> None:
+        """FLD-11: 120 records in pages of 50."""
+        names = [f"{n}" for n in range(120)]
+        await driver.enqueue(records(*names))
+        for got in reversed(await claim(driver, limit=120)):
+            clock.advance(1)
+            await end(driver, got, State.FAILED)
+        pages = [
+            ids((await driver.find(FAILED, limit=50, offset=start, order="finished")).items)
+            for start in (0, 50, 100, 150)
+        ]
+        assert [len(page) for page in pages] == [50, 50, 20, 0]
+        assert [id for page in pages for id in page] == names
+        assert await driver.count(FAILED) == 120
+
+    @needs("requeue")
+    async def test_a_requeued_job_starts_afresh(self, driver: Driver, clock: Clock) -> None:
+        """FLD-12, FLD-17."""
+        await driver.enqueue([record("a", "emails", payload=b"data", priority=4, max_attempts=3)])
+        got = await claim_one(driver, Source("emails"))
+        await driver.settle([settlement(got, State.FAILED, exceptions=1, error="boom")])
+        clock.advance(3600)
+        assert await driver.requeue(FAILED) == ["a"]
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert (stored.state, stored.attempts, stored.queue) == (State.PENDING, 0, "emails")
+        assert (stored.error, stored.traceback, stored.finished_at) == (None, None, None)
+        assert stored.created_at == pytest.approx(clock.time())
+        assert await driver.count(FAILED) == 0
+        again = await claim_one(driver, Source("emails"))
+        assert (again.payload, again.priority, again.max_attempts) == (b"data", 4, 3)
+        assert (again.attempts, again.exceptions) == (1, 0)
+
+    @needs("requeue")
+    async def test_the_fence_does_not_start_afresh(self, driver: Driver) -> None:
+        """DRV-13."""
+        stale = await enqueue_and_claim(driver)
+        await end(driver, stale, State.FAILED)
+        await driver.requeue(FAILED)
+        again = await claim_one(driver, worker="w2")
+        assert again.token == stale.token + 1
+        assert await driver.settle([settlement(stale, State.COMPLETED)]) == [False]
+        assert await state_of(driver, "a") == State.PROCESSING
+
+    @needs("requeue")
+    async def test_a_requeued_job_is_the_newest(self, driver: Driver, clock: Clock) -> None:
+        """FLD-12."""
+        await driver.enqueue(records("a", "b", "c"))
+        a, b = await claim(driver, limit=2)
+        await end(driver, b, State.FAILED)
+        await end(driver, a, State.FAILED)
+        clock.advance(1)
+        assert sorted(await driver.requeue(FAILED)) == ["a", "b"]
+        assert ids((await driver.find(Filter())).items) == ["b", "a", "c"]
+        assert ids(await claim(driver)) == ["c", "a", "b"]
+
+    @needs("requeue")
+    async def test_exactly_the_meant_jobs_are_requeued(self, driver: Driver) -> None:
+        """FLD-13, FLD-18."""
+        for id in ("a", "b", "c"):
+            await run_to(driver, id, State.FAILED)
+        await run_to(driver, "x", State.FAILED, "elsewhere")
+        await run_to(driver, "done", State.COMPLETED)
+        assert await driver.requeue(Filter(ids=("a", "unknown", "done"))) == ["a"]
+        assert await driver.requeue(Filter(source=Source("elsewhere"))) == ["x"]
+        assert await driver.requeue(Filter(name="Other")) == []
+        assert await driver.requeue(Filter(states=(State.COMPLETED,))) == []
+        assert sorted(await driver.requeue(Filter(name="Kind"))) == ["b", "c"]
+        assert await driver.requeue(Filter()) == []
+        assert await state_of(driver, "done") == State.COMPLETED
+
+    @needs("requeue")
+    async def test_a_job_is_requeued_once(self, driver: Driver, other: Driver) -> None:
+        """FLD-12: by many who ask at once."""
+        for n in range(20):
+            await run_to(driver, f"{n}", State.FAILED)
+        requeues = (handle.requeue(FAILED) for handle in [driver, other] * 5)
+        moved = [id for answer in await asyncio.gather(*requeues) for id in answer]
+        assert sorted(moved) == sorted(f"{n}" for n in range(20))
+        assert sorted(ids(await claim(driver))) == sorted(moved)
+
+    @needs("requeue", "delete")
+    async def test_a_forgotten_failed_job_is_gone(self, driver: Driver) -> None:
+        """FLD-19."""
+        await run_to(driver, "a", State.FAILED)
+        await run_to(driver, "b", State.FAILED)
+        assert await driver.delete(Filter(ids=("a",), states=(State.FAILED,))) == 1
+        assert await look(driver, "a") is None
+        assert await driver.requeue(Filter()) == ["b"]
+
+    @needs("prune")
+    async def test_pruning_removes_what_is_old(self, driver: Driver, clock: Clock) -> None:
+        """MON-10, FLD-19."""
+        await run_to(driver, "old failure", State.FAILED)
+        await end(driver, await enqueue_and_claim(driver, "old"), State.COMPLETED, retention=60)
+        await end(driver, await enqueue_and_claim(driver, "kept"), State.COMPLETED, retention=900)
+        clock.advance(600)
+        await run_to(driver, "new failure", State.FAILED)
+        assert await driver.prune(300) == 2
+        assert await driver.prune(300) == 0
+        left = (await driver.find(Filter())).items
+        assert ids(left) == ["new failure", "kept"]
+
+    @needs("prune")
+    async def test_pruning_leaves_live_work_alone(self, driver: Driver, clock: Clock) -> None:
+        """MON-11."""
+        await driver.enqueue([record("running"), record("waiting"), record("later", delay=9e6)])
+        await claim_one(driver)
+        clock.advance(8e6)
+        assert await driver.prune(1) == 0
+        assert await driver.count(Filter()) == 3

@@ -1,0 +1,197 @@
+"""Rules of leases: what a dead worker held comes back, what a live one holds does not."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.record import Extension, Filter, Hold, State
+from asyncqueue.testing.conformance.rules import (
+    LEASE,
+    Rules,
+    claim,
+    claim_one,
+    end,
+    enqueue_and_claim,
+    ids,
+    look,
+    needs,
+    record,
+    records,
+    settlement,
+    state_of,
+)
+from asyncqueue.testing.conformance.settling import ENDS
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing.clock import Clock
+
+
+class LeaseRules(Rules):
+    """Leases run out, are renewed and are swept."""
+
+    @needs("sweep")
+    async def test_a_job_comes_back_when_its_lease_runs_out(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """DRV-12, DRV-30, MON-13: the attempt stays counted."""
+        first = await enqueue_and_claim(driver)
+        clock.advance(LEASE - 1)
+        assert await driver.sweep() == 0
+        assert await claim(driver, worker="w2") == []
+        clock.advance(1)
+        assert await driver.sweep() == 1
+        assert await state_of(driver, "a") == State.PENDING
+        again = await claim_one(driver, worker="w2")
+        assert (again.id, again.attempts, again.token) == ("a", 2, first.token + 1)
+
+    @needs("sweep")
+    async def test_a_returned_job_is_at_the_front(self, driver: Driver, clock: Clock) -> None:
+        """DRV-12."""
+        await driver.enqueue(records("a", "b", "c"))
+        await claim(driver, limit=2)
+        clock.advance(LEASE)
+        await driver.enqueue(records("d"))
+        assert await driver.sweep() == 2
+        assert ids(await claim(driver)) == ["a", "b", "c", "d"]
+
+    @needs("sweep")
+    async def test_a_sweep_returns_a_job_once(
+        self, driver: Driver, other: Driver, clock: Clock
+    ) -> None:
+        """MON-13: any number of workers may sweep at once."""
+        await driver.enqueue([record(f"{n}") for n in range(20)])
+        await claim(driver)
+        clock.advance(LEASE)
+        answers = await asyncio.gather(*(handle.sweep() for handle in [driver, other] * 5))
+        assert sum(answers) == 20
+        assert await driver.sweep() == 0
+        assert len(await claim(driver)) == 20
+
+    @needs("sweep")
+    async def test_a_sweep_leaves_others_alone(self, driver: Driver, clock: Clock) -> None:
+        """MON-13."""
+        names = ["done", "failed", "short", "long", "waiting"]
+        await driver.enqueue([*records(*names), record("delayed", delay=9e6)])
+        await end(driver, await claim_one(driver), State.COMPLETED)
+        await end(driver, await claim_one(driver), State.FAILED)
+        await claim(driver, limit=1, lease=10)
+        await claim(driver, limit=1, lease=100)
+        clock.advance(50)
+        assert await driver.sweep() == 1
+        states = [await state_of(driver, id) for id in (*names, "delayed")]
+        assert states == [
+            State.COMPLETED,
+            State.FAILED,
+            State.PENDING,
+            State.PROCESSING,
+            State.PENDING,
+            State.DELAYED,
+        ]
+
+    @needs("sweep")
+    @pytest.mark.parametrize("state", ENDS)
+    @pytest.mark.parametrize("taken", [True, False], ids=["claimed again", "not yet"])
+    async def test_after_its_lease_a_claim_settles_nothing(
+        self, driver: Driver, clock: Clock, state: State, taken: bool
+    ) -> None:
+        """DRV-13."""
+        stale = await enqueue_and_claim(driver)
+        clock.advance(LEASE)
+        await driver.sweep()
+        if taken:
+            await claim_one(driver, worker="w2")
+        before = await look(driver, "a")
+        late = settlement(stale, state, delay=60, error="late", result=b"late", retention=0)
+        assert await driver.settle([late]) == [False]
+        assert await look(driver, "a") == before
+
+    @needs("sweep", "extend")
+    async def test_after_its_lease_a_claim_cannot_be_extended(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """DRV-13."""
+        stale = await enqueue_and_claim(driver)
+        clock.advance(LEASE)
+        await driver.sweep()
+        late = [Extension("a", stale.token, progress=77)]
+        assert await driver.extend(late, LEASE) == [Hold.LOST]
+        await claim_one(driver, worker="w2")
+        assert await driver.extend(late, 9e9) == [Hold.LOST]
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert stored.progress is None
+        clock.advance(LEASE)
+        assert await driver.sweep() == 1
+
+    @needs("sweep", "extend")
+    async def test_a_renewed_lease_counts_from_now(self, driver: Driver, clock: Clock) -> None:
+        """DRV-12."""
+        got = await enqueue_and_claim(driver)
+        for _ in range(5):
+            clock.advance(LEASE - 1)
+            assert await driver.sweep() == 0
+            assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.HELD]
+        clock.advance(LEASE)
+        assert await driver.sweep() == 1
+
+    @needs("sweep", "extend")
+    async def test_a_lease_may_be_made_shorter(self, driver: Driver, clock: Clock) -> None:
+        """DRV-12."""
+        got = await enqueue_and_claim(driver)
+        assert await driver.extend([Extension("a", got.token)], 1) == [Hold.HELD]
+        clock.advance(1)
+        assert await driver.sweep() == 1
+
+    @needs("sweep", "extend")
+    async def test_a_lease_that_ran_out_unnoticed_can_be_renewed(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """DRV-12: nobody else has the job."""
+        got = await enqueue_and_claim(driver)
+        clock.advance(LEASE * 10)
+        assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.HELD]
+        assert await driver.sweep() == 0
+
+    @needs("extend")
+    async def test_progress_is_carried_along(self, driver: Driver) -> None:
+        """MON-05."""
+        got = await enqueue_and_claim(driver)
+        assert await driver.extend([Extension("a", got.token, 40, "half 🐝")], LEASE) == [Hold.HELD]
+        assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.HELD]
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert (stored.progress, stored.message) == (40, "half 🐝")
+        await end(driver, got, State.COMPLETED)
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert stored.progress == 100
+
+    @needs("extend")
+    async def test_only_what_is_held_can_be_extended(self, driver: Driver) -> None:
+        """DRV-13: answers come in the order of the question."""
+        await driver.enqueue(records("done", "held", "back"))
+        done, held, back = await claim(driver)
+        await end(driver, done, State.COMPLETED)
+        await end(driver, back, State.PENDING)
+        asked = [Extension(job.id, job.token) for job in (done, held, back)]
+        asked += [Extension("unknown", 1), Extension("held", held.token + 1)]
+        lost = Hold.LOST
+        assert await driver.extend(asked, LEASE) == [lost, Hold.HELD, lost, lost, lost]
+        assert await driver.extend([], LEASE) == []
+
+    @needs("sweep", "cancel")
+    async def test_a_called_off_job_does_not_come_back(self, driver: Driver, clock: Clock) -> None:
+        """MON-16: its worker died before it could cancel it."""
+        await enqueue_and_claim(driver)
+        await driver.cancel(Filter(ids=("a",)), 600)
+        clock.advance(LEASE)
+        assert await driver.sweep() == 0
+        assert await state_of(driver, "a") == State.CANCELLED
+        assert await claim(driver) == []
+        assert await driver.called_off("w1") == []
+        clock.advance(600)
+        assert await look(driver, "a") is None

@@ -1,0 +1,249 @@
+"""Rules of operating: cancelling, deleting, pausing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.record import FINISHED, WAITING, Extension, Filter, Hold, Source, State
+from asyncqueue.testing.conformance.rules import (
+    LEASE,
+    Q,
+    Rules,
+    claim,
+    claim_one,
+    end,
+    enqueue_and_claim,
+    ids,
+    look,
+    needs,
+    record,
+    records,
+    run_to,
+    settlement,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing.clock import Clock
+
+A = Filter(ids=("a",))
+
+
+class CancelRules(Rules):
+    """What waits ends at once; what runs is asked to."""
+
+    @needs("cancel")
+    async def test_a_waiting_job_is_cancelled_at_once(self, driver: Driver, clock: Clock) -> None:
+        """MON-16."""
+        await driver.enqueue([record("a"), record("b", delay=60), record("c")])
+        answer = await driver.cancel(Filter(ids=("a", "b")), 600)
+        assert answer == {"a": State.PENDING, "b": State.DELAYED}
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert stored.state == State.CANCELLED
+        assert stored.finished_at == pytest.approx(clock.time())
+        clock.advance(60)
+        assert ids(await claim(driver)) == ["c"]
+        clock.advance(540)
+        assert await driver.count(Filter(states=(State.CANCELLED,))) == 0
+
+    @needs("cancel")
+    async def test_a_cancelled_job_need_not_be_kept(self, driver: Driver) -> None:
+        """MON-16."""
+        await driver.enqueue(records("a"))
+        assert await driver.cancel(A, 0) == {"a": State.PENDING}
+        assert await look(driver, "a") is None
+
+    @needs("cancel", "called_off")
+    async def test_a_running_job_is_asked_to_end(self, driver: Driver) -> None:
+        """MON-16."""
+        await driver.enqueue(records("a", "b"))
+        got, _ = await claim(driver, worker="w1")
+        assert await driver.called_off("w1") == []
+        assert await driver.cancel(A, 600) == {"a": State.PROCESSING}
+        assert await state_of(driver, "a") == State.PROCESSING
+        assert await driver.called_off("w1") == ["a"]
+        assert await driver.called_off("w2") == []
+        assert await driver.cancel(A, 600) == {"a": State.PROCESSING}
+        await end(driver, got, State.CANCELLED)
+        assert await driver.called_off("w1") == []
+        assert await state_of(driver, "a") == State.CANCELLED
+
+    @needs("cancel", "extend", "sweep")
+    async def test_an_extension_tells_of_the_request_and_holds(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """MON-16."""
+        got = await enqueue_and_claim(driver)
+        await driver.cancel(A, 600)
+        clock.advance(LEASE - 1)
+        assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.CANCELLED]
+        clock.advance(LEASE - 1)
+        assert await driver.sweep() == 0
+        assert await state_of(driver, "a") == State.PROCESSING
+
+    @needs("cancel")
+    @pytest.mark.parametrize("state", WAITING)
+    async def test_a_called_off_job_does_not_wait_again(
+        self, driver: Driver, clock: Clock, state: State
+    ) -> None:
+        """MON-16."""
+        got = await enqueue_and_claim(driver)
+        await driver.cancel(A, 600)
+        assert await driver.settle([settlement(got, state, delay=5)]) == [True]
+        assert await state_of(driver, "a") == State.CANCELLED
+        assert await driver.called_off("w1") == []
+        clock.advance(599)
+        assert await claim(driver) == []
+        assert await state_of(driver, "a") == State.CANCELLED
+        clock.advance(1)
+        assert await look(driver, "a") is None
+
+    @needs("cancel")
+    @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED])
+    async def test_a_called_off_job_may_end_otherwise(self, driver: Driver, state: State) -> None:
+        """MON-16: the request came too late."""
+        got = await enqueue_and_claim(driver)
+        await driver.cancel(A, 600)
+        await end(driver, got, state)
+        assert await state_of(driver, "a") == state
+        assert await driver.called_off("w1") == []
+
+    @needs("cancel", "requeue")
+    async def test_a_request_does_not_outlive_the_run(self, driver: Driver) -> None:
+        """MON-16."""
+        got = await enqueue_and_claim(driver)
+        await driver.cancel(A, 600)
+        await end(driver, got, State.FAILED)
+        await driver.requeue(A)
+        again = await claim_one(driver)
+        assert await driver.called_off("w1") == []
+        await end(driver, again, State.PENDING)
+        assert await state_of(driver, "a") == State.PENDING
+
+    @needs("cancel")
+    @pytest.mark.parametrize("state", FINISHED)
+    async def test_a_finished_job_stays_as_it_is(self, driver: Driver, state: State) -> None:
+        """MON-16."""
+        await run_to(driver, "a", state)
+        before = await look(driver, "a")
+        assert await driver.cancel(A, 0) == {"a": state}
+        assert await look(driver, "a") == before
+
+    @needs("cancel")
+    async def test_an_unknown_job_cannot_be_cancelled(self, driver: Driver) -> None:
+        """MON-08."""
+        await driver.enqueue(records("b"))
+        assert await driver.cancel(A, 600) == {}
+        assert ids(await claim(driver)) == ["b"]
+
+    @needs("cancel")
+    async def test_exactly_the_meant_jobs_are_cancelled(self, driver: Driver) -> None:
+        """MON-16."""
+        await driver.enqueue([*records("a", "b"), *records("x", queue="elsewhere")])
+        running = await claim_one(driver)
+        answer = await driver.cancel(Filter(source=Q, states=(State.PENDING,)), 600)
+        assert answer == {"b": State.PENDING}
+        assert await driver.called_off("w1") == []
+        await end(driver, running, State.COMPLETED)
+        assert ids(await claim(driver, Q, Source("elsewhere"))) == ["x"]
+
+
+class DeleteRules(Rules):
+    """Everything but what runs can be removed."""
+
+    @needs("delete")
+    async def test_a_running_job_is_never_deleted(self, driver: Driver) -> None:
+        """MON-02."""
+        await driver.enqueue([*records("run", "wait"), record("later", delay=60)])
+        running = await claim_one(driver)
+        assert await driver.delete(Filter()) == 2
+        assert ids((await driver.find(Filter())).items) == ["run"]
+        await end(driver, running, State.COMPLETED)
+        assert await driver.delete(Filter()) == 1
+        assert await driver.count(Filter()) == 0
+
+    @needs("delete")
+    async def test_a_queue_is_cleared_and_nothing_else(self, driver: Driver, clock: Clock) -> None:
+        """MON-02, MON-03: failed records stay, even of a queue that is named ``failed``."""
+        await run_to(driver, "broken", State.FAILED, "failed")
+        await run_to(driver, "done", State.COMPLETED, "failed")
+        await driver.enqueue([*records("a", queue="failed"), record("b", "failed", delay=5)])
+        await driver.enqueue(records("x"))
+        assert await driver.delete(Filter(source=Source("failed"), states=WAITING)) == 2
+        clock.advance(5)
+        assert ids(await claim(driver, Source("failed"), Q)) == ["x"]
+        assert await state_of(driver, "broken") == State.FAILED
+        assert await state_of(driver, "done") == State.COMPLETED
+
+    @needs("delete")
+    @pytest.mark.parametrize("state", FINISHED)
+    async def test_a_finished_job_can_be_deleted(self, driver: Driver, state: State) -> None:
+        """FLD-19."""
+        await run_to(driver, "a", state)
+        await run_to(driver, "b", state)
+        assert await driver.delete(Filter(ids=("a", "unknown"))) == 1
+        assert ids((await driver.find(Filter())).items) == ["b"]
+        assert await driver.enqueue(records("a")) == [None]
+        assert (await claim_one(driver)).attempts == 1
+
+    @needs("delete")
+    async def test_nothing_meant_deletes_nothing(self, driver: Driver) -> None:
+        """MON-18."""
+        await driver.enqueue(records("a"))
+        assert await driver.delete(Filter(source=Source("unknown"))) == 0
+        assert await driver.delete(Filter(ids=())) == 0
+        assert await driver.count(Filter()) == 1
+
+
+class PauseRules(Rules):
+    """A paused queue starts nothing new."""
+
+    @needs("pause")
+    async def test_a_paused_queue_gives_no_jobs(self, driver: Driver) -> None:
+        """Contract, ``queue.pause``: only new starts stop."""
+        await driver.enqueue([record("a"), record("x", "elsewhere")])
+        assert await driver.pause(["q"], on=True) == ["q"]
+        assert await driver.enqueue(records("b")) == [None]
+        assert ids(await claim(driver, Q, Source("elsewhere"))) == ["x"]
+        assert await driver.pause(["q"], on=False) == ["q"]
+        assert ids(await claim(driver)) == ["a", "b"]
+
+    @needs("pause", "extend")
+    async def test_a_pause_leaves_alone_what_runs(self, driver: Driver) -> None:
+        """Contract, ``queue.pause``."""
+        got = await enqueue_and_claim(driver)
+        await driver.pause(["q"], on=True)
+        assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.HELD]
+        await end(driver, got, State.COMPLETED)
+
+    @needs("pause")
+    async def test_a_pause_answers_what_changed(self, driver: Driver) -> None:
+        """Contract, ``queue.pause``."""
+        assert sorted(await driver.pause(["b", "a"], on=True)) == ["a", "b"]
+        assert await driver.pause(["a", "c 🐢"], on=True) == ["c 🐢"]
+        assert await driver.paused() == ["a", "b", "c 🐢"]
+        assert await driver.pause(["a", "unknown"], on=False) == ["a"]
+        assert await driver.pause([], on=False) == []
+        assert await driver.paused() == ["b", "c 🐢"]
+
+    @needs("pause")
+    async def test_a_paused_queue_is_counted(self, driver: Driver) -> None:
+        """MON-09."""
+        await driver.enqueue(records("a"))
+        await driver.pause(["q", "empty"], on=True)
+        counts = await driver.counts()
+        assert (counts["q"].pending, counts["empty"].pending) == (1, 0)
+
+    @needs("pause")
+    async def test_a_pause_holds_for_every_handle(self, driver: Driver, other: Driver) -> None:
+        """Contract, ``queue.pause``."""
+        await driver.enqueue(records("a"))
+        await driver.pause(["q"], on=True)
+        assert await other.paused() == ["q"]
+        assert await claim(other) == []
+        await other.pause(["q"], on=False)
+        assert ids(await claim(driver)) == ["a"]

@@ -1,0 +1,219 @@
+"""What all groups of rules share: how a driver comes and goes, and short words for common acts."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from typing import TYPE_CHECKING, Final, TypeVar
+
+import pytest
+import pytest_asyncio
+
+from asyncqueue.drivers.base import Driver
+from asyncqueue.record import (
+    MAX_PRIORITY,
+    MIN_PRIORITY,
+    Claim,
+    Filter,
+    Record,
+    Settlement,
+    Source,
+    State,
+    StoredJob,
+)
+from asyncqueue.testing.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable
+
+LEASE: Final = 30.0
+Q: Final = Source("q")
+REAL_SECONDS: Final = 5.0
+"""How long a rule waits, in real time, for what has to happen soon."""
+
+Test = TypeVar("Test", bound="Callable[..., object]")
+
+
+def needs(*verbs: str) -> Callable[[Test], Test]:
+    """Skip a rule where the driver does not offer these verbs."""
+
+    def mark(test: Test) -> Test:
+        test.needs = verbs  # type: ignore[attr-defined]
+        return test
+
+    return mark
+
+
+class Rules:
+    """The driver under test and a second handle on the same store, as fixtures."""
+
+    pytestmark = pytest.mark.asyncio
+
+    def make_driver(self, clock: Clock) -> Driver:
+        """A driver on an empty store that takes the time from ``clock``. Override this."""
+        raise NotImplementedError("Override make_driver(self, clock) and return your driver.")
+
+    def second_handle(self, driver: Driver) -> Driver:
+        """Another, unopened handle on the store of ``driver``."""
+        return driver.clone()
+
+    async def dispose(self, driver: Driver) -> None:
+        """Clean up after a test: close the driver; remove what it stored elsewhere."""
+        await driver.close()
+
+    @pytest.fixture
+    def clock(self) -> Clock:
+        """The time, moved by hand."""
+        return Clock()
+
+    @pytest_asyncio.fixture
+    async def driver(self, clock: Clock, request: pytest.FixtureRequest) -> AsyncGenerator[Driver]:
+        """An open driver; whatever it leaves behind when it is closed is an error."""
+        tasks, threads = asyncio.all_tasks(), set(threading.enumerate())
+        driver = self.make_driver(clock)
+        _skip_unless_offered(driver, getattr(request.function, "needs", ()))
+        await driver.open()
+        yield driver
+        watches = len(getattr(driver, "watches", ()))
+        await self.dispose(driver)
+        assert watches == 0, "a watch was left open"
+        _assert_nothing_runs_on(tasks, threads)
+
+    @pytest_asyncio.fixture
+    async def other(self, driver: Driver) -> AsyncGenerator[Driver]:
+        """A second open handle on the same store."""
+        _skip_unless_offered(driver, ("clone",))
+        other = self.second_handle(driver)
+        await other.open()
+        yield other
+        await other.close()
+
+
+def _skip_unless_offered(driver: Driver, verbs: tuple[str, ...]) -> None:
+    for verb in verbs:
+        if getattr(type(driver), verb) is getattr(Driver, verb):
+            pytest.skip(f"The {driver.name} driver does not offer {verb}().")
+
+
+def _assert_nothing_runs_on(
+    tasks: set[asyncio.Task[object]], threads: set[threading.Thread]
+) -> None:
+    left = asyncio.all_tasks() - tasks - {asyncio.current_task()}
+    assert not left, f"tasks were left running: {left}"
+    # Threads of the loop's own pool are the loop's to end.
+    started = set(threading.enumerate()) - threads
+    ours = [thread for thread in started if not thread.name.startswith("asyncio_")]
+    for thread in ours:
+        thread.join(REAL_SECONDS)
+    assert not any(thread.is_alive() for thread in ours), f"threads were left running: {ours}"
+
+
+def record(
+    id: str,
+    queue: str = "q",
+    *,
+    name: str = "Kind",
+    payload: bytes = b"payload",
+    priority: int = 1,
+    delay: float = 0.0,
+    max_attempts: int | None = None,
+    key: str | None = None,
+    key_ttl: float | None = None,
+    key_until_claimed: bool = False,
+) -> Record:
+    """A record with nothing special about it but what is given."""
+    return Record(
+        id=id,
+        queue=queue,
+        name=name,
+        payload=payload,
+        priority=priority,
+        delay=delay,
+        max_attempts=max_attempts,
+        key=key,
+        key_ttl=key_ttl,
+        key_until_claimed=key_until_claimed,
+    )
+
+
+def records(*ids: str, queue: str = "q") -> list[Record]:
+    """Plain records."""
+    return [record(id, queue) for id in ids]
+
+
+def lane(queue: str, low: int = MIN_PRIORITY, high: int = MAX_PRIORITY) -> Source:
+    """A queue, or a part of it."""
+    return Source(queue, low, high)
+
+
+async def claim(
+    driver: Driver, *sources: Source, limit: int = 100, lease: float = LEASE, worker: str = "w1"
+) -> list[Claim]:
+    """Claim from queue ``q``, or from the given sources."""
+    return (await driver.claim(sources or (Q,), limit, lease, worker)).claims
+
+
+async def claim_one(driver: Driver, *sources: Source, worker: str = "w1") -> Claim:
+    """Claim exactly one job, which must be there."""
+    (only,) = await claim(driver, *sources, limit=1, worker=worker)
+    return only
+
+
+async def enqueue_and_claim(driver: Driver, id: str = "a", queue: str = "q") -> Claim:
+    """A job that is being processed by ``w1``."""
+    assert await driver.enqueue([record(id, queue)]) == [None]
+    return await claim_one(driver, Source(queue))
+
+
+def settlement(
+    claim: Claim,
+    state: State,
+    *,
+    attempts: int | None = None,
+    exceptions: int = 0,
+    delay: float = 0.0,
+    result: bytes | None = None,
+    error: str | None = None,
+    traceback: str | None = None,
+    retention: float = 3600.0,
+) -> Settlement:
+    """How a claim ends; its attempts are kept unless others are given."""
+    return Settlement(
+        id=claim.id,
+        token=claim.token,
+        state=state,
+        attempts=claim.attempts if attempts is None else attempts,
+        exceptions=exceptions,
+        delay=delay,
+        result=result,
+        error=error,
+        traceback=traceback,
+        retention=retention,
+    )
+
+
+async def end(driver: Driver, claim: Claim, state: State, *, retention: float = 3600.0) -> None:
+    """Settle a claim that must still be held."""
+    assert await driver.settle([settlement(claim, state, retention=retention)]) == [True]
+
+
+async def run_to(driver: Driver, id: str, state: State, queue: str = "q") -> None:
+    """A job that ended in this state."""
+    await end(driver, await enqueue_and_claim(driver, id, queue), state)
+
+
+async def look(driver: Driver, id: str) -> StoredJob | None:
+    """The job of this id, if the store shows it."""
+    items = (await driver.find(Filter(ids=(id,)))).items
+    return items[0] if items else None
+
+
+async def state_of(driver: Driver, id: str) -> State | None:
+    """The state of a job, None if the store does not show it."""
+    job = await look(driver, id)
+    return None if job is None else job.state
+
+
+def ids(jobs: list[Claim] | list[StoredJob]) -> list[str]:
+    """Which jobs, in this order."""
+    return [job.id for job in jobs]
