@@ -30,7 +30,7 @@ class Changes:
 
     def look_if_due(self) -> None:
         """Look whether something changed, if somebody watches and the last look was long ago."""
-        if self._watches and time.monotonic() >= self._next_look:
+        if not self._watches.idle and time.monotonic() >= self._next_look:
             self._next_look = time.monotonic() + INTERVAL
             self._look()
 

@@ -183,8 +183,9 @@ class SqliteDriver(Driver):
 
     def watch(self, topics: Iterable[str]) -> Watch:
         """Watch topics; commits of other processes are noticed within some milliseconds."""
+        first = self._watches.idle
         watch = self._watches.open(topics)
-        if len(self._watches) == 1 and self._threads is not None:
+        if first and self._threads is not None:
             self._writer.wake()
         return watch
 

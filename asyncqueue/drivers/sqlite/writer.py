@@ -101,7 +101,7 @@ class Writer:
         calls: list[Call[Any]] = []
         weight = 0
         try:
-            call = self._calls.get(timeout=INTERVAL if self._watches else None)
+            call = self._calls.get(timeout=None if self._watches.idle else INTERVAL)
             while call is not None:
                 calls.append(call)
                 weight += call.weight
