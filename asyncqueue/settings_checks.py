@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from asyncqueue.durations import parse_duration, to_seconds
 from asyncqueue.errors import ConfigError
@@ -15,6 +15,7 @@ DEFAULT_WORKERS: Final = 10
 DEFAULT_TIMEOUT: Final = 30.0
 _SECRETS: Final = frozenset({"redis_password", "signing_keys", "encryption_keys"})
 _URLS: Final = frozenset({"url", "database_url"})
+_KEYS: Final = "must be keys, none of them empty, separated by commas or in a list"
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 
@@ -50,9 +51,7 @@ def _name(value: Any) -> str:
 
 def _identifier(value: Any) -> str:
     if not isinstance(value, str) or not _IDENTIFIER.fullmatch(value.strip()):
-        raise ValueError(
-            "must be a letter or _, then up to 62 letters, digits and _"
-        )
+        raise ValueError("must be a letter or _, then up to 62 letters, digits and _")
     return value.strip()
 
 
@@ -129,12 +128,13 @@ def _timeout(value: Any) -> float:
 
 
 def _keys(value: Any) -> tuple[str | bytes, ...]:
-    keys = [key.strip() for key in value.split(",")] if isinstance(value, str) else value
-    if not isinstance(keys, (list, tuple)) or not all(
-        key and isinstance(key, (str, bytes)) for key in keys
-    ):
-        raise ValueError("must be keys, none of them empty, separated by commas or in a list")
-    return tuple(keys)
+    keys: Any = [key.strip() for key in value.split(",")] if isinstance(value, str) else value
+    if not isinstance(keys, (list, tuple)):
+        raise ValueError(_KEYS)  # noqa: TRY004 - becomes a ConfigError
+    listed = tuple(cast("list[Any]", keys))
+    if not all(key and isinstance(key, (str, bytes)) for key in listed):
+        raise ValueError(_KEYS)
+    return listed
 
 
 def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import msgspec
 
@@ -178,17 +178,22 @@ def _from_file(path: Path, fields: Collection[str], environment: Mapping[str, Gi
             content = _parsed(stream, path)
     except OSError as error:
         raise ConfigError(f"The file {where!r} cannot be read: {error.strerror}") from error
-    if isinstance(content, Mapping) and isinstance(content.get("queue"), Mapping):
-        content = content["queue"]
-    if content is None:
-        return {}
-    if not isinstance(content, Mapping):
+    named = _mapping({} if content is None else content)
+    nested = None if named is None else _mapping(named.get("queue"))
+    settings = named if nested is None else nested
+    if settings is None:
         raise ConfigError(f"{where}: settings must be given by name, as in `driver: sqlite`.")
     filled = {
-        str(name): _filled(value, environment, f"{name} (from {where})")
-        for name, value in content.items()
+        name: _filled(value, environment, f"{name} (from {where})")
+        for name, value in settings.items()
     }
     return _named(filled, fields, where)
+
+
+def _mapping(content: Any) -> dict[str, Any] | None:
+    if not isinstance(content, dict):
+        return None
+    return {str(name): value for name, value in cast("dict[Any, Any]", content).items()}
 
 
 def _parsed(stream: BinaryIO, path: Path) -> Any:
@@ -215,13 +220,13 @@ def _parsed(stream: BinaryIO, path: Path) -> Any:
 def _filled(value: Any, environment: Mapping[str, Given], label: str) -> Any:
     """The value with each ``${VAR}`` and ``${VAR:-default}`` replaced."""
     if isinstance(value, list):
-        return [_filled(item, environment, label) for item in value]
+        return [_filled(item, environment, label) for item in cast("list[Any]", value)]
     if not isinstance(value, str):
         return value
 
     def replacement(match: re.Match[str]) -> str:
         name, has_default, default = match[1].partition(":-")
-        if not _VARIABLE.fullmatch(name):
+        if not _VARIABLE.fullmatch(name) or "${" in default:
             raise ConfigError(
                 f"{label}: {match[0]} is not a placeholder; write ${{NAME}} or ${{NAME:-default}}."
             )

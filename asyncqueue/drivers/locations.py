@@ -25,7 +25,7 @@ def sqlite_path(url: str) -> str:
     rest = url.partition("://")[2].partition("?")[0]
     path = unquote(rest[1:])
     if not rest.startswith("/") or not path.strip("/"):
-        name = unquote(rest).strip("/") or "queue.db"
+        name = unquote(rest).rpartition("@")[2].strip("/") or "queue.db"
         raise ConfigError(
             f"{masked(url)!r} names no file. Write sqlite:///{name} (relative, three slashes) or "
             f"sqlite:////var/lib/{name} (absolute, four)."

@@ -1,0 +1,533 @@
+"""Settings: where they come from, who wins, and what is refused (CFG, WRK-07, RTY-18)."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from asyncqueue.backoff import exponential, fixed
+from asyncqueue.errors import ConfigError
+from asyncqueue.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DEFAULTS: dict[str, Any] = {
+    "driver": "memory",
+    "url": None,
+    "redis_host": "localhost",
+    "redis_port": 6379,
+    "redis_db": 0,
+    "redis_password": "",
+    "database_url": "sqlite:///queue.db",
+    "table": "jobs",
+    "failed_table": "failed_jobs",
+    "default": "default",
+    "max_attempts": 3,
+    "retry_delay": None,
+    "timeout": 30.0,
+    "poll_interval": 0.1,
+    "workers": 10,
+    "lease": 30.0,
+    "grace": 0.0,
+    "retention": 3600.0,
+    "failed_retention": 7 * 24 * 3600.0,
+    "cleanup_interval": 3600.0,
+    "prefix": "asyncqueue",
+    "max_payload": 1024 * 1024,
+    "signing_keys": (),
+    "encryption_keys": (),
+}
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable of ours, and a directory of its own."""
+    for name in list(os.environ):
+        if name.startswith("QUEUE_") or name in ("REDIS_URL", "DATABASE_URL"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def refused(**explicit: Any) -> str:
+    with pytest.raises(ConfigError) as caught:
+        Settings.from_env(**explicit)
+    return str(caught.value)
+
+
+class TestDefaults:
+    def test_fields_and_defaults_are_the_documented_ones(self) -> None:
+        assert msgspec.structs.asdict(Settings()) == DEFAULTS
+
+    def test_an_empty_environment_gives_the_defaults(self) -> None:
+        """CFG-01, CFG-02, CFG-03, CFG-09, CFG-18: unset variables."""
+        assert Settings.from_env() == Settings()
+
+    def test_they_are_frozen(self) -> None:
+        with pytest.raises(AttributeError):
+            Settings().timeout = 3  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class TestEnvironment:
+    @pytest.mark.parametrize(
+        ("field", "text", "value"),
+        [
+            ("driver", " SQLite ", "sqlite"),
+            ("url", "sqlite:///x.db", "sqlite:///x.db"),
+            ("redis_host", "cache", "cache"),
+            ("redis_port", "6380", 6380),
+            ("redis_db", "2", 2),
+            ("redis_password", " s3cret ", " s3cret "),
+            ("database_url", "sqlite:////q.db", "sqlite:////q.db"),
+            ("table", "my_jobs", "my_jobs"),
+            ("failed_table", "my_failed", "my_failed"),
+            ("default", "work", "work"),
+            ("max_attempts", "2", 2),
+            ("retry_delay", "7", 7.0),
+            ("timeout", "5", 5.0),
+            ("poll_interval", "2", 2.0),
+            ("workers", "3", 3),
+            ("lease", "90", 90.0),
+            ("grace", "20s", 20.0),
+            ("retention", "7d", 604800.0),
+            ("failed_retention", "1d", 86400.0),
+            ("cleanup_interval", "30m", 1800.0),
+            ("prefix", "shop", "shop"),
+            ("max_payload", "2048", 2048),
+            ("signing_keys", "new, old", ("new", "old")),
+            ("encryption_keys", "one", ("one",)),
+        ],
+    )
+    def test_each_variable_sets_its_field(
+        self, monkeypatch: pytest.MonkeyPatch, field: str, text: str, value: object
+    ) -> None:
+        """CFG-01, 02, 03, 07, 08, 09, 16, 18."""
+        monkeypatch.setenv(f"QUEUE_{field.upper()}", text)
+        got = msgspec.structs.asdict(Settings.from_env())
+        assert got == DEFAULTS | {field: value}
+
+    def test_every_field_is_covered_above(self) -> None:
+        assert set(DEFAULTS) == set(Settings.__struct_fields__)
+
+    @pytest.mark.parametrize("text", ["", "   "])
+    def test_empty_variables_count_as_absent(
+        self, monkeypatch: pytest.MonkeyPatch, text: str
+    ) -> None:
+        for field in DEFAULTS:
+            monkeypatch.setenv(f"QUEUE_{field.upper()}", text)
+        assert Settings.from_env() == Settings()
+
+    def test_numbers_are_seconds_and_texts_have_units(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """CFG-08, CFG-17: a plain number is seconds, milliseconds must say so."""
+        monkeypatch.setenv("QUEUE_RETRY_DELAY", "1000ms")
+        monkeypatch.setenv("QUEUE_TIMEOUT", "1h30m")
+        settings = Settings.from_env()
+        assert settings.retry_delay == 1.0
+        assert settings.timeout == 5400.0
+
+    def test_stale_jobs_come_back_after_the_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CFG-19: the stale timeout of other systems is the lease."""
+        monkeypatch.setenv("QUEUE_LEASE", "5m")
+        assert Settings.from_env().lease == 300.0
+
+
+class TestWhoWins:
+    def test_argument_environment_env_file_file_default(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """CFG-10."""
+        file = tmp_path / "queue.toml"
+        file.write_text("timeout = 4\nlease = 4\ngrace = 4\nworkers = 4\n")
+        (tmp_path / ".env").write_text("QUEUE_TIMEOUT=3\nQUEUE_LEASE=3\nQUEUE_GRACE=3\n")
+        monkeypatch.setenv("QUEUE_TIMEOUT", "2")
+        monkeypatch.setenv("QUEUE_LEASE", "2")
+        settings = Settings.from_env(file=file, timeout=1)
+        assert (settings.timeout, settings.lease, settings.grace, settings.workers) == (1, 2, 3, 4)
+        assert settings.poll_interval == 0.1
+        assert Settings.from_file(file, timeout=1) == settings
+
+    def test_an_empty_environment_variable_lets_the_env_file_speak(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_text("QUEUE_TIMEOUT=3\n")
+        monkeypatch.setenv("QUEUE_TIMEOUT", "")
+        assert Settings.from_env().timeout == 3
+
+    def test_none_and_empty_arguments_count_as_absent(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("QUEUE_TIMEOUT", "2")
+        monkeypatch.setenv("QUEUE_DEFAULT", "work")
+        settings = Settings.from_env(timeout=None, default="")
+        assert (settings.timeout, settings.default) == (2, "work")
+
+    def test_another_env_file_is_read_in_place_of_it(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("QUEUE_WORKERS=1\n")
+        (tmp_path / "prod.env").write_text("QUEUE_TIMEOUT=3\n")
+        settings = Settings.from_env(tmp_path / "prod.env")
+        assert (settings.timeout, settings.workers) == (3, 10)
+
+    def test_none_reads_no_env_file(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_text("QUEUE_WORKERS=1\n")
+        assert Settings.from_env(None).workers == 10
+
+    def test_a_named_env_file_must_exist(self) -> None:
+        assert "prod.env" in refused(env_file="prod.env")
+
+    def test_a_binary_env_file_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / ".env").write_bytes(b"QUEUE_DEFAULT=\xff\xfe\n")
+        assert ".env" in refused()
+
+    def test_an_url_wins_over_the_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("QUEUE_URL", "sqlite:///x.db")
+        monkeypatch.setenv("QUEUE_DRIVER", "redis")
+        assert Settings.from_env().driver_url() == "sqlite:///x.db"
+
+    def test_a_stronger_driver_replaces_the_url_of_another(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """CFG-10: an argument is never lost to an environment variable."""
+        (tmp_path / ".env").write_text("QUEUE_URL=sqlite:///x.db\n")
+        assert Settings.from_env(driver="sync").driver_url() == "sync://"
+        assert Settings.from_env(driver="database").driver_url() == "sqlite:///x.db"
+        monkeypatch.setenv("QUEUE_DRIVER", "memory")
+        assert Settings.from_env().driver_url() == "memory://"
+        assert Settings.from_env(url="sqlite:///y.db").driver_url() == "sqlite:///y.db"
+
+
+class TestFile:
+    def write(self, tmp_path: Path, name: str, text: str) -> Path:
+        file = tmp_path / name
+        file.write_text(text)
+        return file
+
+    def test_yaml_with_placeholders_and_durations(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        """CFG-14."""
+        monkeypatch.setenv("CACHE_URL", "redis://cache:6380/1")
+        monkeypatch.setenv("REDIS_PASSWORD", "s3cret")
+        file = self.write(
+            tmp_path,
+            "queue.yaml",
+            "queue:\n"
+            "  driver: redis\n  url: ${CACHE_URL}\n  redis_password: ${REDIS_PASSWORD}\n"
+            "  redis_db: ${DB:-4}\n  retry_delay: 5s\n  timeout: 60s\n  poll_interval: 1s\n"
+            "  workers: 5\n  default: ${APP:-shop}-jobs\n  signing_keys: ['${REDIS_PASSWORD}', old]\n",
+        )
+        got = msgspec.structs.asdict(Settings.from_file(file))
+        assert got == DEFAULTS | {
+            "driver": "redis",
+            "url": "redis://cache:6380/1",
+            "redis_password": "s3cret",
+            "redis_db": 4,
+            "retry_delay": 5.0,
+            "timeout": 60.0,
+            "poll_interval": 1.0,
+            "workers": 5,
+            "default": "shop-jobs",
+            "signing_keys": ("s3cret", "old"),
+        }
+
+    @pytest.mark.parametrize("text", ["workers = 5\n", "[queue]\nworkers = 5\n[other]\nx = 1\n"])
+    def test_toml_at_the_top_or_under_queue(self, tmp_path: Path, text: str) -> None:
+        file = self.write(tmp_path, "queue.toml", text)
+        assert Settings.from_file(file) == Settings(workers=5)
+
+    def test_placeholders_are_filled_from_the_env_file_too(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".env").write_text("NAME=from_file\nOTHER=from_file\n")
+        monkeypatch.setenv("OTHER", "from_environment")
+        file = self.write(tmp_path, "q.toml", 'default = "${NAME}"\nprefix = "${OTHER}"\n')
+        settings = Settings.from_file(file)
+        assert (settings.default, settings.prefix) == ("from_file", "from_environment")
+
+    def test_a_placeholder_without_value_is_named(self, tmp_path: Path) -> None:
+        """CFG-15."""
+        file = self.write(tmp_path, "q.toml", 'url = "${NOT_SET_HERE}"\n')
+        message = refused(file=file)
+        assert "NOT_SET_HERE" in message
+        assert "url" in message
+        assert "q.toml" in message
+
+    def test_set_but_empty(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+        """An empty variable is a value, but counts as absent where a default is given."""
+        monkeypatch.setenv("EMPTY", "")
+        file = self.write(tmp_path, "q.toml", 'default = "a${EMPTY}b"\nprefix = "${EMPTY:-p}"\n')
+        settings = Settings.from_file(file)
+        assert (settings.default, settings.prefix) == ("ab", "p")
+
+    def test_a_value_cannot_add_settings(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setenv("NAME", "x\nworkers: 77")
+        file = self.write(tmp_path, "q.yaml", "default: ${NAME}\n")
+        assert Settings.from_file(file).workers == 10
+
+    @pytest.mark.parametrize("placeholder", ["${}", "${not a name}", "${A:-${B}}x", "${1A}"])
+    def test_a_malformed_placeholder_is_refused(self, tmp_path: Path, placeholder: str) -> None:
+        file = self.write(tmp_path, "q.toml", f'default = "{placeholder}"\n')
+        assert "default" in refused(file=file)
+
+    def test_unknown_names_are_refused_with_a_suggestion(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path, "q.toml", "timout = 5\n")
+        message = refused(file=file)
+        assert '"timout"' in message
+        assert "q.toml" in message
+        assert 'Did you mean "timeout"?' in message
+
+    @pytest.mark.parametrize(
+        ("foreign", "ours"), [("connection", "url"), ("default_queue", "default")]
+    )
+    def test_names_of_other_systems_are_translated(
+        self, tmp_path: Path, foreign: str, ours: str
+    ) -> None:
+        """CFG-11: the page's names are pointed to ours."""
+        file = self.write(tmp_path, "q.toml", f'{foreign} = "x"\n')
+        assert f"called {ours}" in refused(file=file)
+
+    @pytest.mark.parametrize(
+        ("name", "text", "part"),
+        [
+            ("q.toml", "timeout = = 5", "not TOML"),
+            ("q.yaml", "timeout: [5", "not YAML"),
+            ("q.yaml", "- timeout", "by name"),
+            ("q.yaml", "!!python/object/apply:os.getcwd []", "not YAML"),
+            ("q.ini", "timeout = 5", ".yaml"),
+        ],
+    )
+    def test_files_that_cannot_be_understood(
+        self, tmp_path: Path, name: str, text: str, part: str
+    ) -> None:
+        message = refused(file=self.write(tmp_path, name, text))
+        assert part in message
+        assert name in message
+
+    def test_a_broken_file_is_reported_without_its_lines(self, tmp_path: Path) -> None:
+        file = self.write(tmp_path, "q.yaml", "redis_password: s3cret: [\n")
+        assert "s3cret" not in refused(file=file)
+
+    def test_a_missing_file_is_named(self) -> None:
+        assert "nowhere.toml" in refused(file="nowhere.toml")
+
+    def test_an_empty_file_sets_nothing(self, tmp_path: Path) -> None:
+        assert Settings.from_file(self.write(tmp_path, "q.yaml", "")) == Settings()
+
+    def test_yaml_without_its_package_says_what_to_install(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.setitem(sys.modules, "yaml", None)
+        message = refused(file=self.write(tmp_path, "q.yaml", "workers: 5"))
+        assert "asyncqueue[yaml]" in message
+
+
+class TestRefused:
+    @pytest.mark.parametrize(
+        ("field", "text"),
+        [
+            ("url", "queue.db"),
+            ("url", "sqlite:queue.db"),
+            ("redis_port", "0"),
+            ("redis_port", "65536"),
+            ("redis_port", "6379a"),
+            ("redis_db", "-1"),
+            ("database_url", "queue.db"),
+            ("table", "jobs; drop table x"),
+            ("table", "1jobs"),
+            ("table", "a" * 64),
+            ("failed_table", 'x"y'),
+            ("prefix", "my app"),
+            ("prefix", "{tag}"),
+            ("max_attempts", "-1"),
+            ("max_attempts", "2.5"),
+            ("max_attempts", "many"),
+            ("retry_delay", "-1"),
+            ("retry_delay", "soon"),
+            ("retry_delay", "inf"),
+            ("timeout", "5 parsecs"),
+            ("timeout", "nan"),
+            ("poll_interval", "0"),
+            ("poll_interval", "1e999"),
+            ("workers", "four"),
+            ("workers", "4.0"),
+            ("lease", "0"),
+            ("lease", "inf"),
+            ("grace", "-1"),
+            ("retention", "-1"),
+            ("failed_retention", "-1"),
+            ("cleanup_interval", "0"),
+            ("max_payload", "0"),
+            ("max_payload", "1MB"),
+        ],
+    )
+    def test_the_variable_its_origin_and_its_value_are_named(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, field: str, text: str
+    ) -> None:
+        """RTY-18 for max_attempts; section 5 for all: refused at load."""
+        variable = f"QUEUE_{field.upper()}"
+        monkeypatch.setenv(variable, text)
+        message = refused()
+        assert message.startswith(f"{variable} ")
+        assert repr(text) in message
+
+        monkeypatch.delenv(variable)
+        (tmp_path / ".env").write_text(f"{variable}='{text}'\n")
+        assert refused().startswith(f"{variable} (from .env) ")
+
+        (tmp_path / ".env").unlink()
+        file = tmp_path / "q.toml"
+        file.write_text(f"{field} = '{text}'\n")
+        assert refused(file=file).startswith(f"{field} (from {file}) ")
+
+        assert refused(**{field: text}).startswith(f"{field} ")
+        with pytest.raises(ConfigError, match=field):
+            Settings(**{field: text})
+
+    def test_zero_attempts_mean_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """RTY-18."""
+        monkeypatch.setenv("QUEUE_MAX_ATTEMPTS", "0")
+        assert Settings.from_env().max_attempts == 1
+
+    @pytest.mark.parametrize("value", ["0", "-1"])
+    def test_timeout_and_workers_from_zero_down_are_the_default(
+        self, monkeypatch: pytest.MonkeyPatch, value: str
+    ) -> None:
+        """WRK-06, WRK-07."""
+        monkeypatch.setenv("QUEUE_TIMEOUT", value)
+        monkeypatch.setenv("QUEUE_WORKERS", value)
+        assert Settings.from_env() == Settings()
+
+    def test_no_timeout_is_said_with_infinity(self) -> None:
+        assert Settings.from_env(timeout=math.inf).timeout == math.inf
+        assert Settings.from_env(timeout="inf").timeout == math.inf
+
+    def test_zero_retention_and_retry_delay_stay_zero(self) -> None:
+        settings = Settings(retention=0, retry_delay=0)
+        assert (settings.retention, settings.retry_delay) == (0, 0)
+
+    def test_the_two_tables_must_differ(self) -> None:
+        with pytest.raises(ConfigError, match="differ"):
+            Settings(table="jobs", failed_table="JOBS")
+
+    def test_unknown_arguments_are_refused(self) -> None:
+        assert 'Did you mean "workers"?' in refused(worker=3)
+
+    def test_true_is_not_a_number(self) -> None:
+        assert "workers" in refused(workers=True)
+        assert "timeout" in refused(timeout=True)
+
+    def test_code_may_give_timedelta(self) -> None:
+        """Delays are seconds or timedelta everywhere."""
+        assert Settings.from_env(grace=timedelta(minutes=1)).grace == 60.0
+        assert Settings(lease=timedelta(minutes=1)).lease == 60.0  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+    @pytest.mark.parametrize("keys", ["a,,b", "a,", ["a", ""], [b""], [1], {"a": 1}, 5])
+    def test_keys_that_are_none(self, keys: Any) -> None:
+        assert "signing_keys" in refused(signing_keys=keys)
+
+    def test_keys_may_be_bytes(self) -> None:
+        assert Settings.from_env(signing_keys=[b"new", "old"]).signing_keys == (b"new", "old")
+
+
+class TestSecrets:
+    def test_repr_masks_them(self) -> None:
+        settings = Settings(
+            url="redis://user:s3cret@host/0?password=s3cret",
+            redis_password="s3cret",
+            database_url="postgresql://u:s3cret@host/db",
+            signing_keys=("s3cret",),
+            encryption_keys=("s3cret",),
+        )
+        assert "s3cret" not in repr(settings)
+        assert "s3cret" not in str(settings)
+        assert "s3cret" not in str(settings.__rich_repr__())
+        assert "redis://user:***@host/0?password=***" in repr(settings)
+        assert repr(Settings()).startswith("Settings(driver='memory', url=None, ")
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("signing_keys", "s3cret,"),
+            ("encryption_keys", ["s3cret", 5]),
+            ("redis_password", ["s3cret"]),
+            ("url", "//user:s3cret@host/0"),
+            ("url", ":s3cret@host"),
+            ("database_url", "postgres:/u:s3cret@host/db"),
+        ],
+    )
+    def test_messages_and_causes_mask_them(self, field: str, value: Any) -> None:
+        with pytest.raises(ConfigError) as caught:
+            Settings.from_env(**{field: value})
+        assert "s3cret" not in str(caught.value)
+        assert field in str(caught.value)
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+
+class TestDriverUrl:
+    @pytest.mark.parametrize(
+        ("driver", "url"),
+        [
+            ("memory", "memory://"),
+            ("sync", "sync://"),
+            ("database", "sqlite:///queue.db"),
+            ("sqlite", "sqlite:///queue.db"),
+            ("redis", "redis://localhost:6379/0"),
+            ("Kafka", "kafka://"),
+        ],
+    )
+    def test_each_driver(self, driver: str, url: str) -> None:
+        """CFG-01, CFG-06, CFG-13, DRV-19."""
+        assert Settings(driver=driver).driver_url() == url
+
+    def test_redis_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CFG-02."""
+        for part, text in {"HOST": "cache", "PORT": "6380", "DB": "2", "PASSWORD": "p@ss/:w"}.items():
+            monkeypatch.setenv(f"QUEUE_REDIS_{part}", text)
+        settings = Settings.from_env(driver="redis")
+        assert settings.driver_url() == "redis://:p%40ss%2F%3Aw@cache:6380/2"
+
+    def test_redis_url_is_the_fallback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """CFG-02, D-36: our own variables first."""
+        monkeypatch.setenv("REDIS_URL", "rediss://cache/1")
+        assert Settings.from_env(driver="redis").driver_url() == "rediss://cache/1"
+        assert Settings.from_env().driver_url() == "memory://"
+        assert Settings.from_env(driver="redis", redis_db=3).driver_url().endswith("/3")
+        assert Settings.from_env(driver="redis", url="redis://x/2").driver_url() == "redis://x/2"
+
+    def test_database_url_is_the_fallback(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DATABASE_URL", "sqlite:///app.db")
+        assert Settings.from_env(driver="database").driver_url() == "sqlite:///app.db"
+        assert Settings.from_env(driver="sqlite").driver_url() == "sqlite:///app.db"
+        assert Settings.from_env().driver_url() == "memory://"
+        monkeypatch.setenv("QUEUE_DATABASE_URL", "sqlite:///ours.db")
+        assert Settings.from_env(driver="sqlite").driver_url() == "sqlite:///ours.db"
+
+    def test_a_fallback_of_another_kind_is_left_alone(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("DATABASE_URL", "postgresql://h/app")
+        assert Settings.from_env(driver="sqlite").driver_url() == "sqlite:///queue.db"
+        assert Settings.from_env(driver="postgres").driver_url() == "postgresql://h/app"
+        monkeypatch.setenv("DATABASE_URL", "no url at all")
+        assert Settings.from_env() == Settings()
+
+    def test_a_database_of_another_kind_is_refused(self) -> None:
+        settings = Settings(driver="sqlite", database_url="postgres://u:s3cret@h/db")
+        with pytest.raises(ConfigError, match=r"QUEUE_DATABASE_URL is 'postgres://u:\*\*\*@h/db'"):
+            settings.driver_url()
+
+
+class TestBackoff:
+    def test_a_retry_delay_switches_to_fixed(self) -> None:
+        """CFG-08, D-08."""
+        assert Settings().backoff == exponential(1, 300)
+        assert Settings(retry_delay=7).backoff == fixed(7)
