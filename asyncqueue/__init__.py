@@ -1,0 +1,137 @@
+"""asyncqueue: background jobs for asyncio applications, durable and typed.
+
+``JobCancelled`` is the exception here; the event of that name is
+``asyncqueue.events.JobCancelled``, and ``Queue.on`` takes either for it.
+"""
+
+from asyncqueue.backoff import Backoff, exponential, fixed, linear
+from asyncqueue.context import Context
+from asyncqueue.drivers.base import Driver
+from asyncqueue.drivers.registry import register_driver
+from asyncqueue.errors import (
+    AsyncQueueError,
+    AttemptsExhausted,
+    ConfigError,
+    DriverError,
+    DriverUnavailable,
+    DuplicateJob,
+    JobCancelled,
+    JobError,
+    JobFailedError,
+    JobNotFound,
+    JobTimeout,
+    LeaseLost,
+    PayloadError,
+    PayloadTooLarge,
+    QueueClosed,
+    SignatureInvalid,
+    TransactionUnsupported,
+    UnknownDriver,
+    UnknownJob,
+)
+from asyncqueue.events import (
+    Event,
+    JobFailed,
+    JobProcessed,
+    JobProcessing,
+    JobQueued,
+    JobReleased,
+    JobRetrying,
+    QueuePaused,
+    QueueResumed,
+    WorkerStarted,
+    WorkerStopping,
+)
+from asyncqueue.execution.outcome import Fail, Retry, Snooze
+from asyncqueue.function import job
+from asyncqueue.job import Job
+from asyncqueue.options import Priority
+from asyncqueue.queue import (
+    FailedJob,
+    FailedPage,
+    JobHandle,
+    JobInfo,
+    Page,
+    Queue,
+    QueueStats,
+    WorkerInfo,
+    default_queue,
+    dispatch,
+    dispatch_many,
+    dispatch_named,
+    set_default,
+)
+from asyncqueue.record import State
+from asyncqueue.registry import Registry, register
+from asyncqueue.settings import Settings
+from asyncqueue.trace import Trace, current_trace, use_trace
+from asyncqueue.version import __version__
+from asyncqueue.worker import Worker
+
+__all__ = [
+    "AsyncQueueError",
+    "AttemptsExhausted",
+    "Backoff",
+    "ConfigError",
+    "Context",
+    "Driver",
+    "DriverError",
+    "DriverUnavailable",
+    "DuplicateJob",
+    "Event",
+    "Fail",
+    "FailedJob",
+    "FailedPage",
+    "Job",
+    "JobCancelled",
+    "JobError",
+    "JobFailed",
+    "JobFailedError",
+    "JobHandle",
+    "JobInfo",
+    "JobNotFound",
+    "JobProcessed",
+    "JobProcessing",
+    "JobQueued",
+    "JobReleased",
+    "JobRetrying",
+    "JobTimeout",
+    "LeaseLost",
+    "Page",
+    "PayloadError",
+    "PayloadTooLarge",
+    "Priority",
+    "Queue",
+    "QueueClosed",
+    "QueuePaused",
+    "QueueResumed",
+    "QueueStats",
+    "Registry",
+    "Retry",
+    "Settings",
+    "SignatureInvalid",
+    "Snooze",
+    "State",
+    "Trace",
+    "TransactionUnsupported",
+    "UnknownDriver",
+    "UnknownJob",
+    "Worker",
+    "WorkerInfo",
+    "WorkerStarted",
+    "WorkerStopping",
+    "__version__",
+    "current_trace",
+    "default_queue",
+    "dispatch",
+    "dispatch_many",
+    "dispatch_named",
+    "exponential",
+    "fixed",
+    "job",
+    "linear",
+    "register",
+    "register_driver",
+    "set_default",
+    "use_trace",
+]

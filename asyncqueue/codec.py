@@ -1,0 +1,264 @@
+"""Jobs to bytes and back: a versioned MessagePack envelope around the job's own fields.
+
+Decoding is strict and typed. What is encoded is decoded once before it is stored, so a job that
+could not come back as it was dispatched is refused while its producer can still be told.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any, Final
+
+import msgspec
+
+from asyncqueue.backoff import Backoff
+from asyncqueue.errors import JobError, PayloadError, PayloadTooLarge
+from asyncqueue.job import Job
+from asyncqueue.registry import Registry, suggest
+from asyncqueue.trace import Trace
+
+VERSION: Final = 1
+_ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
+_encoder: Final = msgspec.msgpack.Encoder()
+
+
+class Envelope(msgspec.Struct, omit_defaults=True):
+    """What is stored of a job beside its columns. Absent fields take no bytes."""
+
+    v: int
+    data: msgspec.Raw
+    trace: Trace | None = None
+    timeout: float | None = None
+    """Seconds per attempt given at dispatch; negative for none."""
+    backoff: Backoff | None = None
+
+
+_envelopes: Final = msgspec.msgpack.Decoder(Envelope)
+
+
+class Shape:
+    """What the codec knows of one job class; made once for each."""
+
+    def __init__(self, cls: Any) -> None:
+        self.decoder = msgspec.msgpack.Decoder(cls)
+        self.untyped = tuple(
+            field.name
+            for field in msgspec.structs.fields(cls)
+            if _has_any(msgspec.inspect.type_info(field.type))
+        )
+
+
+_shapes: dict[Any, Shape] = {}
+
+
+def shape_of(cls: Any) -> Shape:
+    """The shape of a job class.
+
+    Raises :class:`~asyncqueue.errors.PayloadError` for field types that cannot be stored.
+    """
+    shape = _shapes.get(cls)
+    if shape is None:
+        try:
+            shape = _shapes[cls] = Shape(cls)
+        except (TypeError, NameError) as error:
+            raise PayloadError(
+                f"{cls.__job_name__}: {error}; every field needs a type that can be stored, "
+                "and that can be found from the job's module."
+            ) from error
+    return shape
+
+
+def encode(job: Any, max_payload: int, **header: Any) -> bytes:
+    """The envelope of a job.
+
+    Raises :class:`~asyncqueue.errors.PayloadError` naming the job and the field that cannot be
+    stored, or that would come back different; ``PayloadTooLarge`` over ``max_payload`` bytes.
+    """
+    cls = type(job)
+    shape = shape_of(cls)
+    try:
+        data = _encoder.encode(job)
+    except _ENCODE_ERRORS as error:
+        raise _unencodable(job, error) from error
+    try:
+        back = shape.decoder.decode(data)
+    except msgspec.MsgspecError as error:
+        raise PayloadError(f"{cls.__job_name__}: {error}") from error
+    if shape.untyped:
+        _refuse_changed(job, back, shape.untyped)
+    return seal(cls.__job_name__, data, max_payload, **header)
+
+
+def seal(name: str, data: bytes, max_payload: int, **header: Any) -> bytes:
+    """The envelope around a job's encoded fields."""
+    payload = _encoder.encode(Envelope(VERSION, msgspec.Raw(data), **header))
+    if len(payload) > max_payload:
+        raise PayloadTooLarge(
+            f"{name}: {len(payload):,} bytes is over max_payload, {max_payload:,}. "
+            "Store the data elsewhere and dispatch a reference to it."
+        )
+    return payload
+
+
+def encode_fields(name: str, payload: Any, maker: Any, max_payload: int, **header: Any) -> bytes:
+    """The envelope of a job given as a mapping, for producers without its class."""
+    if not isinstance(payload, dict):
+        raise PayloadError(f"{name}: the payload must be a dict of its fields, got {payload!r}")
+    if not is_job_class(maker):
+        try:
+            data = _encoder.encode(payload)
+        except _ENCODE_ERRORS as error:
+            raise PayloadError(f"{name}: {error}") from error
+        return seal(name, data, max_payload, **header)
+    return encode(build(name, maker, payload), max_payload, **header)
+
+
+def build(name: str, cls: Any, payload: dict[str, Any]) -> Any:
+    """A job of this class from its fields; strict about names and types."""
+    known = cls.__struct_encode_fields__
+    for key in payload:
+        if key not in known:
+            raise PayloadError(f'{name}: it has no field "{key}".{suggest(str(key), known)}')
+    try:
+        return msgspec.convert(payload, cls)
+    except msgspec.ValidationError as error:
+        raise PayloadError(f"{name}: {error}") from error
+
+
+def open_envelope(name: str, payload: bytes) -> Envelope:
+    """The envelope in stored bytes, its job not yet decoded.
+
+    Raises :class:`~asyncqueue.errors.PayloadError` when they are not one of ours.
+    """
+    try:
+        envelope = _envelopes.decode(payload)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+        raise PayloadError(f"{name}: the stored bytes are not a job: {error}") from error
+    if envelope.v != VERSION:
+        raise PayloadError(
+            f"{name}: the stored job has format {envelope.v}, this version reads {VERSION}. "
+            "Run it with the version that wrote it, or upgrade."
+        )
+    return envelope
+
+
+def decode(name: str, envelope: Envelope, registry: Registry) -> Any:
+    """The job in an envelope.
+
+    Raises :class:`~asyncqueue.errors.UnknownJob` for an unregistered kind and
+    :class:`~asyncqueue.errors.PayloadError` for data that does not fit its class.
+    """
+    maker = registry.find(name)
+    try:
+        if is_job_class(maker):
+            return shape_of(maker).decoder.decode(envelope.data)
+        return _from_factory(maker, envelope.data)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise PayloadError(f"{name}: the stored payload does not fit: {error}") from error
+
+
+def to_builtins(payload: bytes) -> Any:
+    """The fields in stored bytes as plain values, or the bytes where that is impossible."""
+    try:
+        return msgspec.msgpack.decode(_envelopes.decode(payload).data)
+    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return payload
+
+
+def is_job_class(maker: Any) -> bool:
+    """Whether a registered maker is a job class and not a factory."""
+    return isinstance(maker, type) and issubclass(maker, Job)
+
+
+def encode_result(name: str, value: Any) -> bytes | None:
+    """What ``handle`` returned, encoded; None for None."""
+    if value is None:
+        return None
+    try:
+        return _encoder.encode(value)
+    except _ENCODE_ERRORS as error:
+        raise PayloadError(
+            f"{name}: handle returned a {type(value).__qualname__} that cannot be stored: {error}"
+        ) from error
+
+
+def decode_result(result: bytes | None, maker: Any) -> Any:
+    """A stored result as the type that ``handle`` declares; plain values where it does not."""
+    if result is None:
+        return None
+    kind = result_type(maker)
+    try:
+        return msgspec.msgpack.decode(result, type=kind)
+    except (msgspec.MsgspecError, TypeError):
+        return msgspec.msgpack.decode(result)
+
+
+def result_type(maker: Any) -> Any:
+    """What ``handle`` of this class says it returns, or Any."""
+    handle = getattr(maker, "handle", None)
+    if not inspect.isfunction(handle):
+        return Any
+    try:
+        hint = typing.get_type_hints(handle).get("return", Any)
+    except (NameError, TypeError):
+        return Any
+    return Any if hint is type(None) else hint
+
+
+def _from_factory(factory: Any, data: msgspec.Raw) -> Any:
+    try:
+        takes_payload = bool(inspect.signature(factory).parameters)
+    except (TypeError, ValueError):
+        takes_payload = True
+    made = factory(msgspec.msgpack.decode(data)) if takes_payload else factory()
+    cls = made if isinstance(made, type) else type(made)
+    if not is_job_class(cls):
+        raise JobError(f"The factory {factory!r} must give a job, got {made!r}")
+    return made if takes_payload else shape_of(cls).decoder.decode(data)
+
+
+def _unencodable(job: Any, error: Exception) -> PayloadError:
+    name = type(job).__job_name__
+    for field in job.__struct_fields__:
+        value = getattr(job, field)
+        try:
+            _encoder.encode(value)
+        except _ENCODE_ERRORS as reason:
+            return PayloadError(
+                f"{name}.{field}: a {type(value).__qualname__} cannot be stored ({reason}). "
+                "Store an id and look the object up in handle."
+            )
+    return PayloadError(f"{name}: {error}")
+
+
+def _refuse_changed(job: Any, back: Any, fields: tuple[str, ...]) -> None:
+    for field in fields:
+        value, returned = getattr(job, field), getattr(back, field)
+        if not _same(value, returned):
+            raise PayloadError(
+                f"{type(job).__job_name__}.{field}: {value!r} would come back as {returned!r}; "
+                "give the field its exact type instead of Any."
+            )
+
+
+def _same(value: Any, returned: Any) -> bool:
+    if type(value) is not type(returned):
+        return False
+    if isinstance(value, dict):
+        return value.keys() == returned.keys() and all(
+            _same(value[key], returned[key]) for key in value
+        )
+    if isinstance(value, list):
+        return len(value) == len(returned) and all(map(_same, value, returned))
+    return bool(value == returned or value != value)  # noqa: PLR0124 - NaN is not itself
+
+
+def _has_any(kind: Any) -> bool:
+    if isinstance(kind, msgspec.inspect.AnyType):
+        return True
+    parts: list[Any] = []
+    for attribute in ("item_type", "item_types", "key_type", "value_type", "types"):
+        part = getattr(kind, attribute, ())
+        parts.extend(part if isinstance(part, tuple) else (part,))
+    return any(_has_any(part) for part in parts)

@@ -1,0 +1,245 @@
+"""What a handler is given: facts about its job, services, and what it may ask of the worker."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import MutableMapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
+
+from asyncqueue.durations import Duration, to_finite_seconds
+
+if TYPE_CHECKING:
+    from contextlib import AbstractAsyncContextManager
+
+    from asyncqueue.clock import Clock
+    from asyncqueue.record import Claim
+    from asyncqueue.services import Services
+    from asyncqueue.trace import Trace
+
+S = TypeVar("S")
+Cause = Literal["shutdown", "timeout", "cancelled", "lease_lost"]
+
+
+class Cancellation:
+    """An event that is set when the job is being interrupted, and why. Await it, or poll it."""
+
+    __slots__ = ("_waiters", "cause")
+
+    def __init__(self) -> None:
+        self.cause: Cause | None = None
+        self._waiters: list[asyncio.Future[None]] | None = None
+
+    def is_set(self) -> bool:
+        """Whether the job is being interrupted. Safe to poll from the thread of a plain job."""
+        return self.cause is not None
+
+    async def wait(self) -> None:
+        """Return when the job is being interrupted."""
+        if self.cause is None:
+            waiter = asyncio.get_running_loop().create_future()
+            if self._waiters is None:
+                self._waiters = []
+            self._waiters.append(waiter)
+            await waiter
+
+    def __await__(self) -> Any:
+        return self.wait().__await__()
+
+    def set(self, cause: Cause) -> bool:
+        """Interrupt for this cause, unless there is one already; answers whether it was first."""
+        if self.cause is not None:
+            return False
+        self.cause = cause
+        for waiter in self._waiters or ():
+            if not waiter.done():
+                waiter.set_result(None)
+        return True
+
+
+class Host(Protocol):
+    """What runs the job and answers for it: a worker, or the sync driver's caller."""
+
+    clock: Clock
+    services: Services
+
+    async def progress(self, ctx: Context, percent: float, text: str) -> None:
+        """Store the progress of the job."""
+        ...
+
+    async def extend(self, ctx: Context, seconds: float) -> None:
+        """Give the job more time."""
+        ...
+
+    async def dispatch(self, job: Any, options: dict[str, Any]) -> Any:
+        """Dispatch another job on the same queue object."""
+        ...
+
+    def transaction(self, ctx: Context) -> AbstractAsyncContextManager[Any]:
+        """A transaction of the store that ends with the job's completion."""
+        ...
+
+
+class Context:
+    """One attempt of one job.
+
+    ``job_id``, ``job_name``, ``queue``, ``attempt`` (1 on the first run), ``max_attempts``,
+    ``priority``, ``trace``, ``batch_id`` (None outside a batch) and ``cancelled`` (an
+    awaitable event with ``is_set()``) are plain attributes.
+    """
+
+    __slots__ = (
+        "_claim",
+        "_deadline",
+        "_host",
+        "_logger",
+        "attempt",
+        "batch_id",
+        "cancelled",
+        "job_id",
+        "job_name",
+        "max_attempts",
+        "priority",
+        "queue",
+        "trace",
+    )
+
+    def __init__(
+        self,
+        claim: Claim,
+        host: Host,
+        *,
+        max_attempts: int,
+        deadline: float,
+        trace: Trace | None,
+    ) -> None:
+        self._claim = claim
+        self._host = host
+        self._deadline = deadline
+        self._logger: logging.LoggerAdapter[logging.Logger] | None = None
+        self.job_id = claim.id
+        self.job_name = claim.name
+        self.queue = claim.queue
+        self.attempt = claim.attempts
+        self.max_attempts = max_attempts
+        self.priority = claim.priority
+        self.batch_id: str | None = None
+        self.trace = trace
+        self.cancelled = Cancellation()
+
+    @property
+    def token(self) -> int:
+        """Which claim of the job this is: higher than that of any earlier one."""
+        return self._claim.token
+
+    @property
+    def cause(self) -> Cause | None:
+        """Why the job is interrupted: shutdown, timeout, cancelled or lease_lost; else None."""
+        return self.cancelled.cause
+
+    @property
+    def dispatched_at(self) -> datetime:
+        """When the job was dispatched, by the store's clock."""
+        return datetime.fromtimestamp(self._claim.created_at, UTC)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """When the attempt times out; None without a timeout."""
+        if self._deadline == float("inf"):
+            return None
+        return datetime.fromtimestamp(self._deadline, UTC)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds until the attempt times out, at least 0; infinity without a timeout."""
+        return max(self._deadline - self._host.clock.time(), 0.0)
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """A logger whose records carry job_id, job_name, queue, attempt and trace_id."""
+        if self._logger is None:
+            self._logger = _JobLogger(logging.getLogger("asyncqueue.job"), self._identity())
+        return self._logger
+
+    @overload
+    def get(self, service: type[S]) -> S: ...
+    @overload
+    def get(self, service: str) -> Any: ...
+    def get(self, service: Any) -> Any:
+        """The service registered under this type or name.
+
+        Raises :class:`~asyncqueue.errors.ConfigError` naming it when there is none.
+        """
+        return self._host.services.get(service)
+
+    async def progress(self, done: float, total: float | None = None, message: str = "") -> None:
+        """Store how far the job is: ``done`` of ``total``, or in percent without ``total``.
+
+        Raises ``ValueError`` for numbers that give no percentage and
+        :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by now.
+        """
+        await self._host.progress(self, _percent(done, total), message)
+
+    async def extend(self, seconds: Duration) -> None:
+        """Put the deadline off by this much and renew the lease.
+
+        Raises :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by
+        now.
+        """
+        await self._host.extend(self, to_finite_seconds(seconds, "extend"))
+
+    async def dispatch(self, job: Any, **options: Any) -> Any:
+        """Dispatch another job; options and answer as for ``Queue.dispatch``."""
+        return await self._host.dispatch(job, options)
+
+    async def batch(self) -> None:
+        """The batch of this job with fresh counters; None outside a batch."""
+        return
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """A transaction of the store that commits with the job's completion.
+
+        Gives the store's own connection. What the block writes with it and the completion of
+        the job are committed together at its end: its effects happen exactly once. When the
+        block raises, or the job belongs to another worker by now
+        (:class:`~asyncqueue.errors.LeaseLost`), neither happens. Keep it short, let it be the
+        last thing that the handler does; what it returns afterwards is not stored.
+        Raises :class:`~asyncqueue.errors.TransactionUnsupported` on drivers without them.
+        """
+        return self._host.transaction(self)
+
+    def move_deadline(self, deadline: float) -> None:
+        """Take note that the attempt may go on until then; for whatever runs the job."""
+        self._deadline = deadline
+
+    def _identity(self) -> dict[str, Any]:
+        identity: dict[str, Any] = {
+            "job_id": self.job_id,
+            "job_name": self.job_name,
+            "queue": self.queue,
+            "attempt": self.attempt,
+        }
+        if self.trace is not None:
+            identity["trace_id"] = self.trace.trace_id
+        return identity
+
+    def __repr__(self) -> str:
+        return f"<Context {self.job_name} {self.job_id} attempt {self.attempt}/{self.max_attempts}>"
+
+
+class _JobLogger(logging.LoggerAdapter[logging.Logger]):
+    """Adds the job's identity to each record, beside what the caller adds."""
+
+    def process(
+        self, msg: Any, kwargs: MutableMapping[str, Any]
+    ) -> tuple[Any, MutableMapping[str, Any]]:
+        kwargs["extra"] = {**(self.extra or {}), **(kwargs.get("extra") or {})}
+        return msg, kwargs
+
+
+def _percent(done: float, total: float | None) -> float:
+    whole = 100.0 if total is None else total
+    if not whole > 0 or not 0 <= done < float("inf"):
+        raise ValueError(f"progress needs 0 <= done and total > 0, got done={done}, total={total}")
+    return round(min(done / whole, 1.0) * 100, 2)

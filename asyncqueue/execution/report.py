@@ -1,0 +1,124 @@
+"""What is said of an attempt, after the store shows how it ended: the log, events, the hook."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from typing import TYPE_CHECKING, Any
+
+from asyncqueue.events import JobProcessing
+from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Interrupted, Refused
+from asyncqueue.execution.plan import in_thread
+from asyncqueue.execution.verdict import describe, job_facts
+from asyncqueue.record import State
+
+if TYPE_CHECKING:
+    from asyncqueue.execution.run import Run
+    from asyncqueue.execution.verdict import Verdict
+    from asyncqueue.listeners import Listeners
+
+
+class Reporter:
+    """Tells the log and the listeners; names job, queue and attempt, never data."""
+
+    def __init__(self, listeners: Listeners, log: logging.Logger) -> None:
+        self._listeners = listeners
+        self._log = log
+
+    def processing(self, run: Run) -> None:
+        """An attempt starts."""
+        if self._listeners.wants(JobProcessing):
+            self._listeners.send(JobProcessing(**job_facts(run.claim, run)))
+
+    def settled(self, verdict: Verdict) -> None:
+        """The store shows the outcome of an attempt."""
+        self._log_outcome(verdict)
+        told = verdict.event()
+        if told is not None and self._listeners.wants(told[0]):
+            event_type, fields = told
+            self._listeners.send(event_type(**verdict.facts(), **fields))
+
+    def lost(self, verdict: Verdict) -> None:
+        """The store refused a settlement: the job belongs to another worker by now."""
+        self._log.warning(
+            "%s lost its lease; its outcome is ignored",
+            _name(verdict),
+            extra=_extra(verdict),
+        )
+
+    def _log_outcome(self, verdict: Verdict) -> None:
+        outcome, log = verdict.outcome, self._log
+        if isinstance(outcome, Completed):
+            if log.isEnabledFor(logging.INFO):
+                log.info(
+                    "%s completed in %.0f ms",
+                    _name(verdict),
+                    verdict.duration * 1000,
+                    extra=_extra(verdict),
+                )
+            return
+        if isinstance(outcome, Interrupted):
+            if outcome.error is not None:
+                log.warning(
+                    "%s raised while the worker stops; it runs again: %s",
+                    _name(verdict),
+                    describe(outcome.error),
+                    exc_info=outcome.error,
+                    extra=_extra(verdict),
+                )
+            return
+        if isinstance(outcome, (Errored, Exhausted, Refused)):
+            self._log_error(verdict, outcome.error)
+
+    def _log_error(self, verdict: Verdict, error: BaseException) -> None:
+        if verdict.settlement.state is not State.FAILED:
+            self._log.warning(
+                "%s failed, next attempt in %.3g s: %s",
+                _name(verdict),
+                verdict.settlement.delay,
+                describe(error),
+                extra=_extra(verdict),
+            )
+            return
+        level = logging.WARNING if isinstance(verdict.outcome, Refused) else logging.ERROR
+        self._log.log(
+            level,
+            "%s failed for good: %s",
+            _name(verdict),
+            describe(error),
+            exc_info=error if isinstance(verdict.outcome, Errored) else None,
+            extra=_extra(verdict),
+        )
+
+
+async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) -> None:
+    """Call the job's ``failed``, if it has one. What it raises is logged; the failure stands."""
+    if not run.plan.has_failed_hook:
+        return
+    hook: Any = run.job.failed
+    try:
+        if inspect.iscoroutinefunction(hook):
+            await hook(run.ctx, error)
+        else:
+            await in_thread(hook, run.ctx, error)
+    except Exception:
+        log.exception("%s.failed raised", run.claim.name)
+
+
+def _name(verdict: Verdict) -> str:
+    claim, run = verdict.claim, verdict.run
+    total = f"/{run.ctx.max_attempts}" if run is not None else ""
+    return f"{claim.name} {claim.id} on {claim.queue} (attempt {claim.attempts}{total})"
+
+
+def _extra(verdict: Verdict) -> dict[str, Any]:
+    claim, run = verdict.claim, verdict.run
+    extra = {
+        "job_id": claim.id,
+        "job_name": claim.name,
+        "queue": claim.queue,
+        "attempt": claim.attempts,
+    }
+    if run is not None and run.ctx.trace is not None:
+        extra["trace_id"] = run.ctx.trace.trace_id
+    return extra

@@ -1,0 +1,108 @@
+"""What is to be stored for an attempt, and what is to be said once it is stored."""
+
+from __future__ import annotations
+
+import traceback
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncqueue.events import (
+    JobCancelled,
+    JobEvent,
+    JobFailed,
+    JobProcessed,
+    JobReleased,
+    JobRetrying,
+)
+from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Outcome, Refused, Released
+from asyncqueue.record import State
+
+if TYPE_CHECKING:
+    from asyncqueue.execution.run import Run
+    from asyncqueue.record import Claim, Settlement
+
+MAX_ERROR: Final = 2_000
+MAX_TRACEBACK: Final = 32_000
+"""Characters kept of an error's text and of its traceback."""
+
+
+class Verdict:
+    """The settlement of one attempt with all that is needed to report it afterwards.
+
+    ``run`` is None where the job could not even be rebuilt.
+    """
+
+    __slots__ = ("claim", "duration", "outcome", "run", "settlement")
+
+    def __init__(
+        self,
+        claim: Claim,
+        outcome: Outcome,
+        settlement: Settlement,
+        run: Run | None,
+        duration: float = 0.0,
+    ) -> None:
+        self.claim = claim
+        self.outcome = outcome
+        self.settlement = settlement
+        self.run = run
+        self.duration = duration
+        if not isinstance(outcome, Completed):
+            self._describe_error()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What went wrong, if something did."""
+        return getattr(self.outcome, "error", None)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the job failed for good after somebody tried to run it."""
+        return self.settlement.state is State.FAILED and not isinstance(self.outcome, Refused)
+
+    def event(self) -> tuple[type[JobEvent], dict[str, Any]] | None:
+        """The event of this outcome and its own fields; None where nothing is said."""
+        state, outcome = self.settlement.state, self.outcome
+        if state is State.COMPLETED:
+            return JobProcessed, {"duration": self.duration}
+        if state is State.CANCELLED:
+            return JobCancelled, {}
+        if self.failed:
+            return JobFailed, {"error": self.error, "duration": self.duration}
+        if isinstance(outcome, Errored):
+            return JobRetrying, {"error": outcome.error, "delay": self.settlement.delay}
+        if isinstance(outcome, Released):
+            return JobReleased, {"delay": outcome.delay}
+        return None
+
+    def facts(self) -> dict[str, Any]:
+        """The fields that all job events carry."""
+        return job_facts(self.claim, self.run)
+
+    def _describe_error(self) -> None:
+        error, settlement = self.error, self.settlement
+        if error is None or settlement.state is State.PENDING:
+            return
+        settlement.error = describe(error)[:MAX_ERROR]
+        if isinstance(self.outcome, (Errored, Refused, Exhausted)):
+            settlement.traceback = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
+
+
+def describe(error: BaseException) -> str:
+    """``Type: text`` of an exception, in one line where its text is one."""
+    text = str(error)
+    name = type(error).__qualname__
+    return f"{name}: {text}" if text else name
+
+
+def job_facts(claim: Claim, run: Run | None) -> dict[str, Any]:
+    """The fields that all job events carry."""
+    return {
+        "at": datetime.now(UTC),
+        "job_id": claim.id,
+        "name": claim.name,
+        "queue": claim.queue,
+        "attempt": claim.attempts,
+        "max_attempts": run.ctx.max_attempts if run is not None else claim.max_attempts or 0,
+        "trace": run.ctx.trace if run is not None else None,
+    }

@@ -1,0 +1,197 @@
+"""Job classes made from functions."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+
+import msgspec
+
+from asyncqueue.errors import PayloadError
+from asyncqueue.job import Job, JobMeta
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+
+    from asyncqueue.backoff import Backoff
+    from asyncqueue.context import Context
+    from asyncqueue.durations import Duration
+
+P = ParamSpec("P")
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+if TYPE_CHECKING:
+
+    class FunctionJob(Job, Generic[R_co]):
+        """A job of a function; ``R_co`` is what the function returns."""
+
+        async def handle(self, ctx: Context) -> R_co: ...
+
+    class JobFunction(Protocol[P, R_co]):
+        """A job class called like its function, but for the context."""
+
+        __job_name__: str
+
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionJob[R_co]: ...
+
+
+class _Decorator(Protocol):
+    @overload
+    def __call__(
+        self, function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+    ) -> JobFunction[P, R]: ...
+    @overload
+    def __call__(self, function: Callable[Concatenate[Context, P], R], /) -> JobFunction[P, R]: ...
+    def __call__(self, function: Any, /) -> Any: ...
+
+
+@overload
+def job(function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
+@overload
+def job(function: Callable[Concatenate[Context, P], R], /) -> JobFunction[P, R]: ...
+@overload
+def job(
+    *,
+    name: str | None = None,
+    queue: str | Callable[[Any], str] | None = None,
+    max_attempts: int | None = None,
+    max_retries: int | None = None,
+    timeout: Duration | None = None,
+    backoff: Duration
+    | Sequence[Duration]
+    | Backoff
+    | Callable[[Any, int, Exception], float]
+    | None = None,
+    priority: int | Callable[[Any], int] | None = None,
+    delay: Duration | Callable[[Any], Duration] = 0,
+    retry_until: Duration | None = None,
+    max_exceptions: int | None = None,
+    fail_on_timeout: bool = False,
+    unique: bool | Callable[[Any], str] = False,
+    unique_for: Duration | None = None,
+    unique_until: typing.Literal["finished", "processing"] = "finished",
+    retention: Duration | None = None,
+    middleware: Sequence[Callable[..., Awaitable[Any]]] = (),
+    replace: bool = False,
+) -> _Decorator: ...
+def job(function: Any = None, /, **keywords: Any) -> Any:
+    """Make a job class from ``async def function(ctx, …)``; keywords as for :class:`Job`.
+
+    The parameters after the context are the job's fields; those of a type that cannot be
+    stored are services, injected when it runs. The kind is the function's name unless
+    ``name`` is given. A plain function runs in a thread.
+    """
+    if function is None:
+        return lambda decorated: _job_class(decorated, keywords)
+    return _job_class(function, keywords)
+
+
+def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
+    if not inspect.isfunction(function):
+        raise TypeError(f"@job makes a job of a function, got {function!r}")
+    parameters = list(inspect.signature(function).parameters.values())
+    hints = _hints(function)
+    takes_context = bool(parameters) and _is_context(parameters[0], hints)
+    fields, services = _split(function, parameters[takes_context:], hints)
+    namespace = {
+        "__annotations__": {parameter.name: hints[parameter.name] for parameter in fields},
+        "__module__": function.__module__,
+        "__qualname__": function.__qualname__,
+        "__doc__": function.__doc__,
+        "__job_site__": (
+            function.__code__.co_filename,
+            function.__code__.co_firstlineno,
+            function.__qualname__,
+        ),
+        "handle": _handler(function, fields, services, hints, takes_context=takes_context),
+    }
+    for parameter in fields:
+        if parameter.default is not parameter.empty:
+            namespace[parameter.name] = _default(parameter.default)
+    keywords.setdefault("name", function.__name__)
+    keywords.setdefault("kw_only", any(p.kind is p.KEYWORD_ONLY for p in fields))
+    cls = JobMeta(function.__name__, (Job,), namespace, **keywords)
+    cls.__wrapped__ = function
+    return cls
+
+
+def _hints(function: Any) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(function, include_extras=True)
+    except NameError:
+        return dict(function.__annotations__)
+
+
+def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
+    hint = hints.get(parameter.name, "")
+    type_name = getattr(hint, "__name__", str(hint).rpartition(".")[2])
+    return type_name == "Context" or parameter.name in ("ctx", "context", "_")
+
+
+def _split(
+    function: Any, parameters: list[inspect.Parameter], hints: dict[str, Any]
+) -> tuple[list[inspect.Parameter], list[inspect.Parameter]]:
+    fields: list[inspect.Parameter] = []
+    services: list[inspect.Parameter] = []
+    for parameter in parameters:
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise PayloadError(
+                f"{function.__qualname__}: *{parameter.name} cannot be a job's field; name each one."
+            )
+        hint = hints.setdefault(parameter.name, Any)
+        (services if _is_service(hint) else fields).append(parameter)
+    return fields, services
+
+
+def _is_service(hint: Any) -> bool:
+    if isinstance(hint, str):
+        return False
+    return isinstance(msgspec.inspect.type_info(hint), msgspec.inspect.CustomType)
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, (list, dict, set, bytearray)):
+        return msgspec.field(default_factory=value.copy)
+    return value
+
+
+def _handler(
+    function: Any,
+    fields: list[inspect.Parameter],
+    services: list[inspect.Parameter],
+    hints: dict[str, Any],
+    *,
+    takes_context: bool,
+) -> Any:
+    names = tuple(parameter.name for parameter in fields)
+
+    def arguments(self: Any, ctx: Any, injected: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        values = {name: getattr(self, name) for name in names}
+        return [ctx] if takes_context else [], values | injected
+
+    if inspect.iscoroutinefunction(function):
+
+        async def handle(self: Any, ctx: Any, **injected: Any) -> Any:
+            args, kwargs = arguments(self, ctx, injected)
+            return await function(*args, **kwargs)
+
+    else:
+
+        def handle(self: Any, ctx: Any, **injected: Any) -> Any:  # type: ignore[misc]
+            args, kwargs = arguments(self, ctx, injected)
+            return function(*args, **kwargs)
+
+    handle.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD),
+            *(p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in services),
+        ]
+    )
+    handle.__annotations__ = {p.name: hints[p.name] for p in services} | {
+        "return": hints.get("return", Any)
+    }
+    handle.__wrapped_function__ = function  # type: ignore[attr-defined]
+    return handle

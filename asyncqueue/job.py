@@ -1,0 +1,176 @@
+"""Jobs: typed data with a ``handle`` method, and options as class keywords."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, dataclass_transform
+
+import msgspec
+
+from asyncqueue.errors import PayloadError
+from asyncqueue.options import NAMES, JobOptions, merge_options
+from asyncqueue.registry import default_registry, fold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asyncqueue.backoff import Backoff
+    from asyncqueue.durations import Duration
+
+RESERVED: Final = frozenset({"handle", "failed", "should_retry"})
+
+
+def _refuse_reserved_fields(class_name: str, namespace: dict[str, Any]) -> None:
+    taken = RESERVED.intersection(namespace.get("__annotations__", ()))
+    if taken:
+        raise PayloadError(
+            f"{class_name}: a field cannot be called {', '.join(sorted(taken))}; "
+            f"{', '.join(sorted(RESERVED))} are the methods of a job. Rename the field."
+        )
+
+
+def _refuse_unsupported_fields(cls: Any) -> None:
+    try:
+        fields = msgspec.structs.fields(cls)
+        kinds = [(field.name, msgspec.inspect.type_info(field.type)) for field in fields]
+    except NameError:
+        return  # A forward reference: the first dispatch decides.
+    except TypeError as error:
+        raise PayloadError(f"{cls.__name__}: {error}; change the field's type.") from error
+    for name, kind in kinds:
+        custom = _custom_type(kind)
+        if custom is not None:
+            raise PayloadError(
+                f"{cls.__name__}.{name}: a {custom.__module__}.{custom.__qualname__} cannot be "
+                "stored. Store an id and look the object up in handle."
+            )
+
+
+def _custom_type(kind: Any, seen: frozenset[int] = frozenset()) -> Any | None:
+    """The first type in this tree that msgspec cannot carry, if there is one."""
+    if isinstance(kind, msgspec.inspect.CustomType):
+        return kind.cls
+    if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
+        return None
+    deeper = seen | {id(kind)}
+    for attribute in kind.__struct_fields__:
+        value = getattr(kind, attribute)
+        for part in value if isinstance(value, tuple) else (value,):
+            custom = _custom_type(part, deeper)
+            if custom is not None:
+                return custom
+    return None
+
+
+def _site(qualname: str) -> tuple[str, int, str]:
+    """Where the class statement stands: tells a reload from a second class of the same name."""
+    frame = sys._getframe(2)  # noqa: SLF001
+    return frame.f_code.co_filename, frame.f_lineno, qualname
+
+
+class JobMeta(msgspec.StructMeta):
+    """Takes the options of a job as class keywords and registers the class.
+
+    All other keywords (``frozen``, ``kw_only``, …) are msgspec's.
+    """
+
+    __job_options__: JobOptions
+    __job_name__: str
+    __job_site__: tuple[str, int, str]
+
+    def __new__(
+        mcls,
+        class_name: str,
+        bases: tuple[type, ...],
+        namespace: dict[str, Any],
+        **keywords: Any,
+    ) -> JobMeta:
+        """Define a job class; see :class:`Job` for the keywords."""
+        name = keywords.pop("name", None)
+        replace = keywords.pop("replace", False)
+        given = {key: keywords.pop(key) for key in tuple(keywords) if key in NAMES}
+        _refuse_reserved_fields(class_name, namespace)
+        cls = super().__new__(mcls, class_name, bases, namespace, **keywords)
+        inherited: JobOptions = getattr(cls, "__job_options__", JobOptions())
+        cls.__job_options__ = merge_options(inherited, given)
+        cls.__job_name__ = fold(class_name if name is None else name)
+        cls.__job_site__ = namespace.get("__job_site__") or _site(cls.__qualname__)
+        if bases and bases[0] is not msgspec.Struct:
+            _refuse_unsupported_fields(cls)
+            default_registry.register(cls.__job_name__, cls, replace=replace)
+        return cls
+
+
+
+if TYPE_CHECKING:
+    # What checkers see: the class keywords, so that a wrong or unknown one is an error.
+
+    @dataclass_transform(field_specifiers=(msgspec.field,))
+    class Job:
+        """A unit of work: fields that are stored, and ``handle``, which a worker runs."""
+
+        __job_options__: ClassVar[JobOptions]
+        __job_name__: ClassVar[str]
+
+        def __init_subclass__(
+            cls,
+            *,
+            name: str | None = None,
+            queue: str | Callable[[Any], str] | None = None,
+            max_attempts: int | None = None,
+            max_retries: int | None = None,
+            timeout: Duration | None = None,
+            backoff: Duration
+            | Sequence[Duration]
+            | Backoff
+            | Callable[[Any, int, Exception], float]
+            | None = None,
+            priority: int | Callable[[Any], int] | None = None,
+            delay: Duration | Callable[[Any], Duration] = 0,
+            retry_until: Duration | None = None,
+            max_exceptions: int | None = None,
+            fail_on_timeout: bool = False,
+            unique: bool | Callable[[Any], str] = False,
+            unique_for: Duration | None = None,
+            unique_until: Literal["finished", "processing"] = "finished",
+            retention: Duration | None = None,
+            middleware: Sequence[Callable[..., Any]] = (),
+            replace: bool = False,
+            tag: bool | str | int | None = None,
+            tag_field: str | None = None,
+            rename: str | None = None,
+            omit_defaults: bool = False,
+            forbid_unknown_fields: bool = False,
+            frozen: bool = False,
+            eq: bool = True,
+            order: bool = False,
+            kw_only: bool = False,
+            array_like: bool = False,
+            gc: bool = True,
+            weakref: bool = False,
+            dict: bool = False,
+            cache_hash: bool = False,
+        ) -> None: ...
+
+else:
+
+    class Job(msgspec.Struct, metaclass=JobMeta):
+        """A unit of work: fields that are stored, and ``handle``, which a worker runs.
+
+        Subclass it with typed fields, as a :class:`msgspec.Struct`, and options as class
+        keywords; each is inherited and can be overridden::
+
+            class SendWelcome(Job, queue="emails", max_attempts=5, backoff=[1, 5, 30]):
+                user_id: int
+
+                async def handle(self, ctx: Context) -> None: ...
+
+        ``handle`` is a coroutine function, or a plain function, which runs in a thread and
+        cannot be interrupted. ``failed(ctx, error)`` is called once after the job failed for
+        good; ``should_retry(error)`` may refuse a retry. These three are the only names that
+        no field can have.
+
+        Raises :class:`~asyncqueue.errors.PayloadError` at definition for a field that cannot
+        be stored, :class:`~asyncqueue.errors.DuplicateJob` for a taken name, ``TypeError`` or
+        ``ValueError`` for an option that cannot be understood.
+        """

@@ -1,0 +1,108 @@
+"""Who is told of events, and how: in order, and without holding up the jobs."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from asyncqueue import errors
+from asyncqueue.events import Event, JobCancelled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+log = logging.getLogger("asyncqueue.events")
+
+
+class Listeners:
+    """The listeners of one queue.
+
+    A plain listener is called at once, on the event loop: it must be quick. A coroutine function
+    runs beside the jobs and hears its events one after the other, in order. What a listener
+    raises is logged and changes nothing.
+    """
+
+    def __init__(self) -> None:
+        self._by_type: dict[type[Event], list[_Listener]] = {}
+        self._open: list[_Listener] = []
+
+    def on(self, event_type: type[Event], listener: Callable[[Any], Any]) -> Callable[[], None]:
+        """Call ``listener`` for events of this type and its subtypes; answers an unsubscribe."""
+        if event_type is errors.JobCancelled:  # The error shares its name with the event.
+            event_type = JobCancelled
+        if not (isinstance(event_type, type) and issubclass(event_type, Event)):
+            raise TypeError(f"Listen to an event class such as JobProcessed, got {event_type!r}")
+        if not callable(listener):
+            raise TypeError(f"A listener must be callable with the event, got {listener!r}")
+        entry = _Listener(event_type, listener)
+        self._open.append(entry)
+        self._by_type.clear()
+
+        def unsubscribe() -> None:
+            if entry in self._open:
+                self._open.remove(entry)
+                self._by_type.clear()
+
+        return unsubscribe
+
+    def wants(self, event_type: type[Event]) -> bool:
+        """Whether anybody listens: if not, the event need not be made."""
+        return bool(self._open) and bool(self._of(event_type))
+
+    def send(self, event: Event) -> None:
+        """Tell everybody who listens to this type."""
+        for listener in self._of(type(event)):
+            listener.tell(event)
+
+    async def drained(self) -> None:
+        """Return when every event sent so far was heard."""
+        for listener in tuple(self._open):
+            await listener.drained()
+
+    def _of(self, event_type: type[Event]) -> list[_Listener]:
+        found = self._by_type.get(event_type)
+        if found is None:
+            found = [entry for entry in self._open if issubclass(event_type, entry.event_type)]
+            self._by_type[event_type] = found
+        return found
+
+
+class _Listener:
+    def __init__(self, event_type: type[Event], call: Callable[[Any], Any]) -> None:
+        self.event_type = event_type
+        self._call = call
+        self._is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
+            getattr(call, "__call__", None)  # noqa: B004 - an object with async __call__
+        )
+        self._unheard: deque[Event] = deque()
+        self._hearing: asyncio.Task[None] | None = None
+
+    def tell(self, event: Event) -> None:
+        if not self._is_async:
+            self._call_plain(event)
+            return
+        self._unheard.append(event)
+        if self._hearing is None or self._hearing.done():
+            self._hearing = asyncio.get_running_loop().create_task(self._hear())
+
+    async def drained(self) -> None:
+        hearing = self._hearing
+        if hearing is not None and hearing is not asyncio.current_task() and not hearing.done():
+            await asyncio.wait([hearing])
+
+    def _call_plain(self, event: Event) -> None:
+        try:
+            self._call(event)
+        except Exception:
+            log.exception("A listener raised on %s", type(event).__name__)
+
+    async def _hear(self) -> None:
+        while self._unheard:
+            event = self._unheard.popleft()
+            try:
+                await self._call(event)
+            except Exception:
+                log.exception("A listener raised on %s", type(event).__name__)

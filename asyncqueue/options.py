@@ -1,0 +1,199 @@
+"""What a job class says about how its jobs are queued and run, checked where it is written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import Any, Final, Literal
+
+import msgspec
+
+from asyncqueue.backoff import Backoff, fixed, from_list
+from asyncqueue.durations import Duration, to_finite_seconds, to_seconds
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
+
+
+class Priority(IntEnum):
+    """Names for three priorities; any integer from -32768 to 32767 is one, higher runs first."""
+
+    LOW = 0
+    NORMAL = 1
+    HIGH = 10
+
+
+BackoffCallable = Callable[[Any, int, Exception], float]
+BackoffOption = Duration | Sequence[Duration] | Backoff | BackoffCallable
+
+
+class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The class keywords of a job class, checked and in seconds."""
+
+    queue: str | Callable[[Any], str] | None = None
+    max_attempts: int | None = None
+    timeout: float | None = None
+    backoff: Backoff | BackoffCallable | None = None
+    priority: int | Callable[[Any], int] | None = None
+    delay: float | Callable[[Any], Duration] = 0.0
+    retry_until: float | None = None
+    max_exceptions: int | None = None
+    fail_on_timeout: bool = False
+    unique: bool | Callable[[Any], str] = False
+    unique_for: float | None = None
+    unique_until: Literal["finished", "processing"] = "finished"
+    retention: float | None = None
+    middleware: tuple[Any, ...] = ()
+
+
+NAMES: Final = frozenset(JobOptions.__struct_fields__) | {"max_retries"}
+"""The class keywords that are options of the job, not of msgspec."""
+
+
+def merge_options(base: JobOptions, given: Mapping[str, Any]) -> JobOptions:
+    """``base`` with the given class keywords over it.
+
+    Raises ``TypeError`` or ``ValueError`` naming the keyword that cannot be understood.
+    """
+    values = dict(given)
+    if "max_retries" in values:
+        values["max_attempts"] = _attempts_from_retries(values)
+        del values["max_retries"]
+    checked = {name: _CHECKS[name](value) for name, value in values.items()}
+    return msgspec.structs.replace(base, **checked)
+
+
+def check_max_attempts(value: int | None) -> int | None:
+    """Total runs; 0 and 1 both mean one run, None the worker's default."""
+    if value is None:
+        return None
+    return max(_whole("max_attempts", value), 1)
+
+
+def check_timeout(value: Duration | None) -> float | None:
+    """Seconds per attempt; None is the worker's default, ``math.inf`` none."""
+    if value is None:
+        return None
+    seconds = to_seconds(value, "timeout")
+    if seconds <= 0:
+        raise ValueError(
+            f"timeout must be positive, got {value!r}; None is the worker's, math.inf is none"
+        )
+    return seconds
+
+
+def check_priority(value: int) -> int:
+    """An integer in the range that every store can hold."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"priority must be an integer, got {value!r}")
+    if not MIN_PRIORITY <= value <= MAX_PRIORITY:
+        raise ValueError(f"priority must be {MIN_PRIORITY} to {MAX_PRIORITY}, got {value}")
+    return int(value)
+
+
+def check_backoff(value: BackoffOption | None) -> Backoff | BackoffCallable | None:
+    """Seconds, a list of seconds, a curve or a function; None and [] are the worker's."""
+    if value is None or isinstance(value, Backoff):
+        return value
+    if callable(value):
+        return value
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return from_list(value) if value else None
+    return fixed(value)
+
+
+def check_queue(value: str | None, what: str = "queue") -> str | None:
+    """A queue name; an empty one counts as absent."""
+    if value is not None and not isinstance(value, str):
+        raise TypeError(f"{what} must be a queue name, got {value!r}")
+    return value or None
+
+
+def _attempts_from_retries(values: Mapping[str, Any]) -> int | None:
+    if values.get("max_attempts") is not None:
+        raise TypeError("give max_attempts (all runs) or max_retries (extra runs), not both")
+    retries = values["max_retries"]
+    return None if retries is None else _whole("max_retries", retries) + 1
+
+
+def _whole(name: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if value < 0:
+        raise ValueError(f"{name} must not be negative, got {value}")
+    return value
+
+
+def _positive_count(value: Any) -> int | None:
+    if value is not None and _whole("max_exceptions", value) == 0:
+        raise ValueError("max_exceptions must be at least 1, got 0; leave it out for no limit")
+    return value  # type: ignore[no-any-return]
+
+
+def _span(name: str) -> Callable[[Any], float | None]:
+    def check(value: Any) -> float | None:
+        if value is None:
+            return None
+        seconds = to_seconds(value, name)
+        if seconds < 0:
+            raise ValueError(f"{name} must not be negative, got {value!r}")
+        return seconds if math.isfinite(seconds) else None
+
+    return check
+
+
+def _retention(value: Any) -> float | None:
+    if value is None:
+        return None
+    seconds = to_finite_seconds(value, "retention")
+    return max(seconds, 0.0)
+
+
+def _flag(name: str) -> Callable[[Any], bool]:
+    def check(value: Any) -> bool:
+        if not isinstance(value, bool):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+        return value
+
+    return check
+
+
+def _unique(value: Any) -> Any:
+    if callable(value) or isinstance(value, bool):
+        return value
+    raise TypeError(f"unique must be True, False or a function of the job, got {value!r}")
+
+
+def _unique_until(value: Any) -> str:
+    if value not in ("finished", "processing"):
+        raise ValueError(f'unique_until must be "finished" or "processing", got {value!r}')
+    return str(value)
+
+
+def _middleware(value: Any) -> tuple[Any, ...]:
+    layers = tuple(value)
+    for layer in layers:
+        if not callable(layer):
+            raise TypeError(f"middleware must be callable with (ctx, call_next), got {layer!r}")
+    return layers
+
+
+def _or_callable(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: value if callable(value) else check(value)
+
+
+_CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
+    "queue": _or_callable(check_queue),
+    "max_attempts": check_max_attempts,
+    "timeout": check_timeout,
+    "backoff": check_backoff,
+    "priority": _or_callable(lambda value: None if value is None else check_priority(value)),
+    "delay": _or_callable(lambda value: to_finite_seconds(value, "delay")),
+    "retry_until": _span("retry_until"),
+    "max_exceptions": _positive_count,
+    "fail_on_timeout": _flag("fail_on_timeout"),
+    "unique": _unique,
+    "unique_for": _span("unique_for"),
+    "unique_until": _unique_until,
+    "retention": _retention,
+    "middleware": _middleware,
+}

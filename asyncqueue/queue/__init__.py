@@ -1,0 +1,35 @@
+"""The queue: what producers and operators hold."""
+
+from asyncqueue.queue.default import (
+    default_queue,
+    dispatch,
+    dispatch_many,
+    dispatch_named,
+    set_default,
+)
+from asyncqueue.queue.handle import JobHandle
+from asyncqueue.queue.info import (
+    FailedJob,
+    FailedPage,
+    JobInfo,
+    Page,
+    QueueStats,
+    WorkerInfo,
+)
+from asyncqueue.queue.queue import Queue
+
+__all__ = [
+    "FailedJob",
+    "FailedPage",
+    "JobHandle",
+    "JobInfo",
+    "Page",
+    "Queue",
+    "QueueStats",
+    "WorkerInfo",
+    "default_queue",
+    "dispatch",
+    "dispatch_many",
+    "dispatch_named",
+    "set_default",
+]

@@ -1,0 +1,63 @@
+"""The process-wide default queue, and dispatching on it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar, overload
+
+from asyncqueue.queue.queue import AsyncHandles, PlainHandles, Queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from asyncqueue.job import Job
+    from asyncqueue.queue.handle import JobHandle
+
+R = TypeVar("R")
+
+_lock = threading.Lock()
+_default: Queue | None = None
+
+
+def set_default(queue: Queue | None) -> Queue | None:
+    """Make ``queue`` the default of this process; answers the former one.
+
+    None means: build it from the environment when it is next asked for.
+    """
+    global _default  # noqa: PLW0603 - one default per process is the point
+    with _lock:
+        former, _default = _default, queue
+    return former
+
+
+def default_queue() -> Queue:
+    """The default queue; built from the environment once if none was set."""
+    global _default  # noqa: PLW0603
+    with _lock:
+        if _default is None:
+            _default = Queue.from_env()
+        return _default
+
+
+@overload
+async def dispatch(job: AsyncHandles[R], **options: Any) -> JobHandle[R]: ...
+@overload
+async def dispatch(job: PlainHandles[R], **options: Any) -> JobHandle[R]: ...
+@overload
+async def dispatch(job: Job, **options: Any) -> JobHandle[Any]: ...
+async def dispatch(job: Any, **options: Any) -> JobHandle[Any]:
+    """``Queue.dispatch`` on the default queue."""
+    handle: JobHandle[Any] = await default_queue().dispatch(job, **options)
+    return handle
+
+
+async def dispatch_many(jobs: Iterable[Job], **options: Any) -> list[JobHandle[Any]]:
+    """``Queue.dispatch_many`` on the default queue."""
+    return await default_queue().dispatch_many(jobs, **options)
+
+
+async def dispatch_named(
+    name: str, payload: dict[str, Any], queue: str | None = None, **options: Any
+) -> JobHandle[Any]:
+    """``Queue.dispatch_named`` on the default queue."""
+    return await default_queue().dispatch_named(name, payload, queue, **options)

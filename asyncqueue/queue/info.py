@@ -1,0 +1,154 @@
+"""What a queue answers when it is asked about jobs, queues and workers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+import msgspec
+
+from asyncqueue import codec
+from asyncqueue.record import State, StoredJob
+
+if TYPE_CHECKING:
+    from asyncqueue.record import Presence
+    from asyncqueue.registry import Registry
+
+T = TypeVar("T")
+
+
+class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """One job as the store shows it. ``progress`` is in percent."""
+
+    id: str
+    name: str
+    queue: str
+    state: State
+    attempts: int
+    max_attempts: int
+    priority: int
+    created_at: datetime
+    available_at: datetime
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    progress: float = 0.0
+    message: str = ""
+    result: Any = None
+    error: str | None = None
+    batch_id: str | None = None
+    worker: str | None = None
+
+
+class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that failed for good. ``payload``: its fields, or raw bytes if unreadable."""
+
+    id: str
+    queue: str
+    name: str
+    payload: Any
+    error: str
+    traceback: str
+    attempts: int
+    failed_at: datetime
+    last_attempt_at: datetime | None = None
+    batch_id: str | None = None
+
+
+class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
+    """Counts of one queue; ``oldest_seconds`` is the age of its oldest due job."""
+
+    pending: int = 0
+    delayed: int = 0
+    processing: int = 0
+    completed: int = 0
+    failed: int = 0
+    paused: bool = False
+    oldest_seconds: float = 0.0
+
+
+class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A live worker. ``running`` holds the ids of its jobs."""
+
+    id: str
+    host: str
+    pid: int
+    queues: list[str]
+    concurrency: int
+    running: list[str]
+    started_at: datetime
+    last_seen: datetime
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """Some items; ``next`` is the cursor for the ones after them, None at the end."""
+
+    items: list[T]
+    next: str | None = None
+
+
+class FailedPage(msgspec.Struct, frozen=True):
+    """Some failed jobs, newest first, and how many there are in all."""
+
+    items: list[FailedJob]
+    total: int
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as an aware datetime."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def moment_or_none(seconds: float | None) -> datetime | None:
+    """As :func:`moment`; None stays None."""
+    return None if seconds is None else moment(seconds)
+
+
+def job_info(stored: StoredJob, registry: Registry, default_attempts: int) -> JobInfo:
+    """What the store holds of a job, its result decoded."""
+    return JobInfo(
+        id=stored.id,
+        name=stored.name,
+        queue=stored.queue,
+        state=stored.state,
+        attempts=stored.attempts,
+        max_attempts=stored.max_attempts or default_attempts,
+        priority=stored.priority,
+        created_at=moment(stored.created_at),
+        available_at=moment(stored.available_at),
+        started_at=moment_or_none(stored.started_at),
+        finished_at=moment_or_none(stored.finished_at),
+        progress=stored.progress or 0.0,
+        message=stored.message or "",
+        result=codec.decode_result(stored.result, registry.get(stored.name)),
+        error=stored.error,
+        worker=stored.worker,
+    )
+
+
+def failed_job(stored: StoredJob) -> FailedJob:
+    """A record of the failed store, its payload as plain values where that is possible."""
+    return FailedJob(
+        id=stored.id,
+        queue=stored.queue,
+        name=stored.name,
+        payload=codec.to_builtins(stored.payload),
+        error=stored.error or "",
+        traceback=stored.traceback or "",
+        attempts=stored.attempts,
+        failed_at=moment(stored.finished_at or stored.created_at),
+        last_attempt_at=moment_or_none(stored.started_at),
+    )
+
+
+def worker_info(presence: Presence) -> WorkerInfo:
+    """A worker as it last announced itself."""
+    return WorkerInfo(
+        id=presence.id,
+        host=presence.host,
+        pid=presence.pid,
+        queues=presence.queues,
+        concurrency=presence.concurrency,
+        running=presence.running,
+        started_at=moment(presence.started_at),
+        last_seen=moment(presence.last_seen),
+    )

@@ -1,0 +1,94 @@
+"""Runs jobs during their dispatch, for the sync driver."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from asyncqueue.backoff import exponential
+from asyncqueue.drivers.sync import SyncDriver
+from asyncqueue.execution.plan import Defaults
+from asyncqueue.execution.report import call_failed_hook
+from asyncqueue.execution.runner import Runner
+from asyncqueue.execution.settlement import Budget
+from asyncqueue.execution.verdict import Verdict
+from asyncqueue.services import Services
+
+if TYPE_CHECKING:
+    from asyncqueue.queue.queue import Queue
+    from asyncqueue.record import Claim, Settlement
+
+log = logging.getLogger("asyncqueue.worker")
+
+
+class InlineRunner:
+    """Runs each job once, in the caller, with middleware, events and the ``failed`` hook."""
+
+    def __init__(self, queue: Queue) -> None:
+        settings = queue.settings
+        self._services = Services(queue.services)
+        self._entered: asyncio.Lock | None = None
+        self._ready = False
+        self._runner = Runner(
+            queue.driver,
+            queue.registry,
+            Defaults(
+                timeout=settings.timeout,
+                max_attempts=1,
+                backoff=exponential(),
+                retention=settings.retention,
+            ),
+            services=self._services,
+            middleware=queue.middleware,
+            listeners=queue.listeners,
+            dispatch=queue.dispatch,
+            lease=settings.lease,
+            log=log,
+        )
+
+    @classmethod
+    def bind(cls, queue: Queue) -> InlineRunner | None:
+        """Make a sync queue's driver run its jobs; None on every other driver."""
+        if not isinstance(queue.driver, SyncDriver):
+            return None
+        inline = cls(queue)
+        queue.driver.run = inline.run
+        return inline
+
+    async def run(self, claim: Claim) -> Settlement:
+        """Run a claim; answers its settlement, or raises the error it ended with."""
+        await self._enter_services()
+        claim.max_attempts = 1
+        made = self._runner.prepare(claim)
+        if isinstance(made, Verdict):
+            self._runner.report.settled(made)
+            raise made.error or RuntimeError(f"{claim.name} was refused")
+        made.budget = Budget(max_attempts=1)
+        outcome = await self._runner.perform(made, drain=None)
+        error: BaseException | None = getattr(outcome, "error", None)
+        if isinstance(error, asyncio.CancelledError):
+            raise error  # The caller was cancelled, and the job with it.
+        verdict = self._runner.judge(made, outcome)
+        assert verdict is not None  # noqa: S101 - nothing here loses a lease or leaks
+        self._runner.report.settled(verdict)
+        if verdict.failed and error is not None:
+            await call_failed_hook(made, error, log)
+        if error is not None:
+            raise error
+        return verdict.settlement
+
+    async def close(self) -> None:
+        """Leave the services."""
+        self._runner.deadlines.close()
+        if self._ready:
+            self._ready = False
+            await self._services.leave()
+
+    async def _enter_services(self) -> None:
+        if self._entered is None:
+            self._entered = asyncio.Lock()
+        async with self._entered:
+            if not self._ready:
+                await self._services.enter()
+                self._ready = True

@@ -1,0 +1,116 @@
+"""Which class a stored kind stands for. Nothing is ever imported because data names it."""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any
+
+from asyncqueue.errors import DuplicateJob, UnknownJob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+
+def fold(name: str) -> str:
+    """The registered spelling of a kind: ``*jobs.EmailJob`` and ``jobs.EmailJob`` are ``EmailJob``.
+
+    Raises ``ValueError`` when nothing is left of it.
+    """
+    folded = name.strip().lstrip("*").rpartition(".")[2]
+    if not folded:
+        raise ValueError(f"A job needs a name, got {name!r}")
+    return folded
+
+
+class Registry:
+    """Kinds and what builds their jobs: a job class, or a factory.
+
+    A factory is called with the stored payload, a dict, and returns the job; one without
+    parameters returns the class (or an instance of it) that the payload is decoded to.
+    """
+
+    def __init__(self) -> None:
+        self._makers: dict[str, Any] = {}
+
+    def register(
+        self, name: str | type, maker: type | Callable[..., Any] | None = None, *, replace: bool = False
+    ) -> None:
+        """Register a class or factory under ``name``; a class alone goes by its own name.
+
+        The same one again is a no-op. Another one under a taken name raises
+        :class:`~asyncqueue.errors.DuplicateJob` unless ``replace`` is true.
+        """
+        if maker is None:
+            if isinstance(name, str):
+                raise TypeError(f"register({name!r}) needs the class or factory to register")
+            maker, name = name, getattr(name, "__job_name__", name.__name__)
+        if not callable(maker):
+            raise TypeError(f"A job class or a factory is needed for {name!r}, got {maker!r}")
+        if not isinstance(name, str):
+            raise TypeError(f"The name of a job must be a string, got {name!r}")
+        key = fold(name)
+        taken = self._makers.get(key)
+        if taken is not None and not replace and not _same_definition(taken, maker):
+            raise DuplicateJob(
+                f'The job name "{key}" is taken by {_place(taken)}; {_place(maker)} needs another '
+                "one: give it name=..., or replace=True to take over."
+            )
+        self._makers[key] = maker
+
+    def get(self, name: str) -> Any | None:
+        """The class or factory of this kind, or None."""
+        return self._makers.get(fold(name))
+
+    def find(self, name: str) -> Any:
+        """As :meth:`get`, but raises :class:`~asyncqueue.errors.UnknownJob`."""
+        maker = self.get(name)
+        if maker is None:
+            raise UnknownJob(
+                f'No job "{name}" is registered.{suggest(name, self._makers)} '
+                "Import the module that defines it before the worker starts."
+            )
+        return maker
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._makers.clear()
+
+    def __contains__(self, name: str) -> bool:
+        return self.get(name) is not None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._makers))
+
+    def __len__(self) -> int:
+        return len(self._makers)
+
+
+def suggest(name: str, known: Any) -> str:
+    """`` Did you mean "x"? Known: …`` for an error message."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    hint = f' Did you mean "{close[0]}"?' if close else ""
+    return f"{hint} Known: {', '.join(names) or 'none'}."
+
+
+def _same_definition(one: Any, other: Any) -> bool:
+    """The same object, or the same ``class`` statement run again (a reload)."""
+    if one is other:
+        return True
+    site = getattr(one, "__job_site__", None)
+    return site is not None and site == getattr(other, "__job_site__", None)
+
+
+def _place(maker: Any) -> str:
+    return f"{maker.__module__}.{maker.__qualname__}" if hasattr(maker, "__qualname__") else repr(maker)
+
+
+default_registry = Registry()
+"""Where job classes register when they are defined."""
+
+
+def register(
+    name: str | type, maker: type | Callable[..., Any] | None = None, *, replace: bool = False
+) -> None:
+    """Register a class or factory in the default registry, see :meth:`Registry.register`."""
+    default_registry.register(name, maker, replace=replace)

@@ -1,0 +1,5 @@
+"""The worker: it claims jobs, runs them, settles them, and shuts down as promised."""
+
+from asyncqueue.worker.worker import Worker
+
+__all__ = ["Worker"]

@@ -1,0 +1,191 @@
+"""Claims jobs for a pool of slots and runs one in each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING
+
+from asyncqueue.execution.verdict import Verdict
+from asyncqueue.record import Claimed
+from asyncqueue.worker.outage import Outage
+
+if TYPE_CHECKING:
+    import logging
+    from contextvars import Context as Variables
+
+    from asyncqueue.drivers.base import Driver, Watch
+    from asyncqueue.execution.run import Run
+    from asyncqueue.execution.runner import Runner
+    from asyncqueue.record import Claim
+    from asyncqueue.worker.holdings import Holding, Holdings
+    from asyncqueue.worker.options import Pool, Timing
+    from asyncqueue.worker.quota import Quota
+    from asyncqueue.worker.settler import Settler
+
+
+class Consumer:
+    """One pool of slots. It claims what fits its free slots (and its prefetch) in one call."""
+
+    def __init__(  # noqa: PLR0913 - what a pump connects
+        self,
+        pool: Pool,
+        driver: Driver,
+        runner: Runner,
+        settler: Settler,
+        holdings: Holdings,
+        quota: Quota,
+        timing: Timing,
+        *,
+        worker_id: str,
+        prefetch: int,
+        variables: Variables,
+        log: logging.Logger,
+    ) -> None:
+        self.running: set[Run] = set()
+        self.closed = False
+        self.looked_at = -1
+        """How many jobs of the worker had ended when this pool last found nothing to claim."""
+        self._pool = pool
+        self._driver = driver
+        self._runner = runner
+        self._settler = settler
+        self._holdings = holdings
+        self._quota = quota
+        self._timing = timing
+        self._worker_id = worker_id
+        self._capacity = pool.slots + prefetch
+        self._variables = variables
+        self._buffer: deque[Claim] = deque()
+        self._freed = asyncio.Event()
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+        self._watch: Watch | None = None
+        self._outage = Outage("claim jobs", timing.poll_interval, log)
+
+    async def consume(self) -> None:
+        """Claim and start jobs until :meth:`close`."""
+        with self._driver.watch(f"queue:{source.queue}" for source in self._pool.sources) as watch:
+            self._watch = watch
+            while not self.closed:
+                await self._round(watch)
+            self._watch = None
+
+    def close(self) -> None:
+        """Start nothing more: hand back what waits here unstarted."""
+        self.closed = True
+        while self._buffer:
+            self._hand_back(self._buffer.popleft())
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Something changed: look at once instead of waiting."""
+        self._freed.set()
+        if self._watch is not None:
+            self._watch.ring()
+
+    async def quiet(self) -> None:
+        """Return when nothing runs in this pool."""
+        await self._quiet.wait()
+
+    async def _round(self, watch: Watch) -> None:
+        room = self._capacity - len(self.running) - len(self._buffer)
+        asked = self._quota.take(room)
+        if asked <= 0:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        watch.clear()
+        ended = self._quota.ended
+        claimed = await self._claim(asked)
+        self._quota.give_back(asked - len(claimed.claims))
+        for claim in claimed.claims:
+            self._accept(claim)
+        if len(claimed.claims) < asked and not self.closed:
+            if not claimed.claims:
+                self.looked_at = ended
+                self._quota.found_nothing()
+            await watch.wait(_shorter(self._timing.poll_interval, claimed.due_in))
+
+    async def _claim(self, limit: int) -> Claimed:
+        try:
+            claimed = await self._driver.claim(
+                self._pool.sources, limit, self._timing.lease, self._worker_id
+            )
+        except Exception as error:  # noqa: BLE001 - no fault of a store may end the pump
+            await self._pause(self._outage.failed(error))
+            return Claimed([])
+        self._outage.over()
+        return claimed
+
+    async def _pause(self, seconds: float) -> None:
+        watch = self._watch
+        if watch is not None:
+            watch.clear()
+            await watch.wait(seconds)
+
+    def _accept(self, claim: Claim) -> None:
+        self._holdings.add(claim)
+        if self.closed:
+            self._hand_back(claim)
+        elif len(self.running) < self._pool.slots:
+            self._start(claim)
+        else:
+            self._buffer.append(claim)
+
+    def _start(self, claim: Claim) -> None:
+        made = self._runner.prepare(claim)
+        if isinstance(made, Verdict):
+            self._settler.put(made)
+            self._quota.job_ended()
+            return
+        holding = self._holdings.get(claim.id)
+        if holding is None or holding.claim is not claim:
+            return
+        holding.run = made
+        made.on_abandoned = self._free
+        self.running.add(made)
+        self._quiet.clear()
+        made.task = asyncio.get_running_loop().create_task(
+            self._work(made), context=self._variables.copy()
+        )
+
+    async def _work(self, run: Run) -> None:
+        outcome = await self._runner.perform(run, self._timing.drain)
+        if run.abandoned:
+            return
+        verdict = self._runner.judge(run, outcome)
+        if verdict is None:
+            self._holdings.drop(run.claim)
+        else:
+            self._settler.put(verdict)
+        self._free(run)
+
+    def _free(self, run: Run) -> None:
+        """The slot of this run can take another job."""
+        if run.abandoned:
+            self._holdings.drop(run.claim)
+        self.running.discard(run)
+        self._quota.job_ended()
+        while self._buffer and len(self.running) < self._pool.slots:
+            self._start(self._buffer.popleft())
+        if not self.running:
+            self._quiet.set()
+        self._freed.set()
+
+    def drop_unstarted(self, holding: Holding) -> bool:
+        """Take a claim that waits here out again; False where it is not waiting here."""
+        if holding.claim not in self._buffer:
+            return False
+        self._buffer.remove(holding.claim)
+        self._quota.give_back(1)
+        self._freed.set()
+        return True
+
+    def _hand_back(self, claim: Claim) -> None:
+        self._quota.give_back(1)
+        self._settler.put(self._runner.hand_back(claim))
+
+
+def _shorter(interval: float, due_in: float | None) -> float:
+    return interval if due_in is None else min(interval, max(due_in, 0.0))

@@ -1,0 +1,201 @@
+"""Keeps the leases of a worker alive from a thread of its own, with its own connection.
+
+A handler that blocks the event loop stops everything on it, but not this: its job is not given
+to another worker, and the blocked loop is reported by job, file and line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncqueue.record import Extension, Hold
+from asyncqueue.worker.outage import Outage
+from asyncqueue.worker.pulse import Pulse
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from asyncqueue.context import Cause
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.record import Presence
+    from asyncqueue.worker.holdings import Holding, Holdings
+
+BEATS_PER_LEASE: Final = 3
+LOOK: Final = 0.25
+"""Seconds between two looks at the loop and at cancellations."""
+BLOCKED_AFTER: Final = 1.0
+"""Seconds without a turn after which an event loop counts as blocked."""
+BLOCKED_LEASES: Final = 20
+BLOCKED_AT_LEAST: Final = 300.0
+"""A blocked worker keeps its jobs for 20 leases, but at least 300 seconds."""
+
+
+class Heartbeat:
+    """Renews leases three times a lease, and watches the loop and operators' cancellations."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        holdings: Holdings,
+        presence: Presence,
+        *,
+        lease: float,
+        interrupt: Callable[[Holding, Cause], None],
+        log: logging.Logger,
+    ) -> None:
+        self._driver = driver
+        self._holdings = holdings
+        self._presence = presence
+        self._lease = lease
+        self._interrupt = interrupt
+        self._log = log
+        self._pulse = Pulse()
+        self._blocked = False
+        self._gave_up = False
+        self._stopped: asyncio.Event | None = None
+        self._thread_loop: asyncio.AbstractEventLoop | None = None
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Beat inside the block. What keeps it from starting is raised here."""
+        self._loop = asyncio.get_running_loop()
+        started: asyncio.Future[None] = self._loop.create_future()
+        ended: asyncio.Future[None] = self._loop.create_future()
+        self._pulse.start()
+        thread = threading.Thread(
+            target=self._live, args=(started, ended), name="asyncqueue-heartbeat", daemon=True
+        )
+        thread.start()
+        try:
+            await started
+            yield
+        finally:
+            self._pulse.stop()
+            if self._thread_loop is not None and self._stopped is not None:
+                self._thread_loop.call_soon_threadsafe(self._stopped.set)
+            await asyncio.wait([ended])
+
+    # In the thread
+
+    def _live(self, started: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
+        try:
+            asyncio.run(self._beat(started))
+        except Exception as error:  # noqa: BLE001 - raised where the worker was started
+            self._tell(lambda: started.done() or started.set_exception(error))
+        finally:
+            self._tell(lambda: ended.done() or ended.set_result(None))
+
+    async def _beat(self, started: asyncio.Future[None]) -> None:
+        self._stopped = asyncio.Event()
+        self._thread_loop = asyncio.get_running_loop()
+        driver = self._driver.clone()
+        driver.clock = self._driver.clock
+        await driver.open()
+        try:
+            await self._announce(driver)
+            self._tell(lambda: started.done() or started.set_result(None))
+            duties = [
+                asyncio.create_task(self._renewing(driver)),
+                asyncio.create_task(self._looking(driver)),
+            ]
+            await self._stopped.wait()
+            for duty in duties:
+                duty.cancel()
+            await asyncio.wait(duties)
+            await driver.retire(self._presence.id)
+        finally:
+            await driver.close()
+
+    async def _renewing(self, driver: Driver) -> None:
+        outage = Outage("renew leases", min(self._lease / 10, 1.0), self._log)
+        while True:
+            await driver.clock.sleep(self._lease / BEATS_PER_LEASE)
+            if not self._gave_up:
+                await self._until_done(self._renew, driver, outage)
+
+    async def _looking(self, driver: Driver) -> None:
+        outage = Outage("look for cancellations", LOOK, self._log)
+        while True:
+            await asyncio.sleep(LOOK)
+            self._look_at_loop()
+            if len(self._holdings):
+                await self._until_done(self._look_for_cancellations, driver, outage)
+
+    async def _until_done(
+        self, duty: Callable[[Driver], Awaitable[None]], driver: Driver, outage: Outage
+    ) -> None:
+        while True:
+            try:
+                await duty(driver)
+            except Exception as error:  # noqa: BLE001 - no fault of a store may end the beat
+                await asyncio.sleep(outage.failed(error))
+            else:
+                outage.over()
+                return
+
+    async def _renew(self, driver: Driver) -> None:
+        held = self._holdings.snapshot()
+        if held:
+            extensions = [Extension(item.claim.id, item.claim.token) for item in held]
+            answers = await driver.extend(extensions, self._lease)
+            for holding, answer in zip(held, answers, strict=True):
+                if answer is Hold.LOST:
+                    self._ask(holding, "lease_lost")
+                elif answer is Hold.CANCELLED:
+                    self._ask(holding, "cancelled")
+        await self._announce(driver)
+
+    async def _announce(self, driver: Driver) -> None:
+        await driver.announce(self._presence, max(self._lease, 2.0))
+
+    async def _look_for_cancellations(self, driver: Driver) -> None:
+        for job_id in await driver.called_off(self._presence.id):
+            holding = self._holdings.get(job_id)
+            if holding is not None:
+                self._ask(holding, "cancelled")
+
+    def _look_at_loop(self) -> None:
+        silent = self._pulse.silent_for()
+        if silent < BLOCKED_AFTER:
+            self._blocked = self._gave_up = False
+            return
+        if not self._blocked:
+            self._blocked = True
+            self._log.error(
+                "The event loop is blocked for %.1f s by %s at %s. Nothing else runs meanwhile: "
+                "await instead, or make handle a plain function, which runs in a thread.",
+                silent,
+                self._culprit(),
+                self._pulse.place(),
+            )
+        if not self._gave_up and silent > blocked_bound(self._lease):
+            self._gave_up = True
+            self._log.error(
+                "The event loop is blocked for %.0f s: its leases are renewed no longer, its "
+                "jobs go to other workers",
+                silent,
+            )
+
+    def _culprit(self) -> str:
+        task: asyncio.Task[Any] | None = self._pulse.current_task()
+        for run in self._holdings.runs():
+            if task is not None and run.task is task:
+                return f"job {run.claim.name} {run.claim.id}"
+        return "code outside of any job"
+
+    def _ask(self, holding: Holding, cause: Cause) -> None:
+        self._tell(lambda: self._interrupt(holding, cause))
+
+    def _tell(self, callback: Callable[[], Any]) -> None:
+        # The loop may be closed under a worker that was never stopped: nobody is left to tell.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
+
+
+def blocked_bound(lease: float) -> float:
+    """For how many seconds a blocked worker keeps its jobs."""
+    return max(BLOCKED_LEASES * lease, BLOCKED_AT_LEAST)

@@ -1,0 +1,55 @@
+"""The claims that a worker holds: from the claim until its settlement is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from asyncqueue.execution.run import Run
+    from asyncqueue.record import Claim
+
+
+class Holding:
+    """A claim, and its run once it has started."""
+
+    __slots__ = ("claim", "run")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.run: Run | None = None
+
+
+class Holdings:
+    """All claims of a worker by job id.
+
+    Written by the event loop only; the heartbeat's thread reads snapshots.
+    """
+
+    def __init__(self) -> None:
+        self._held: dict[str, Holding] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def add(self, claim: Claim) -> Holding:
+        """A claim came in."""
+        holding = self._held[claim.id] = Holding(claim)
+        return holding
+
+    def drop(self, claim: Claim) -> None:
+        """A claim was settled, or is left to its lease."""
+        holding = self._held.get(claim.id)
+        if holding is not None and holding.claim.token == claim.token:
+            del self._held[claim.id]
+
+    def get(self, job_id: str) -> Holding | None:
+        """The holding of this job."""
+        return self._held.get(job_id)
+
+    def snapshot(self) -> list[Holding]:
+        """All of them, now."""
+        return list(self._held.values())
+
+    def runs(self) -> list[Run]:
+        """Those that have started, now."""
+        return [holding.run for holding in self._held.values() if holding.run is not None]

@@ -1,0 +1,39 @@
+"""How a loop of the worker lives through a store that does not answer."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import logging
+
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two tries at most."""
+
+
+class Outage:
+    """Logs an outage once when it begins and once when it ends; pauses grow with jitter."""
+
+    def __init__(self, what: str, shortest: float, log: logging.Logger) -> None:
+        self._what = what
+        self._shortest = shortest
+        self._log = log
+        self._failures = 0
+
+    def failed(self, error: Exception) -> float:
+        """A try failed; answers the seconds to pause before the next one."""
+        self._failures += 1
+        if self._failures == 1:
+            self._log.error("Cannot %s, trying again: %s", self._what, error)
+        longest = max(LONGEST_PAUSE, self._shortest)
+        pause = min(self._shortest * 2 ** min(self._failures - 1, 16), longest)
+        return pause * random.uniform(1.0, 1.25)  # noqa: S311 - spreads workers, no secret
+
+    def over(self) -> None:
+        """A try succeeded."""
+        if self._failures:
+            self._log.warning(
+                "Can %s again after %d failed tries", self._what, self._failures
+            )
+            self._failures = 0

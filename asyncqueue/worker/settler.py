@@ -1,0 +1,146 @@
+"""Stores verdicts in groups, then says what happened, then calls the ``failed`` hooks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING
+
+from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.execution.report import call_failed_hook
+from asyncqueue.worker.outage import Outage
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import AsyncIterator, Callable
+
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.execution.report import Reporter
+    from asyncqueue.execution.verdict import Verdict
+    from asyncqueue.worker.holdings import Holdings
+
+
+class Settler:
+    """Whatever ended while the last call was in flight goes into the next one.
+
+    Nothing is said of an outcome before the store shows it. While the store does not answer,
+    verdicts are kept and tried again: their leases go on being renewed. Those that cannot be
+    stored when the worker has to end are left to their leases.
+    """
+
+    def __init__(
+        self,
+        driver: Driver,
+        holdings: Holdings,
+        report: Reporter,
+        log: logging.Logger,
+        on_settled: Callable[[], None],
+    ) -> None:
+        self._driver = driver
+        self._holdings = holdings
+        self._report = report
+        self._log = log
+        self._on_settled = on_settled
+        self._waiting: list[Verdict] = []
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._hooks: set[asyncio.Task[None]] = set()
+        self._outage = Outage("store how jobs ended", 0.05, log)
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything was stored and said."""
+        return self._idle.is_set()
+
+    def put(self, verdict: Verdict) -> None:
+        """Store this with the next group."""
+        self._waiting.append(verdict)
+        self._idle.clear()
+        self._wake.set()
+
+    @contextlib.asynccontextmanager
+    async def running(self, patience: Callable[[], float]) -> AsyncIterator[None]:
+        """Settle inside the block; at its end store what is left, hooks included.
+
+        ``patience`` tells for how many seconds an unreachable store is waited for then.
+        """
+        settling = asyncio.create_task(self._settle(), name="asyncqueue-settler")
+        try:
+            yield
+        finally:
+            await self._finish(patience())
+            settling.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await settling
+
+    async def _finish(self, patience: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience):
+                await self._idle.wait()
+                while self._hooks:
+                    await asyncio.wait(self._hooks)
+        if not self.idle:
+            self._log.error(
+                "%d outcomes could not be stored in %g s; their jobs run again when their "
+                "leases run out",
+                len(self._waiting),
+                patience,
+            )
+        for hook in self._hooks:
+            self._log.warning("A failed hook still runs after %g s; it is cancelled", patience)
+            hook.cancel()
+
+    async def _settle(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                group, self._waiting = self._waiting, []
+                await self._store(group)
+            self._idle.set()
+            self._on_settled()
+
+    async def _store(self, group: list[Verdict]) -> None:
+        while True:
+            try:
+                held = await self._driver.settle([verdict.settlement for verdict in group])
+            except DriverUnavailable as error:
+                await asyncio.sleep(self._outage.failed(error))
+            except DriverError as error:
+                await self._refused(group, error)
+                return
+            except Exception as error:  # noqa: BLE001 - a driver's bug must not end the settling
+                await asyncio.sleep(self._outage.failed(error))
+            else:
+                self._outage.over()
+                break
+        for verdict, applied in zip(group, held, strict=True):
+            self._after(verdict, applied=applied)
+
+    async def _refused(self, group: list[Verdict], error: DriverError) -> None:
+        """The store answers, but refuses: find out which verdict it refuses, and leave that."""
+        if len(group) > 1:
+            for verdict in group:
+                await self._store([verdict])
+            return
+        claim = group[0].claim
+        self._holdings.drop(claim)
+        self._log.error(
+            "The store refused the outcome of %s %s; the job runs again when its lease runs "
+            "out: %s",
+            claim.name,
+            claim.id,
+            error,
+        )
+
+    def _after(self, verdict: Verdict, *, applied: bool) -> None:
+        self._holdings.drop(verdict.claim)
+        if not applied:
+            self._report.lost(verdict)
+            return
+        self._report.settled(verdict)
+        if verdict.failed and verdict.run is not None and verdict.error is not None:
+            hook = asyncio.create_task(call_failed_hook(verdict.run, verdict.error, self._log))
+            self._hooks.add(hook)
+            hook.add_done_callback(self._hooks.discard)

@@ -1,0 +1,221 @@
+"""One working period of a worker, from its start to its end.
+
+The order of shutting down is the order of nesting: consumers end first, then the settler stores
+what they left, then the sweeper, and the heartbeat goes on until nothing is held any more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from asyncqueue.execution.runner import Runner
+from asyncqueue.worker.consumer import Consumer
+from asyncqueue.worker.heartbeat import Heartbeat
+from asyncqueue.worker.holdings import Holding, Holdings
+from asyncqueue.worker.memory import resident_mib
+from asyncqueue.worker.quota import Quota
+from asyncqueue.worker.settler import Settler
+from asyncqueue.worker.sweeper import Sweeper
+
+if TYPE_CHECKING:
+    from contextvars import Context as Variables
+
+    from asyncqueue.clock import Timer
+    from asyncqueue.context import Cause
+    from asyncqueue.worker.worker import Worker
+
+
+class Shift:
+    """Everything that lives from one start of a worker to its end."""
+
+    def __init__(self, worker: Worker, variables: Variables) -> None:
+        self.reason = ""
+        self.interrupting = False
+        """Whether a stop was asked for: what runs now will be cancelled."""
+        self._worker = worker
+        self._timing = worker.timing
+        self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
+        self._grace = math.inf
+        self._holdings = Holdings()
+        self._quota = Quota(
+            worker.limits.max_jobs,
+            on_used_up=lambda: self.end("max_jobs"),
+            on_nothing=self._perhaps_empty,
+        )
+        self._runner = self._make_runner()
+        self._settler = Settler(
+            worker.queue.driver, self._holdings, self._runner.report, worker.log, self._settled
+        )
+        self._consumers = [
+            Consumer(
+                pool,
+                worker.queue.driver,
+                self._runner,
+                self._settler,
+                self._holdings,
+                self._quota,
+                self._timing,
+                worker_id=worker.id,
+                prefetch=worker.prefetch,
+                variables=variables,
+                log=worker.log,
+            )
+            for pool in worker.pools
+        ]
+
+    # Ending it
+
+    def end(self, reason: str) -> None:
+        """Take nothing new; what runs may run to its end."""
+        if not self._stop.is_set():
+            self.reason = reason
+            self._stop.set()
+
+    def stop(self, reason: str, grace: float) -> None:
+        """Take nothing new; cancel what still runs after ``grace`` seconds."""
+        self.end(reason)
+        self.interrupting = True
+        self._grace = min(self._grace, grace)
+        self._stop.set()
+        self._regrace()
+
+    def hurry(self) -> None:
+        """Cancel what runs now."""
+        self._hurry.set()
+
+    def give_up(self) -> None:
+        """Wait no longer, not even for handlers to unwind."""
+        self.hurry()
+        for run in self._holdings.runs():
+            run.interrupt("shutdown", 0.0)
+            run.abandon()
+
+    # Living through it
+
+    async def work(self, started: asyncio.Future[None]) -> None:
+        """Work until an end is asked for, then shut down."""
+        worker = self._worker
+        async with AsyncExitStack() as stack:
+            await worker.services.enter()
+            stack.push_async_callback(worker.services.leave)
+            await stack.enter_async_context(self._heartbeat().running())
+            sweeper = Sweeper(worker.queue.driver, self._timing, worker.log)
+            await stack.enter_async_context(sweeper.running())
+            await stack.enter_async_context(self._settler.running(self._patience))
+            stack.callback(self._runner.deadlines.close)
+            limits = self._arm_limits()
+            stack.callback(lambda: [timer.cancel() for timer in limits])
+            started.set_result(None)
+            worker.announce_started()
+            async with asyncio.TaskGroup() as consumers:
+                for consumer in self._consumers:
+                    consumers.create_task(consumer.consume(), name="asyncqueue-consumer")
+                await self._stop.wait()
+                worker.announce_stopping(self.reason)
+                for consumer in self._consumers:
+                    consumer.close()
+            await self._wind_down()
+
+    async def _wind_down(self) -> None:
+        """Let what runs end: freely, then during the grace, then cancelled."""
+        quiet = asyncio.ensure_future(
+            asyncio.gather(*(consumer.quiet() for consumer in self._consumers))
+        )
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        self._regrace()
+        await asyncio.wait([quiet, hurry], return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        for consumer in self._consumers:
+            for run in tuple(consumer.running):
+                run.interrupt("shutdown", self._timing.drain)
+        await quiet
+
+    def _regrace(self) -> None:
+        """The grace begins, or got shorter."""
+        if self.interrupting and self._grace < math.inf:
+            if self._grace <= 0:
+                self.hurry()
+            else:
+                self._worker.queue.driver.clock.call_later(self._grace, self.hurry)
+
+    def _patience(self) -> float:
+        drain = self._timing.drain
+        return max(5.0 if drain is None else drain, 1.0)
+
+    # Its parts
+
+    def _make_runner(self) -> Runner:
+        worker = self._worker
+        queue = worker.queue
+        return Runner(
+            queue.driver,
+            queue.registry,
+            worker.defaults,
+            services=worker.services,
+            middleware=(*queue.middleware, *worker.middleware),
+            listeners=queue.listeners,
+            dispatch=queue.dispatch,
+            lease=self._timing.lease,
+            log=worker.log,
+            handler=worker.handler,
+            unknown_jobs=worker.unknown_jobs,
+            stopping=self._is_stopping,
+        )
+
+    def _heartbeat(self) -> Heartbeat:
+        worker = self._worker
+        return Heartbeat(
+            worker.queue.driver,
+            self._holdings,
+            worker.presence(),
+            lease=self._timing.lease,
+            interrupt=self._interrupt,
+            log=worker.log,
+        )
+
+    def _is_stopping(self) -> bool:
+        return self.interrupting or self._worker.torn_down()
+
+    def _interrupt(self, holding: Holding, cause: Cause) -> None:
+        """Somebody else decided about a job of ours: it was cancelled, or its lease is lost."""
+        if self._holdings.get(holding.claim.id) is not holding:
+            return
+        if holding.run is not None:
+            holding.run.interrupt(cause, self._timing.drain)
+        elif any(consumer.drop_unstarted(holding) for consumer in self._consumers):
+            # Handed back, a cancelled job ends as cancelled; a lost one changes nothing.
+            self._settler.put(self._runner.hand_back(holding.claim))
+
+    # Its limits
+
+    def _arm_limits(self) -> list[Timer]:
+        limits, clock = self._worker.limits, self._worker.queue.driver.clock
+        timers: list[Timer] = []
+        if limits.max_time is not None:
+            timers.append(clock.call_later(limits.max_time, lambda: self.end("max_time")))
+        return timers
+
+    def _settled(self) -> None:
+        most = self._worker.limits.max_memory_mb
+        if most is not None and resident_mib() > most:
+            self.end("max_memory")
+        if self._worker.limits.stop_when_empty:
+            for consumer in self._consumers:
+                if not consumer.running:
+                    consumer.look_again()
+
+    def _perhaps_empty(self) -> None:
+        """End if every pool found nothing since the last job of any of them ended."""
+        if (
+            self._worker.limits.stop_when_empty
+            and self._settler.idle
+            and all(
+                not consumer.running and consumer.looked_at == self._quota.ended
+                for consumer in self._consumers
+            )
+        ):
+            self.end("empty")

@@ -1,0 +1,73 @@
+"""Brings back jobs whose worker died, and removes records past their retention."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from asyncqueue.worker.outage import Outage
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.worker.options import Timing
+
+SWEEPS_PER_LEASE: Final = 4
+
+
+class Sweeper:
+    """Sweeps four times a lease and prunes every cleanup interval. Any number may do so."""
+
+    def __init__(self, driver: Driver, timing: Timing, log: logging.Logger) -> None:
+        self._driver = driver
+        self._timing = timing
+        self._log = log
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Sweep and prune inside the block."""
+        duties = [
+            asyncio.create_task(
+                self._repeat(self._sweep, self._timing.lease / SWEEPS_PER_LEASE, "sweep leases"),
+                name="asyncqueue-sweeper",
+            )
+        ]
+        if self._timing.cleanup_interval > 0:
+            duties.append(
+                asyncio.create_task(
+                    self._repeat(self._prune, self._timing.cleanup_interval, "prune old records"),
+                    name="asyncqueue-pruner",
+                )
+            )
+        try:
+            yield
+        finally:
+            for duty in duties:
+                duty.cancel()
+            await asyncio.wait(duties)
+
+    async def _repeat(
+        self, duty: Callable[[], Awaitable[None]], interval: float, what: str
+    ) -> None:
+        outage = Outage(what, min(interval, 1.0), self._log)
+        while True:
+            pause = interval
+            try:
+                await duty()
+                outage.over()
+            except Exception as error:  # noqa: BLE001 - no fault of a store may end the sweeping
+                pause = outage.failed(error)
+            await self._driver.clock.sleep(pause)
+
+    async def _sweep(self) -> None:
+        returned = await self._driver.sweep()
+        if returned:
+            self._log.warning("%d jobs come back: the lease of their worker ran out", returned)
+
+    async def _prune(self) -> None:
+        removed = await self._driver.prune(self._timing.failed_retention)
+        if removed:
+            self._log.info("Removed %d records past their retention", removed)
