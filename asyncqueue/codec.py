@@ -16,10 +16,19 @@ from asyncqueue.backoff import Backoff
 from asyncqueue.errors import JobError, PayloadError, PayloadTooLarge
 from asyncqueue.job import Job
 from asyncqueue.registry import Registry, suggest
+from asyncqueue.roundtrip import has_any, refuse_changed
 from asyncqueue.trace import Trace
 
 VERSION: Final = 1
-_ENCODE_ERRORS: Final = (TypeError, ValueError, OverflowError, RecursionError)
+_ENCODE_ERRORS: Final = (
+    msgspec.MsgspecError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+)
+# TypeError: maps may have keys, and sets items, that cannot be hashed.
+_DECODE_ERRORS: Final = (msgspec.MsgspecError, TypeError, ValueError, OverflowError, RecursionError)
 _encoder: Final = msgspec.msgpack.Encoder()
 
 
@@ -35,6 +44,7 @@ class Envelope(msgspec.Struct, omit_defaults=True):
 
 
 _envelopes: Final = msgspec.msgpack.Decoder(Envelope)
+_plain: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder()
 
 
 class Shape:
@@ -45,7 +55,7 @@ class Shape:
         self.untyped = tuple(
             field.name
             for field in msgspec.structs.fields(cls)
-            if _has_any(msgspec.inspect.type_info(field.type))
+            if has_any(msgspec.inspect.type_info(field.type))
         )
 
 
@@ -83,10 +93,10 @@ def encode(job: Any, max_payload: int, **header: Any) -> bytes:
         raise _unencodable(job, error) from error
     try:
         back = shape.decoder.decode(data)
-    except msgspec.MsgspecError as error:
+        if shape.untyped or back != job:
+            refuse_changed(job, back, shape.untyped)
+    except _DECODE_ERRORS as error:
         raise PayloadError(f"{cls.__job_name__}: {error}") from error
-    if shape.untyped:
-        _refuse_changed(job, back, shape.untyped)
     return seal(cls.__job_name__, data, max_payload, **header)
 
 
@@ -133,7 +143,7 @@ def open_envelope(name: str, payload: bytes) -> Envelope:
     """
     try:
         envelope = _envelopes.decode(payload)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
+    except _DECODE_ERRORS as error:
         raise PayloadError(f"{name}: the stored bytes are not a job: {error}") from error
     if envelope.v != VERSION:
         raise PayloadError(
@@ -150,19 +160,23 @@ def decode(name: str, envelope: Envelope, registry: Registry) -> Any:
     :class:`~asyncqueue.errors.PayloadError` for data that does not fit its class.
     """
     maker = registry.find(name)
-    try:
-        if is_job_class(maker):
-            return shape_of(maker).decoder.decode(envelope.data)
-        return _from_factory(maker, envelope.data)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise PayloadError(f"{name}: the stored payload does not fit: {error}") from error
+    if is_job_class(maker):
+        return _fitted(name, shape_of(maker).decoder, envelope.data)
+    return _from_factory(name, maker, envelope.data)
+
+
+def misfit(name: str, error: Exception) -> PayloadError:
+    """The error for a stored payload that does not fit its class."""
+    misfit = PayloadError(f"{name}: the stored payload does not fit: {error}")
+    misfit.__cause__ = error
+    return misfit
 
 
 def to_builtins(payload: bytes) -> Any:
     """The fields in stored bytes as plain values, or the bytes where that is impossible."""
     try:
-        return msgspec.msgpack.decode(_envelopes.decode(payload).data)
-    except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
+        return _plain.decode(_envelopes.decode(payload).data)
+    except _DECODE_ERRORS:
         return payload
 
 
@@ -206,16 +220,24 @@ def result_type(maker: Any) -> Any:
     return Any if hint is type(None) else hint
 
 
-def _from_factory(factory: Any, data: msgspec.Raw) -> Any:
+def _fitted(name: str, decoder: msgspec.msgpack.Decoder[Any], data: msgspec.Raw) -> Any:
+    try:
+        return decoder.decode(data)
+    except _DECODE_ERRORS as error:
+        raise misfit(name, error) from error
+
+
+def _from_factory(name: str, factory: Any, data: msgspec.Raw) -> Any:
     try:
         takes_payload = bool(inspect.signature(factory).parameters)
     except (TypeError, ValueError):
         takes_payload = True
-    made = factory(msgspec.msgpack.decode(data)) if takes_payload else factory()
+    # What the factory itself raises is its own error, and shown as such.
+    made = factory(_fitted(name, _plain, data)) if takes_payload else factory()
     cls = made if isinstance(made, type) else type(made)
     if not is_job_class(cls):
         raise JobError(f"The factory {factory!r} must give a job, got {made!r}")
-    return made if takes_payload else shape_of(cls).decoder.decode(data)
+    return made if takes_payload else _fitted(name, shape_of(cls).decoder, data)
 
 
 def _unencodable(job: Any, error: Exception) -> PayloadError:
@@ -230,35 +252,3 @@ def _unencodable(job: Any, error: Exception) -> PayloadError:
                 "Store an id and look the object up in handle."
             )
     return PayloadError(f"{name}: {error}")
-
-
-def _refuse_changed(job: Any, back: Any, fields: tuple[str, ...]) -> None:
-    for field in fields:
-        value, returned = getattr(job, field), getattr(back, field)
-        if not _same(value, returned):
-            raise PayloadError(
-                f"{type(job).__job_name__}.{field}: {value!r} would come back as {returned!r}; "
-                "give the field its exact type instead of Any."
-            )
-
-
-def _same(value: Any, returned: Any) -> bool:
-    if type(value) is not type(returned):
-        return False
-    if isinstance(value, dict):
-        return value.keys() == returned.keys() and all(
-            _same(value[key], returned[key]) for key in value
-        )
-    if isinstance(value, list):
-        return len(value) == len(returned) and all(map(_same, value, returned))
-    return bool(value == returned or value != value)  # noqa: PLR0124 - NaN is not itself
-
-
-def _has_any(kind: Any) -> bool:
-    if isinstance(kind, msgspec.inspect.AnyType):
-        return True
-    parts: list[Any] = []
-    for attribute in ("item_type", "item_types", "key_type", "value_type", "types"):
-        part = getattr(kind, attribute, ())
-        parts.extend(part if isinstance(part, tuple) else (part,))
-    return any(_has_any(part) for part in parts)

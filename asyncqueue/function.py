@@ -27,14 +27,18 @@ if TYPE_CHECKING:
     class FunctionJob(Job, Generic[R_co]):
         """A job of a function; ``R_co`` is what the function returns."""
 
-        async def handle(self, ctx: Context) -> R_co: ...
+        async def handle(self, ctx: Context) -> R_co:
+            """Call the function with the job's fields."""
+            ...
 
     class JobFunction(Protocol[P, R_co]):
         """A job class called like its function, but for the context."""
 
         __job_name__: str
 
-        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionJob[R_co]: ...
+        def __call__(self, *args: P.args, **kwargs: P.kwargs) -> FunctionJob[R_co]:
+            """Build the job."""
+            ...
 
 
 class _Decorator(Protocol):
@@ -48,7 +52,9 @@ class _Decorator(Protocol):
 
 
 @overload
-def job(function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /) -> JobFunction[P, R]: ...
+def job(
+    function: Callable[Concatenate[Context, P], Coroutine[Any, Any, R]], /
+) -> JobFunction[P, R]: ...
 @overload
 def job(function: Callable[Concatenate[Context, P], R], /) -> JobFunction[P, R]: ...
 @overload
@@ -84,19 +90,29 @@ def job(function: Any = None, /, **keywords: Any) -> Any:
     ``name`` is given. A plain function runs in a thread.
     """
     if function is None:
-        return lambda decorated: _job_class(decorated, keywords)
+        return lambda decorated: _job_class(decorated, dict(keywords))
     return _job_class(function, keywords)
 
 
 def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
     if not inspect.isfunction(function):
         raise TypeError(f"@job makes a job of a function, got {function!r}")
+    if function.__name__ == "<lambda>" and "name" not in keywords:
+        raise TypeError("@job needs a function with a name, or name=...; got a lambda")
     parameters = list(inspect.signature(function).parameters.values())
     hints = _hints(function)
     takes_context = bool(parameters) and _is_context(parameters[0], hints)
     fields, services = _split(function, parameters[takes_context:], hints)
+    by_position = [field for field in fields if field.kind is not field.KEYWORD_ONLY]
+    by_keyword = [field for field in fields if field.kind is field.KEYWORD_ONLY]
+    bases: tuple[type, ...] = (Job,)
+    own = by_keyword or by_position
+    if by_position and by_keyword:
+        # msgspec makes the fields of a class keyword-only all together: these get their own.
+        positional = {"__module__": function.__module__, **_namespace(by_position, hints)}
+        bases = (Job, type(msgspec.Struct)(function.__name__, (msgspec.Struct,), positional))
     namespace = {
-        "__annotations__": {parameter.name: hints[parameter.name] for parameter in fields},
+        **_namespace(own, hints),
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
@@ -107,21 +123,31 @@ def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
         ),
         "handle": _handler(function, fields, services, hints, takes_context=takes_context),
     }
-    for parameter in fields:
-        if parameter.default is not parameter.empty:
-            namespace[parameter.name] = _default(parameter.default)
     keywords.setdefault("name", function.__name__)
-    keywords.setdefault("kw_only", any(p.kind is p.KEYWORD_ONLY for p in fields))
-    cls = JobMeta(function.__name__, (Job,), namespace, **keywords)
+    cls = JobMeta(function.__name__, bases, namespace, kw_only=bool(by_keyword), **keywords)
     cls.__wrapped__ = function
     return cls
 
 
+def _namespace(fields: list[inspect.Parameter], hints: dict[str, Any]) -> dict[str, Any]:
+    """The annotations and defaults of these fields, as in the body of a class."""
+    defaults = {
+        field.name: _default(field.default) for field in fields if field.default is not field.empty
+    }
+    return {"__annotations__": {field.name: hints[field.name] for field in fields}, **defaults}
+
+
 def _hints(function: Any) -> dict[str, Any]:
+    return {name: _hint(function, hint) for name, hint in inspect.get_annotations(function).items()}
+
+
+def _hint(function: Any, hint: Any) -> Any:
+    """The hint resolved; as it stands where its name is only imported for type checkers."""
+    holder = type("holder", (), {"__annotations__": {"hint": hint}})
     try:
-        return typing.get_type_hints(function, include_extras=True)
+        return typing.get_type_hints(holder, function.__globals__, include_extras=True)["hint"]
     except NameError:
-        return dict(function.__annotations__)
+        return hint
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
@@ -138,17 +164,25 @@ def _split(
     for parameter in parameters:
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
             raise PayloadError(
-                f"{function.__qualname__}: *{parameter.name} cannot be a job's field; name each one."
+                f"{function.__qualname__}: {parameter} cannot be a job's field; name each one."
             )
-        hint = hints.setdefault(parameter.name, Any)
-        (services if _is_service(hint) else fields).append(parameter)
+        service = _is_service(hints.setdefault(parameter.name, Any))
+        if service and parameter.kind is parameter.POSITIONAL_ONLY:
+            raise TypeError(
+                f"{function.__qualname__}: the service {parameter.name} is given by name; "
+                "it cannot be positional-only."
+            )
+        (services if service else fields).append(parameter)
     return fields, services
 
 
 def _is_service(hint: Any) -> bool:
     if isinstance(hint, str):
         return False
-    return isinstance(msgspec.inspect.type_info(hint), msgspec.inspect.CustomType)
+    try:
+        return isinstance(msgspec.inspect.type_info(hint), msgspec.inspect.CustomType)
+    except (TypeError, NameError):
+        return False  # A field: its class says what is wrong with it.
 
 
 def _default(value: Any) -> Any:
@@ -165,11 +199,15 @@ def _handler(
     *,
     takes_context: bool,
 ) -> Any:
-    names = tuple(parameter.name for parameter in fields)
+    leading = tuple(field.name for field in fields if field.kind is field.POSITIONAL_ONLY)
+    names = tuple(field.name for field in fields if field.name not in leading)
 
-    def arguments(self: Any, ctx: Any, injected: dict[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def arguments(
+        self: Any, ctx: Any, injected: dict[str, Any]
+    ) -> tuple[list[Any], dict[str, Any]]:
+        positional = [getattr(self, name) for name in leading]
         values = {name: getattr(self, name) for name in names}
-        return [ctx] if takes_context else [], values | injected
+        return [ctx, *positional] if takes_context else positional, values | injected
 
     if inspect.iscoroutinefunction(function):
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, dataclass_transform
 
@@ -9,22 +10,36 @@ import msgspec
 
 from asyncqueue.errors import PayloadError
 from asyncqueue.options import NAMES, JobOptions, merge_options
-from asyncqueue.registry import default_registry, fold
+from asyncqueue.registry import default_registry, fold, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncqueue.backoff import Backoff
     from asyncqueue.durations import Duration
 
 RESERVED: Final = frozenset({"handle", "failed", "should_retry"})
+_STRUCT_KEYWORDS: Final = frozenset(inspect.signature(msgspec.defstruct).parameters) - {
+    "name",
+    "fields",
+    "bases",
+    "module",
+    "namespace",
+}
 
 
-def _refuse_reserved_fields(class_name: str, namespace: dict[str, Any]) -> None:
-    taken = RESERVED.intersection(namespace.get("__annotations__", ()))
+def _refuse_unknown_keywords(class_name: str, keywords: Iterable[str]) -> None:
+    for keyword in keywords:
+        if keyword not in _STRUCT_KEYWORDS:
+            known = NAMES | _STRUCT_KEYWORDS | {"name", "replace"}
+            raise TypeError(f'{class_name}: no option "{keyword}".{suggest(keyword, known)}')
+
+
+def _refuse_reserved_fields(cls: Any) -> None:
+    taken = RESERVED.intersection(cls.__struct_fields__)
     if taken:
         raise PayloadError(
-            f"{class_name}: a field cannot be called {', '.join(sorted(taken))}; "
+            f"{cls.__name__}: a field cannot be called {', '.join(sorted(taken))}; "
             f"{', '.join(sorted(RESERVED))} are the methods of a job. Rename the field."
         )
 
@@ -44,12 +59,20 @@ def _refuse_unsupported_fields(cls: Any) -> None:
                 f"{cls.__name__}.{name}: a {custom.__module__}.{custom.__qualname__} cannot be "
                 "stored. Store an id and look the object up in handle."
             )
+    _refuse_undecodable(cls)
+
+
+def _refuse_undecodable(cls: Any) -> None:
+    try:
+        msgspec.msgpack.Decoder(cls)
+    except TypeError as error:
+        raise PayloadError(f"{cls.__name__}: {error}; change the field's type.") from error
 
 
 def _custom_type(kind: Any, seen: frozenset[int] = frozenset()) -> Any | None:
     """The first type in this tree that msgspec cannot carry, if there is one."""
     if isinstance(kind, msgspec.inspect.CustomType):
-        return kind.cls
+        return None if kind.cls is msgspec.UnsetType else kind.cls
     if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
         return None
     deeper = seen | {id(kind)}
@@ -89,8 +112,9 @@ class JobMeta(msgspec.StructMeta):
         name = keywords.pop("name", None)
         replace = keywords.pop("replace", False)
         given = {key: keywords.pop(key) for key in tuple(keywords) if key in NAMES}
-        _refuse_reserved_fields(class_name, namespace)
+        _refuse_unknown_keywords(class_name, keywords)
         cls = super().__new__(mcls, class_name, bases, namespace, **keywords)
+        _refuse_reserved_fields(cls)
         inherited: JobOptions = getattr(cls, "__job_options__", JobOptions())
         cls.__job_options__ = merge_options(inherited, given)
         cls.__job_name__ = fold(class_name if name is None else name)
@@ -99,7 +123,6 @@ class JobMeta(msgspec.StructMeta):
             _refuse_unsupported_fields(cls)
             default_registry.register(cls.__job_name__, cls, replace=replace)
         return cls
-
 
 
 if TYPE_CHECKING:
@@ -112,7 +135,7 @@ if TYPE_CHECKING:
         __job_options__: ClassVar[JobOptions]
         __job_name__: ClassVar[str]
 
-        def __init_subclass__(
+        def __init_subclass__(  # noqa: PLR0913 - one for each option
             cls,
             *,
             name: str | None = None,
@@ -145,6 +168,7 @@ if TYPE_CHECKING:
             eq: bool = True,
             order: bool = False,
             kw_only: bool = False,
+            repr_omit_defaults: bool = False,
             array_like: bool = False,
             gc: bool = True,
             weakref: bool = False,

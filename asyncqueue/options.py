@@ -170,6 +170,8 @@ def _unique_until(value: Any) -> str:
 
 
 def _middleware(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, Sequence):
+        raise TypeError(f"middleware must be a list of functions, got {value!r}")
     layers = tuple(value)
     for layer in layers:
         if not callable(layer):

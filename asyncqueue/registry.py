@@ -14,8 +14,10 @@ if TYPE_CHECKING:
 def fold(name: str) -> str:
     """The registered spelling of a kind: ``*jobs.EmailJob`` and ``jobs.EmailJob`` are ``EmailJob``.
 
-    Raises ``ValueError`` when nothing is left of it.
+    Raises ``TypeError`` for anything but text and ``ValueError`` when nothing is left of it.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"The name of a job must be a string, got {name!r}")
     folded = name.strip().lstrip("*").rpartition(".")[2]
     if not folded:
         raise ValueError(f"A job needs a name, got {name!r}")
@@ -30,10 +32,16 @@ class Registry:
     """
 
     def __init__(self) -> None:
+        self.version = 0
+        """Changes whenever a name may stand for something else than before."""
         self._makers: dict[str, Any] = {}
 
     def register(
-        self, name: str | type, maker: type | Callable[..., Any] | None = None, *, replace: bool = False
+        self,
+        name: str | type,
+        maker: type | Callable[..., Any] | None = None,
+        *,
+        replace: bool = False,
     ) -> None:
         """Register a class or factory under ``name``; a class alone goes by its own name.
 
@@ -46,8 +54,6 @@ class Registry:
             maker, name = name, getattr(name, "__job_name__", name.__name__)
         if not callable(maker):
             raise TypeError(f"A job class or a factory is needed for {name!r}, got {maker!r}")
-        if not isinstance(name, str):
-            raise TypeError(f"The name of a job must be a string, got {name!r}")
         key = fold(name)
         taken = self._makers.get(key)
         if taken is not None and not replace and not _same_definition(taken, maker):
@@ -56,6 +62,7 @@ class Registry:
                 "one: give it name=..., or replace=True to take over."
             )
         self._makers[key] = maker
+        self.version += 1
 
     def get(self, name: str) -> Any | None:
         """The class or factory of this kind, or None."""
@@ -74,6 +81,7 @@ class Registry:
     def clear(self) -> None:
         """Forget everything."""
         self._makers.clear()
+        self.version += 1
 
     def __contains__(self, name: str) -> bool:
         return self.get(name) is not None
@@ -102,7 +110,11 @@ def _same_definition(one: Any, other: Any) -> bool:
 
 
 def _place(maker: Any) -> str:
-    return f"{maker.__module__}.{maker.__qualname__}" if hasattr(maker, "__qualname__") else repr(maker)
+    return (
+        f"{maker.__module__}.{maker.__qualname__}"
+        if hasattr(maker, "__qualname__")
+        else repr(maker)
+    )
 
 
 default_registry = Registry()

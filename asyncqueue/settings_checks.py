@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from asyncqueue.durations import parse_duration, to_seconds
 from asyncqueue.errors import ConfigError
 from asyncqueue.urls import masked, scheme_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 DEFAULT_WORKERS: Final = 10
 DEFAULT_TIMEOUT: Final = 30.0

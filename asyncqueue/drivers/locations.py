@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
 from asyncqueue.errors import ConfigError
 from asyncqueue.registry import suggest
 from asyncqueue.urls import masked
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _SQLITE: Final[dict[str, Callable[[str], Any]]] = {"synchronous": str.upper}
 """The options of a sqlite URL, and how their text is read."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from asyncqueue.backoff import Backoff, exponential, fixed, from_list, linear
 from asyncqueue.durations import parse_duration, to_finite_seconds, to_seconds
 from asyncqueue.options import check_backoff
-from hypothesis import given
-from hypothesis import strategies as st
 
 curves = st.one_of(
     st.builds(exponential, st.floats(0, 1e6), st.floats(0, 1e6), jitter=st.booleans()),

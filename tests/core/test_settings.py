@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+
 from asyncqueue.backoff import exponential, fixed
 from asyncqueue.errors import ConfigError
 from asyncqueue.settings import Settings
@@ -70,7 +71,7 @@ class TestDefaults:
 
     def test_they_are_frozen(self) -> None:
         with pytest.raises(AttributeError):
-            Settings().timeout = 3  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+            Settings().timeout = 3
 
 
 class TestEnvironment:
@@ -220,7 +221,8 @@ class TestFile:
             "queue:\n"
             "  driver: redis\n  url: ${CACHE_URL}\n  redis_password: ${REDIS_PASSWORD}\n"
             "  redis_db: ${DB:-4}\n  retry_delay: 5s\n  timeout: 60s\n  poll_interval: 1s\n"
-            "  workers: 5\n  default: ${APP:-shop}-jobs\n  signing_keys: ['${REDIS_PASSWORD}', old]\n",
+            "  workers: 5\n  default: ${APP:-shop}-jobs\n"
+            "  signing_keys: ['${REDIS_PASSWORD}', old]\n",
         )
         got = msgspec.structs.asdict(Settings.from_file(file))
         assert got == DEFAULTS | {
@@ -427,7 +429,7 @@ class TestRefused:
     def test_code_may_give_timedelta(self) -> None:
         """Delays are seconds or timedelta everywhere."""
         assert Settings.from_env(grace=timedelta(minutes=1)).grace == 60.0
-        assert Settings(lease=timedelta(minutes=1)).lease == 60.0  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        assert Settings(lease=timedelta(minutes=1)).lease == 60.0
 
     @pytest.mark.parametrize("keys", ["a,,b", "a,", ["a", ""], [b""], [1], {"a": 1}, 5])
     def test_keys_that_are_none(self, keys: Any) -> None:
@@ -490,7 +492,12 @@ class TestDriverUrl:
 
     def test_redis_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """CFG-02."""
-        for part, text in {"HOST": "cache", "PORT": "6380", "DB": "2", "PASSWORD": "p@ss/:w"}.items():
+        for part, text in {
+            "HOST": "cache",
+            "PORT": "6380",
+            "DB": "2",
+            "PASSWORD": "p@ss/:w",
+        }.items():
             monkeypatch.setenv(f"QUEUE_REDIS_{part}", text)
         settings = Settings.from_env(driver="redis")
         assert settings.driver_url() == "redis://:p%40ss%2F%3Aw@cache:6380/2"

@@ -1,0 +1,60 @@
+"""Whether a job comes back as it was dispatched."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import Any
+
+import msgspec
+
+from asyncqueue.errors import PayloadError
+
+
+def refuse_changed(job: Any, back: Any, untyped: tuple[str, ...]) -> None:
+    """Raise :class:`~asyncqueue.errors.PayloadError` naming the field that came back different.
+
+    The fields in ``untyped`` must be of the same types, too: nothing else says what they are.
+    """
+    for field in job.__struct_fields__:
+        value, returned = getattr(job, field), getattr(back, field)
+        if not _same(value, returned, exact=field in untyped):
+            raise PayloadError(
+                f"{type(job).__job_name__}.{field}: {reprlib.repr(value)} would come back as "
+                f"{reprlib.repr(returned)}; give the field the exact type of what it holds."
+            )
+
+
+def has_any(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
+    """Whether there is an ``Any`` somewhere in this type."""
+    if isinstance(kind, msgspec.inspect.AnyType):
+        return True
+    if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
+        return False
+    deeper = seen | {id(kind)}
+    parts = (getattr(kind, attribute) for attribute in kind.__struct_fields__)
+    return any(
+        has_any(part, deeper)
+        for found in parts
+        for part in (found if isinstance(found, tuple) else (found,))
+    )
+
+
+def _same(value: Any, returned: Any, *, exact: bool) -> bool:
+    """Whether they are equal; ``exact``: of the same types, too. NaN equals itself."""
+    if type(value) is not type(returned):
+        return not exact and bool(value == returned)
+    if isinstance(value, dict):
+        return value.keys() == returned.keys() and all(
+            _same(value[key], returned[key], exact=exact) for key in value
+        )
+    if isinstance(value, (list, tuple)):
+        return len(value) == len(returned) and all(
+            _same(one, other, exact=exact) for one, other in zip(value, returned, strict=True)
+        )
+    names = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", ())
+    if names:
+        # Their own fields have types, which say what 1 and 1.0 come back as.
+        return all(
+            _same(getattr(value, name), getattr(returned, name), exact=False) for name in names
+        )
+    return bool(value == returned or value != value)  # noqa: PLR0124 - NaN is not itself
