@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from asyncqueue.drivers.sqlite.states import HELD_UNTIL_CLAIMED
 from asyncqueue.drivers.sqlite.store import listed
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, Claimed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncqueue.drivers.sqlite.store import Row, Store
+    from asyncqueue.drivers.sqlite.store import Store
     from asyncqueue.record import Source
 
 
@@ -48,25 +49,20 @@ def _look(store: Store, sources: Sequence[Source]) -> list[tuple[Source, bool, b
 
 
 def _take(store: Store, source: Source, limit: int, lease: float, worker: str) -> list[Claim]:
-    rows = store.rows(
-        "claim.take",
-        {
-            "queue": source.queue,
-            "low": source.low,
-            "high": source.high,
-            "limit": limit,
-            "now": store.now,
-            "until": store.now + lease,
-            "worker": worker,
-        },
-    )
-    # SQLite gives them in any order; the first three columns are the order of the queue.
-    rows.sort()
-    return [_claim(row) for row in rows]
-
-
-def _claim(row: Row) -> Claim:
-    return Claim(*row[3:])
+    # Read, then write: an UPDATE that returns its rows took longer, and gives them in no order.
+    lane = {"queue": source.queue, "low": source.low, "high": source.high, "limit": limit}
+    rows = store.rows("claim.first", lane)
+    taken = {
+        "seqs": listed(row[0] for row in rows),
+        "now": store.now,
+        "until": store.now + lease,
+        "worker": worker,
+    }
+    store.change("claim.take", taken)
+    until_claimed = [row[0] for row in rows if row[1] == HELD_UNTIL_CLAIMED]
+    if until_claimed:
+        store.change("claim.free_keys", {"seqs": listed(until_claimed)})
+    return [Claim(*row[2:]) for row in rows]
 
 
 def _due_in(store: Store, sources: Iterable[Source]) -> float | None:

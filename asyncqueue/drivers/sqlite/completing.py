@@ -14,7 +14,7 @@ from asyncqueue.errors import DriverError, LeaseLost
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Watches
@@ -33,7 +33,7 @@ class Completing:
         self._watches = watches
 
     @contextlib.asynccontextmanager
-    async def transaction(self, settlement: Settlement) -> AsyncIterator[sqlite3.Connection]:
+    async def transaction(self, settlement: Settlement) -> AsyncGenerator[sqlite3.Connection]:
         """See :meth:`asyncqueue.drivers.base.Driver.transaction`."""
         opening = asyncio.ensure_future(asyncio.to_thread(self._open, settlement))
         try:
@@ -54,14 +54,16 @@ class Completing:
             connection.text_factory = str
             try:
                 begin(connection, self._place.patience)
-                if (settlement.id, settlement.token) not in look_up(
-                    self._store(connection), (settlement.id,)
-                ):
-                    raise _lost(settlement)
+                self._check_held(connection, settlement)
             except BaseException:
                 _end(connection)
                 raise
         return connection
+
+    def _check_held(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+        held = look_up(self._store(connection), (settlement.id,))
+        if (settlement.id, settlement.token) not in held:
+            raise _lost(settlement)
 
     def _commit(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
         if not connection.in_transaction:

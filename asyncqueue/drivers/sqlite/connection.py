@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sqlite3
 import time
@@ -11,7 +12,7 @@ from asyncqueue.drivers.sqlite.failures import is_busy
 from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator
     from pathlib import Path
 
     from asyncqueue.drivers.sqlite.place import Place
@@ -46,8 +47,6 @@ def connect(place: Place) -> sqlite3.Connection:
 
 
 def _prepare(connection: sqlite3.Connection, place: Place) -> None:
-    # Rows that others damaged must be readable enough to get past them.
-    connection.text_factory = _readable
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute(f"PRAGMA synchronous = {place.synchronous}")
     connection.execute("PRAGMA temp_store = MEMORY")
@@ -102,5 +101,16 @@ def _check_environment(path: Path) -> None:
         raise DriverUnavailable(f"The database {path} is a directory; give the path of a file.")
 
 
-def _readable(text: bytes) -> str:
+@contextlib.contextmanager
+def reading_damaged_text(connection: sqlite3.Connection) -> Generator[None]:
+    """Read text that is not UTF-8 with question marks, to get past it. Slower."""
+    connection.text_factory = readable
+    try:
+        yield
+    finally:
+        connection.text_factory = str
+
+
+def readable(text: bytes) -> str:
+    """Text as near as possible to what it should have been."""
     return text.decode("utf-8", "replace")

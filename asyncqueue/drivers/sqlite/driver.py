@@ -8,15 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order, Watch, Watches
-from asyncqueue.drivers.sqlite import (
-    claim,
-    enqueue,
-    lease as leases,
-    look,
-    operate,
-    presence,
-    settle,
-)
+from asyncqueue.drivers.sqlite import claim, enqueue, leases, look, operate, presence, settle
 from asyncqueue.drivers.sqlite.calls import Call
 from asyncqueue.drivers.sqlite.completing import Completing
 from asyncqueue.drivers.sqlite.failures import explained
@@ -64,7 +56,7 @@ class SqliteDriver(Driver):
 
     name: ClassVar[str] = "sqlite"
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings, all but one by name
         self,
         path: str | Path,
         *,

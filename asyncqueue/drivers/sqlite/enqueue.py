@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from asyncqueue.drivers.sqlite.states import DELAYED, READY
 from asyncqueue.drivers.sqlite.statements import in_chunks
+from asyncqueue.drivers.sqlite.states import DELAYED, FREE, HELD, HELD_UNTIL_CLAIMED, READY
 from asyncqueue.drivers.sqlite.store import listed
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
@@ -54,8 +54,7 @@ def _enqueue_chunk(store: Store, records: Sequence[Record], failed: set[str]) ->
         try:
             _insert(store, records)
         except sqlite3.IntegrityError:
-            # The whole statement left no trace: now look who is in the way.
-            pass
+            pass  # The whole statement left no trace: now look who is in the way.
         else:
             return [None] * len(records)
     return _enqueue_around(store, records, failed)
@@ -91,12 +90,16 @@ def _taken(store: Store, records: Sequence[Record]) -> tuple[set[str], dict[str 
 
 
 def _insert(store: Store, records: Sequence[Record]) -> None:
-    store.change_bulk("enqueue.insert", [_row(record, store.now) for record in records])
+    now = store.now
+    if any(record.key is not None for record in records):
+        rows = [_row(record, now) + _key_columns(record, now) for record in records]
+        store.change_bulk("enqueue.insert_unique", rows)
+    else:
+        store.change_bulk("enqueue.insert", [_row(record, now) for record in records])
 
 
 def _row(record: Record, now: float) -> Row:
     delayed = record.delay > 0
-    key = record.key
     return (
         record.id,
         record.queue,
@@ -106,8 +109,12 @@ def _row(record: Record, now: float) -> Row:
         record.max_attempts,
         now,
         now + record.delay if delayed else now,
-        key,
-        0 if key is None else 2 if record.key_until_claimed else 1,
-        None if key is None or record.key_ttl is None else now + record.key_ttl,
         record.payload,
     )
+
+
+def _key_columns(record: Record, now: float) -> Row:
+    if record.key is None:
+        return (None, FREE, None)
+    until = None if record.key_ttl is None else now + record.key_ttl
+    return (record.key, HELD_UNTIL_CLAIMED if record.key_until_claimed else HELD, until)

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Final
 from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator
 
     from asyncqueue.drivers.sqlite.place import Place
 
 _BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _REASONS: Final = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its directory exists and is yours",
-    sqlite3.SQLITE_PERM: "may not be used; check the permissions of the file and its directory",
-    sqlite3.SQLITE_READONLY: "cannot be written; check the permissions of the file and its directory",
+    sqlite3.SQLITE_PERM: "may not be used; check the permissions of it and its directory",
+    sqlite3.SQLITE_READONLY: "cannot be written; check the permissions of it and its directory",
     sqlite3.SQLITE_NOTADB: "is not an SQLite database; give the path of another file",
     sqlite3.SQLITE_CORRUPT: "is damaged; restore it from a backup",
     sqlite3.SQLITE_FULL: "cannot grow; the disk is full, make room on it",
@@ -30,6 +30,11 @@ def is_busy(error: BaseException) -> bool:
     return _code(error) in _BUSY
 
 
+def is_unreadable(error: BaseException) -> bool:
+    """True where Python could not decode a text; such errors have no code of SQLite's."""
+    return isinstance(error, sqlite3.OperationalError) and _code(error) is None
+
+
 def explain(error: Exception, place: Place) -> Exception:
     """The error to give to the caller: SQLite's own become causes."""
     if not isinstance(error, sqlite3.Error):
@@ -40,7 +45,7 @@ def explain(error: Exception, place: Place) -> Exception:
 
 
 @contextlib.contextmanager
-def explained(place: Place) -> Iterator[None]:
+def explained(place: Place) -> Generator[None]:
     """Raise SQLite's errors as what they mean."""
     try:
         yield

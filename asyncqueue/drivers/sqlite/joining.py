@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +12,7 @@ from asyncqueue.drivers.sqlite.store import Store
 from asyncqueue.errors import TransactionUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
@@ -48,7 +47,7 @@ def _check_file(connection: sqlite3.Connection, place: Place) -> None:
     cursor.row_factory = None
     files = {row[1]: row[2] for row in cursor.execute("PRAGMA database_list")}
     found = files["main"]
-    if not found or not os.path.samefile(found, place.path):
+    if not found or not place.path.samefile(found):
         raise ValueError(
             f"The connection given as within is to {found or 'a database in memory'}, but the "
             f"jobs are in {place.path}; give a connection to that file."
@@ -69,7 +68,7 @@ def _enter_transaction(connection: sqlite3.Connection) -> None:
 
 
 @contextlib.contextmanager
-def _text_as_str(connection: sqlite3.Connection) -> Iterator[None]:
+def _text_as_str(connection: sqlite3.Connection) -> Generator[None]:
     text_factory = connection.text_factory
     connection.text_factory = str
     try:
@@ -79,7 +78,7 @@ def _text_as_str(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _savepoint(connection: sqlite3.Connection) -> Iterator[None]:
+def _savepoint(connection: sqlite3.Connection) -> Generator[None]:
     connection.execute("SAVEPOINT asyncqueue")
     try:
         yield

@@ -59,11 +59,9 @@ def _cursor(row: Row, order: Order) -> str:
 def _read_cursor(cursor: str | None, order: Order) -> dict[str, float]:
     if cursor is None:
         return {"seq": LAST, "end": float("inf")}
-    end, slash, seq = cursor.rpartition("/")
+    end, _, seq = cursor.rpartition("/")
     try:
-        if bool(slash) is not (order == "finished"):
-            raise ValueError
-        return {"seq": int(seq), "end": float(end or 0)}
+        return {"seq": int(seq), "end": float(end if order == "finished" else end or 0)}
     except ValueError:
         raise ValueError(
             f"{cursor!r} is not a cursor of this listing; give one that it returned."

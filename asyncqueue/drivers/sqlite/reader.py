@@ -6,7 +6,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
-from asyncqueue.drivers.sqlite.connection import connect, patiently
+from asyncqueue.drivers.sqlite.connection import connect, patiently, readable
 from asyncqueue.drivers.sqlite.failures import explained
 from asyncqueue.drivers.sqlite.store import Store
 
@@ -29,6 +29,7 @@ class Reader:
         self._clock = clock
         self._connection = connect(place)
         self._connection.execute("PRAGMA query_only = ON")
+        self._connection.text_factory = readable
         self._thread = ThreadPoolExecutor(1, "asyncqueue-sqlite-reader")
 
     async def read(self, look: Callable[[Store], T]) -> T:

@@ -34,6 +34,8 @@ def check(settlements: Sequence[Settlement]) -> None:
 
 def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     """End those claims that are still held; answers which were."""
+    if _complete_all(store, settlements):
+        return [True] * len(settlements)
     held = look_up(store, (settlement.id for settlement in settlements))
     # A claim that is settled twice in one call is ended by the first.
     rows = [held.pop((settlement.id, settlement.token), None) for settlement in settlements]
@@ -42,6 +44,36 @@ def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     _put_back(store, returned)
     _finish(store, [pair for pair in ended if not _returns(*pair)])
     return [row is not None for row in rows]
+
+
+def _complete_all(store: Store, settlements: Sequence[Settlement]) -> bool:
+    """The usual case, in half the time: changes all or, if one is not held, none."""
+    if any(s.state is not State.COMPLETED or s.retention <= 0 for s in settlements):
+        return False
+    store.change("settle.try")
+    rows = [_completed_row(settlement, store.now) for settlement in settlements]
+    completed = store.change_bulk("settle.complete", rows)
+    if completed < len(settlements):
+        store.change("settle.undo")
+    store.change("settle.keep")
+    if completed < len(settlements):
+        return False
+    store.ring("job", (settlement.id for settlement in settlements))
+    return True
+
+
+def _completed_row(settlement: Settlement, now: float) -> Row:
+    return (
+        settlement.id,
+        settlement.token,
+        settlement.attempts,
+        settlement.exceptions,
+        now,
+        now + settlement.retention,
+        settlement.result,
+        settlement.error,
+        settlement.traceback,
+    )
 
 
 def look_up(store: Store, ids: Iterable[str]) -> dict[tuple[str, int], Held]:

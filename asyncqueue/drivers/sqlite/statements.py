@@ -70,7 +70,7 @@ def in_chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 @cache
 def _read(verb: str) -> dict[str, str]:
-    text = (files(__package__) / "sql" / f"{verb}.sql").read_text("utf-8")
+    text = (files("asyncqueue.drivers.sqlite") / "sql" / f"{verb}.sql").read_text("utf-8")
     _, *parts = _TITLE.split(text)
     return {
         name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)

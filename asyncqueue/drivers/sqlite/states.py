@@ -1,4 +1,4 @@
-"""How the states are stored: small numbers, so that the partial indexes stay small."""
+"""How states are stored: as small numbers, which the partial indexes compare."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ CODES: Final = {
     State.FAILED: FAILED,
 }
 STATES: Final = {code: state for state, code in CODES.items()}
+
+FREE: Final = 0
+HELD: Final = 1
+HELD_UNTIL_CLAIMED: Final = 2
+"""What a key of uniqueness is: free for others, or held by its job."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -41,11 +42,13 @@ class Store:
         """Execute a statement; answers how many rows it changed."""
         return self._execute(self.sql[statement], parameters).rowcount
 
-    def change_bulk(self, statement: str, rows: Sequence[Row]) -> None:
-        """Execute a statement that takes any number of rows."""
+    def change_bulk(self, statement: str, rows: Sequence[Row]) -> int:
+        """Execute a statement that takes any number of rows; answers how many it changed."""
+        changed = 0
         for chunk in in_chunks(rows):
             text = self.sql.bulk(statement, len(chunk), len(chunk[0]))
-            self._execute(text, [value for row in chunk for value in row])
+            changed += self._execute(text, list(chain.from_iterable(chunk))).rowcount
+        return changed
 
     def select(self, text: str, parameters: Parameters) -> list[Row]:
         """Everything that a statement gives that is not in a file as it stands."""

@@ -14,13 +14,18 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncqueue.drivers.sqlite.calls import Call, Outcome, deliver_all
 from asyncqueue.drivers.sqlite.changes import INTERVAL, Changes
-from asyncqueue.drivers.sqlite.connection import begin, connect, patiently, roll_back
-from asyncqueue.drivers.sqlite.failures import explain
+from asyncqueue.drivers.sqlite.connection import (
+    begin,
+    connect,
+    patiently,
+    reading_damaged_text,
+    roll_back,
+)
+from asyncqueue.drivers.sqlite.failures import explain, is_unreadable
 from asyncqueue.drivers.sqlite.schema import ensure_schema
 from asyncqueue.drivers.sqlite.store import Store
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Sequence
 
     from asyncqueue.clock import Clock
@@ -60,8 +65,11 @@ class Writer:
         self._thread.start()
 
     async def do(self, call: Call[T]) -> T:
-        """The answer to a call. If the caller is cancelled, a call that has not begun is dropped
-        and the answer of another is undone where it has an ``undo``."""
+        """The answer to a call.
+
+        If the caller is cancelled, a call that has not begun is dropped, and what another did is
+        undone where it has an ``undo``.
+        """
         future = call.expect()
         self._calls.put(call)
         try:
@@ -128,7 +136,7 @@ class Writer:
                 outcomes, calls = self._probe(calls)
             if calls:
                 outcomes += self._together(calls)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - handed to the callers
             # Callers must be told, whatever it is; a call that got no answer would wait for ever.
             explained = explain(error, self._place)
             outcomes += [Outcome(call, error=explained) for call in calls]
@@ -150,11 +158,19 @@ class Writer:
         begin(self._connection, self._place.patience)
         try:
             return self._transact(calls)
-        except Exception:
-            if len(calls) == 1:
+        except Exception as error:
+            if len(calls) == 1 and not is_unreadable(error):
                 raise
-        # One of them is at fault and nothing was stored: do each on its own.
-        return [outcome for call in calls for outcome in self._outcomes([call])]
+        # One of them is at fault and nothing was stored: the others must not suffer for it.
+        return [self._alone(call) for call in calls]
+
+    def _alone(self, call: Call[Any]) -> Outcome:
+        try:
+            with reading_damaged_text(self._connection):
+                begin(self._connection, self._place.patience)
+                return self._transact([call])[0]
+        except Exception as error:  # noqa: BLE001 - see _outcomes
+            return Outcome(call, error=explain(error, self._place))
 
     def _transact(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         store = Store(self._connection, self._sql, self._clock.time())

@@ -28,26 +28,31 @@ WHERE seq IN (
     ORDER BY available_at LIMIT 10000
 );
 
+-- name: first
+-- The first jobs of a lane in the order of their queue, as their claims will show them. CAST and
+-- coalesce keep a damaged row from hiding the good ones.
+SELECT
+    seq, key_hold, id, CAST(token AS INTEGER) + 1, queue, coalesce(CAST(name AS TEXT), ''),
+    coalesce(CAST(payload AS BLOB), x''), priority, CAST(attempts AS INTEGER) + 1,
+    CAST(exceptions AS INTEGER), CAST(max_attempts AS INTEGER), CAST(created_at AS REAL)
+FROM {jobs} INDEXED BY {ready}
+WHERE state = 0 AND queue = :queue AND priority BETWEEN :low AND :high
+AND typeof(id) = 'text' AND typeof(priority) = 'integer'
+ORDER BY priority DESC, available_at, seq LIMIT :limit;
+
 -- name: take
--- CAST and coalesce keep a damaged row from hiding the good ones.
 UPDATE {jobs} SET
     state = 2,
     attempts = attempts + 1,
     token = token + 1,
     started_at = :now,
     leased_until = :until,
-    worker = :worker,
-    key_hold = CASE key_hold WHEN 2 THEN 0 ELSE key_hold END
-WHERE seq IN (
-    SELECT seq FROM {jobs} INDEXED BY {ready}
-    WHERE state = 0 AND queue = :queue AND priority BETWEEN :low AND :high
-    ORDER BY priority DESC, available_at, seq LIMIT :limit
-)
-RETURNING
-    -priority, CAST(available_at AS REAL), seq,
-    CAST(id AS TEXT), CAST(token AS INTEGER), queue, coalesce(CAST(name AS TEXT), ''),
-    coalesce(CAST(payload AS BLOB), x''), CAST(priority AS INTEGER), CAST(attempts AS INTEGER),
-    CAST(exceptions AS INTEGER), CAST(max_attempts AS INTEGER), CAST(created_at AS REAL);
+    worker = :worker
+WHERE seq IN (SELECT value FROM json_each(:seqs));
+
+-- name: free_keys
+-- Of jobs that are unique only until they are claimed.
+UPDATE {jobs} SET key_hold = 0 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: next_due
 -- When the next job of a whole queue is due.

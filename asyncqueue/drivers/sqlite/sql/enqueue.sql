@@ -7,8 +7,13 @@ SELECT json_group_array(id) FROM {failed} WHERE id IN (SELECT value FROM json_ea
 
 -- name: insert
 INSERT INTO {jobs} (
-    id, queue, name, state, priority, max_attempts, created_at, available_at,
-    key, key_hold, key_until, payload
+    id, queue, name, state, priority, max_attempts, created_at, available_at, payload
+) VALUES :rows;
+
+-- name: insert_unique
+INSERT INTO {jobs} (
+    id, queue, name, state, priority, max_attempts, created_at, available_at, payload,
+    key, key_hold, key_until
 ) VALUES :rows;
 
 -- name: clear_ids

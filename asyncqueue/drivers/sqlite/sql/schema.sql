@@ -57,7 +57,7 @@ CREATE INDEX {finished} ON {jobs} (expires_at, queue, state, finished_at) WHERE 
 CREATE UNIQUE INDEX {key} ON {jobs} (key) WHERE key_hold > 0;
 
 -- name: called_off
-CREATE INDEX {called_off} ON {jobs} (worker) WHERE cancel_keep IS NOT NULL;
+CREATE INDEX {called_off} ON {jobs} (cancel_keep) WHERE cancel_keep IS NOT NULL;
 
 -- name: meta
 CREATE TABLE {meta} (

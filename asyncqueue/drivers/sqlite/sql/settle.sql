@@ -1,4 +1,31 @@
--- Ending claims: one look for those that are still held, then bulk changes by their row.
+-- Ending claims: nearly always all are held and completed, which is one change. Otherwise one
+-- look for those that are held, then bulk changes by their row.
+
+-- name: complete
+UPDATE {jobs} SET
+    state = 3,
+    attempts = ended.column3,
+    exceptions = ended.column4,
+    finished_at = ended.column5,
+    expires_at = ended.column6,
+    result = ended.column7,
+    error = ended.column8,
+    traceback = ended.column9,
+    progress = 100.0,
+    leased_until = NULL,
+    cancel_keep = NULL,
+    key_hold = 0
+FROM (VALUES :rows) AS ended
+WHERE {jobs}.id = ended.column1 AND {jobs}.token = ended.column2 AND {jobs}.state = 2;
+
+-- name: try
+SAVEPOINT settling;
+
+-- name: keep
+RELEASE settling;
+
+-- name: undo
+ROLLBACK TO settling;
 
 -- name: held
 -- ids as JSON -> the rows that are being processed

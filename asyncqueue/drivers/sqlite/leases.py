@@ -23,14 +23,14 @@ def extend(store: Store, extensions: Sequence[Extension], lease: float) -> list[
     held = look_up(store, (extension.id for extension in extensions))
     rows = [held.get((extension.id, extension.token)) for extension in extensions]
     seqs = listed(row.seq for row in rows if row is not None)
-    store.change("lease.extend", {"seqs": seqs, "until": store.now + lease})
+    store.change("leases.extend", {"seqs": seqs, "until": store.now + lease})
     reports = [
         (row.seq, extension.progress, extension.message)
         for extension, row in zip(extensions, rows, strict=True)
         if row is not None and (extension.progress, extension.message) != (None, None)
     ]
     for report in _one_each(reports):
-        store.change_bulk("lease.report", report)
+        store.change_bulk("leases.report", report)
     return [_hold(row) for row in rows]
 
 
@@ -59,13 +59,12 @@ class Swept(NamedTuple):
 
 def nothing_expired(store: Store) -> Swept | None:
     """Look, without any lock, whether there is anything to sweep; answers if there is not."""
-    expired = store.rows("lease.expired", {"now": store.now, "limit": 1})
-    return None if expired else Swept(0, more=False)
+    return None if store.value("leases.any_expired", (store.now,)) else Swept(0, more=False)
 
 
 def sweep(store: Store) -> Swept:
     """Return some of the jobs whose lease ran out."""
-    expired = store.rows("lease.expired", {"now": store.now, "limit": SWEPT_AT_ONCE})
+    expired = store.rows("leases.expired", {"now": store.now, "limit": SWEPT_AT_ONCE})
     held = {id: Held(seq, queue, keep) for seq, id, queue, keep in expired}
     return Swept(_release(store, held, given_back=0), more=len(expired) == SWEPT_AT_ONCE)
 
@@ -80,7 +79,7 @@ def give_back(store: Store, claims: Sequence[Claim]) -> int:
 def _release(store: Store, held: dict[str, Held], given_back: int) -> int:
     returned = [row for row in held.values() if row.cancel_keep is None]
     seqs = listed(row.seq for row in returned)
-    store.change("lease.put_back", {"seqs": seqs, "given_back": given_back})
+    store.change("leases.put_back", {"seqs": seqs, "given_back": given_back})
     store.ring("queue", {row.queue for row in returned})
     _cancel(store, {id: row for id, row in held.items() if row.cancel_keep is not None})
     return len(returned)
@@ -89,6 +88,6 @@ def _release(store: Store, held: dict[str, Held], given_back: int) -> int:
 def _cancel(store: Store, called_off: dict[str, Held]) -> None:
     # What was to be cancelled must not run again.
     kept = [row.seq for row in called_off.values() if (row.cancel_keep or 0) > 0]
-    store.change("lease.cancel", {"seqs": listed(kept), "now": store.now})
+    store.change("leases.cancel", {"seqs": listed(kept), "now": store.now})
     remove(store, [row.seq for row in called_off.values() if row.seq not in set(kept)])
     store.ring("job", called_off)

@@ -11,6 +11,9 @@ UPDATE {jobs} SET
 FROM (VALUES :rows) AS said
 WHERE {jobs}.seq = said.column1;
 
+-- name: any_expired
+SELECT EXISTS (SELECT 1 FROM {jobs} INDEXED BY {leased} WHERE state = 2 AND leased_until <= ?);
+
 -- name: expired
 SELECT seq, id, queue, cancel_keep FROM {jobs} INDEXED BY {leased}
 WHERE state = 2 AND leased_until <= :now ORDER BY leased_until LIMIT :limit;
