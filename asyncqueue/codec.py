@@ -161,15 +161,8 @@ def decode(name: str, envelope: Envelope, registry: Registry) -> Any:
     """
     maker = registry.find(name)
     if is_job_class(maker):
-        return _fitted(name, shape_of(maker).decoder, envelope.data)
+        return fitted(name, shape_of(maker).decoder, envelope.data)
     return _from_factory(name, maker, envelope.data)
-
-
-def misfit(name: str, error: Exception) -> PayloadError:
-    """The error for a stored payload that does not fit its class."""
-    misfit = PayloadError(f"{name}: the stored payload does not fit: {error}")
-    misfit.__cause__ = error
-    return misfit
 
 
 def to_builtins(payload: bytes) -> Any:
@@ -220,11 +213,12 @@ def result_type(maker: Any) -> Any:
     return Any if hint is type(None) else hint
 
 
-def _fitted(name: str, decoder: msgspec.msgpack.Decoder[Any], data: msgspec.Raw) -> Any:
+def fitted(name: str, decoder: msgspec.msgpack.Decoder[Any], data: msgspec.Raw) -> Any:
+    """Stored data decoded; :class:`~asyncqueue.errors.PayloadError` when it does not fit."""
     try:
         return decoder.decode(data)
     except _DECODE_ERRORS as error:
-        raise misfit(name, error) from error
+        raise PayloadError(f"{name}: the stored payload does not fit: {error}") from error
 
 
 def _from_factory(name: str, factory: Any, data: msgspec.Raw) -> Any:
@@ -233,11 +227,11 @@ def _from_factory(name: str, factory: Any, data: msgspec.Raw) -> Any:
     except (TypeError, ValueError):
         takes_payload = True
     # What the factory itself raises is its own error, and shown as such.
-    made = factory(_fitted(name, _plain, data)) if takes_payload else factory()
+    made = factory(fitted(name, _plain, data)) if takes_payload else factory()
     cls = made if isinstance(made, type) else type(made)
     if not is_job_class(cls):
         raise JobError(f"The factory {factory!r} must give a job, got {made!r}")
-    return made if takes_payload else _fitted(name, shape_of(cls).decoder, data)
+    return made if takes_payload else fitted(name, shape_of(cls).decoder, data)
 
 
 def _unencodable(job: Any, error: Exception) -> PayloadError:

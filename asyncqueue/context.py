@@ -25,11 +25,9 @@ Cause = Literal["shutdown", "timeout", "cancelled", "lease_lost"]
 class Cancellation:
     """An event that is set when the job is being interrupted, and why. Await it, or poll it."""
 
-    __slots__ = ("_waiters", "cause")
-
-    def __init__(self) -> None:
-        self.cause: Cause | None = None
-        self._waiters: list[asyncio.Future[None]] | None = None
+    # One is made for every job and hardly ever used: class attributes cost nothing until then.
+    cause: Cause | None = None
+    _waiters: list[asyncio.Future[None]] | None = None
 
     def is_set(self) -> bool:
         """Whether the job is being interrupted. Safe to poll from the thread of a plain job."""
@@ -59,24 +57,25 @@ class Cancellation:
 
 
 class Host(Protocol):
-    """What runs the job and answers for it: a worker, or the sync driver's caller."""
+    """The run that answers for what a context is asked; ``deadline`` is in the clock's seconds."""
 
     clock: Clock
     services: Services
+    deadline: float
 
-    async def progress(self, ctx: Context, percent: float, text: str) -> None:
+    async def progress(self, percent: float, text: str) -> None:
         """Store the progress of the job."""
         ...
 
-    async def extend(self, ctx: Context, seconds: float) -> None:
-        """Give the job more time."""
+    async def more_time(self, seconds: float) -> None:
+        """Put the deadline off and renew the lease."""
         ...
 
     async def dispatch(self, job: Any, options: dict[str, Any]) -> Any:
         """Dispatch another job on the same queue object."""
         ...
 
-    def transaction(self, ctx: Context) -> AbstractAsyncContextManager[Any]:
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that ends with the job's completion."""
         ...
 
@@ -91,7 +90,6 @@ class Context:
 
     __slots__ = (
         "_claim",
-        "_deadline",
         "_host",
         "_logger",
         "attempt",
@@ -111,12 +109,10 @@ class Context:
         host: Host,
         *,
         max_attempts: int,
-        deadline: float,
         trace: Trace | None,
     ) -> None:
         self._claim = claim
         self._host = host
-        self._deadline = deadline
         self._logger: logging.LoggerAdapter[logging.Logger] | None = None
         self.job_id = claim.id
         self.job_name = claim.name
@@ -127,11 +123,6 @@ class Context:
         self.batch_id: str | None = None
         self.trace = trace
         self.cancelled = Cancellation()
-
-    @property
-    def token(self) -> int:
-        """Which claim of the job this is: higher than that of any earlier one."""
-        return self._claim.token
 
     @property
     def cause(self) -> Cause | None:
@@ -146,14 +137,13 @@ class Context:
     @property
     def deadline(self) -> datetime | None:
         """When the attempt times out; None without a timeout."""
-        if self._deadline == float("inf"):
-            return None
-        return datetime.fromtimestamp(self._deadline, UTC)
+        deadline = self._host.deadline
+        return None if deadline == float("inf") else datetime.fromtimestamp(deadline, UTC)
 
     @property
     def remaining(self) -> float:
         """Seconds until the attempt times out, at least 0; infinity without a timeout."""
-        return max(self._deadline - self._host.clock.time(), 0.0)
+        return max(self._host.deadline - self._host.clock.time(), 0.0)
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -179,7 +169,7 @@ class Context:
         Raises ``ValueError`` for numbers that give no percentage and
         :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by now.
         """
-        await self._host.progress(self, _percent(done, total), message)
+        await self._host.progress(_percent(done, total), message)
 
     async def extend(self, seconds: Duration) -> None:
         """Put the deadline off by this much and renew the lease.
@@ -187,7 +177,7 @@ class Context:
         Raises :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by
         now.
         """
-        await self._host.extend(self, to_finite_seconds(seconds, "extend"))
+        await self._host.more_time(to_finite_seconds(seconds, "extend"))
 
     async def dispatch(self, job: Any, **options: Any) -> Any:
         """Dispatch another job; options and answer as for ``Queue.dispatch``."""
@@ -207,11 +197,7 @@ class Context:
         last thing that the handler does; what it returns afterwards is not stored.
         Raises :class:`~asyncqueue.errors.TransactionUnsupported` on drivers without them.
         """
-        return self._host.transaction(self)
-
-    def move_deadline(self, deadline: float) -> None:
-        """Take note that the attempt may go on until then; for whatever runs the job."""
-        self._deadline = deadline
+        return self._host.transaction()
 
     def _identity(self) -> dict[str, Any]:
         identity: dict[str, Any] = {

@@ -48,6 +48,10 @@ class Listeners:
 
         return unsubscribe
 
+    def __bool__(self) -> bool:
+        """Whether anybody listens to anything."""
+        return bool(self._open)
+
     def wants(self, event_type: type[Event]) -> bool:
         """Whether anybody listens: if not, the event need not be made."""
         return bool(self._open) and bool(self._of(event_type))

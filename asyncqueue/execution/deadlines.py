@@ -37,12 +37,12 @@ class Deadlines:
         self._exact: dict[Timed, Timer] = {}
         self._round: Timer | None = None
 
-    def add(self, timed: Timed) -> None:
-        """Watch it from now on."""
+    def add(self, timed: Timed, remaining: float) -> None:
+        """Watch it from now on; its deadline is ``remaining`` seconds ahead."""
         self._watched.add(timed)
         if self._round is None:
             self._round = self._clock.call_later(ROUND, self._look)
-        if timed.deadline - self._clock.time() < 2 * ROUND:
+        if remaining < 2 * ROUND:
             self._arm(timed)
 
     def remove(self, timed: Timed) -> None:
@@ -57,7 +57,7 @@ class Deadlines:
         """Its deadline changed."""
         if timed in self._watched:
             self.remove(timed)
-            self.add(timed)
+            self.add(timed, timed.deadline - self._clock.time())
 
     def close(self) -> None:
         """Watch nothing."""

@@ -63,6 +63,7 @@ class Plan:
         self.default_backoff = defaults.backoff
         self.retention = defaults.retention if options.retention is None else options.retention
         self.max_attempts = options.max_attempts or defaults.max_attempts
+        self._budgets: dict[int | None, Budget] = {}
         self.has_failed_hook = hasattr(cls, "failed")
         self.has_should_retry = hasattr(cls, "should_retry")
         if self.plain and handler is not None:
@@ -76,13 +77,16 @@ class Plan:
 
     def budget(self, max_attempts: int | None) -> Budget:
         """The budget of a job that was stored with this number of attempts."""
-        options = self.options
-        return Budget(
-            max_attempts or self.max_attempts,
-            options.retry_until,
-            options.max_exceptions,
-            options.fail_on_timeout,
-        )
+        budget = self._budgets.get(max_attempts)
+        if budget is None:
+            options = self.options
+            budget = self._budgets[max_attempts] = Budget(
+                max_attempts or self.max_attempts,
+                options.retry_until,
+                options.max_exceptions,
+                options.fail_on_timeout,
+            )
+        return budget
 
 
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:

@@ -27,12 +27,14 @@ class Reporter:
 
     def processing(self, run: Run) -> None:
         """An attempt starts."""
-        if self._listeners.wants(JobProcessing):
+        if self._listeners and self._listeners.wants(JobProcessing):
             self._listeners.send(JobProcessing(**job_facts(run.claim, run)))
 
     def settled(self, verdict: Verdict) -> None:
         """The store shows the outcome of an attempt."""
         self._log_outcome(verdict)
+        if not self._listeners:
+            return
         told = verdict.event()
         if told is not None and self._listeners.wants(told[0]):
             event_type, fields = told

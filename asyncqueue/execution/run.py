@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
+import math
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue import codec
+from asyncqueue.context import Context
 from asyncqueue.errors import JobTimeout, PayloadError
 from asyncqueue.execution.outcome import (
     Cancelled,
@@ -26,77 +27,47 @@ from asyncqueue.trace import enter_trace
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from asyncqueue.backoff import Backoff
-    from asyncqueue.clock import Clock, Timer
-    from asyncqueue.context import Cause, Context
-    from asyncqueue.execution.plan import Plan
-    from asyncqueue.execution.settlement import Budget
-    from asyncqueue.record import Claim
+    from contextlib import AbstractAsyncContextManager
 
-log = logging.getLogger("asyncqueue.worker")
+    from asyncqueue.clock import Clock, Timer
+    from asyncqueue.codec import Envelope
+    from asyncqueue.context import Cause
+    from asyncqueue.execution.plan import Plan
+    from asyncqueue.execution.runner import Runner
+    from asyncqueue.record import Claim
+    from asyncqueue.services import Services
+
 
 
 class Run:
     """One attempt. :meth:`execute` never raises: it answers with an outcome."""
 
-    __slots__ = (
-        "_drain_timer",
-        "_scope",
-        "abandoned",
-        "backoff",
-        "budget",
-        "claim",
-        "clock",
-        "ctx",
-        "deadline",
-        "drain",
-        "finished",
-        "job",
-        "lost",
-        "on_abandoned",
-        "plan",
-        "settled",
-        "started",
-        "stopping",
-        "task",
-        "timeout",
-    )
+    # Most of these never change in the life of a run, and there is one for every job.
+    task: asyncio.Task[Any] | None = None
+    finished = False
+    abandoned = False
+    lost = False
+    settled = False
+    on_abandoned: Callable[[Run], None] | None = None
+    _scope: asyncio.Timeout | None = None
+    _drain_timer: Timer | None = None
 
-    def __init__(  # noqa: PLR0913 - made in one place, from what that place has just worked out
-        self,
-        claim: Claim,
-        job: Any,
-        plan: Plan,
-        ctx: Context,
-        *,
-        budget: Budget,
-        backoff: Backoff | Any,
-        timeout: float,
-        deadline: float,
-        started: float,
-        clock: Clock,
-        stopping: Callable[[], bool],
-    ) -> None:
+    def __init__(self, runner: Runner, claim: Claim, job: Any, plan: Plan, header: Envelope) -> None:
+        self.runner = runner
         self.claim = claim
         self.job = job
         self.plan = plan
-        self.ctx = ctx
-        self.budget = budget
-        self.backoff = backoff
-        self.timeout = timeout
-        self.deadline = deadline
-        self.started = started
-        self.clock = clock
-        self.stopping = stopping
-        self.task: asyncio.Task[Any] | None = None
-        self.on_abandoned: Callable[[Run], None] | None = None
-        self.drain: float | None = None
-        self.finished = False
-        self.abandoned = False
-        self.lost = False
-        self.settled = False
-        self._scope: asyncio.Timeout | None = None
-        self._drain_timer: Timer | None = None
+        self.budget = plan.budget(claim.max_attempts)
+        self.backoff = header.backoff or plan.backoff
+        self.timeout = plan.timeout if header.timeout is None else _unpacked(header.timeout)
+        self.started = runner.clock.time()
+        self.deadline = self.started + self.timeout
+        self.ctx = Context(
+            claim,
+            self,
+            max_attempts=self.budget.max_attempts,
+            trace=header.trace or runner.trace,
+        )
 
     async def execute(self) -> Outcome:
         """Run middleware and handler to their end and say how they ended."""
@@ -146,7 +117,7 @@ class Run:
         if self.finished or self.abandoned:
             return
         self.abandoned = True
-        log.warning(
+        self.runner.log.warning(
             "%s %s ignores its cancellation (%s) and leaks: its slot is free, the job comes back "
             "when its lease runs out%s",
             self.claim.name,
@@ -163,13 +134,38 @@ class Run:
 
     def time_out(self) -> None:
         """The deadline has passed."""
-        self.interrupt("timeout", self.drain)
+        self.interrupt("timeout", self.runner.drain)
 
-    def extend(self, seconds: float) -> None:
-        """Put the deadline off."""
-        self.deadline += seconds
+    # What the handler asks for
+
+    @property
+    def clock(self) -> Clock:
+        """The store's clock."""
+        return self.runner.clock
+
+    @property
+    def services(self) -> Services:
+        """The worker's services."""
+        return self.runner.services
+
+    async def progress(self, percent: float, text: str) -> None:
+        """Store the progress of the job."""
+        await self.runner.extend(self, percent, text)
+
+    async def more_time(self, seconds: float) -> None:
+        """Put the deadline off and renew the lease."""
+        await self.runner.extend(self)
         self.timeout += seconds
-        self.ctx.move_deadline(self.deadline)
+        self.deadline += seconds
+        self.runner.deadlines.moved(self)
+
+    async def dispatch(self, job: Any, options: dict[str, Any]) -> Any:
+        """Dispatch another job on the same queue object."""
+        return await self.runner.dispatch(job, **options)
+
+    def transaction(self) -> AbstractAsyncContextManager[Any]:
+        """A transaction of the store that ends with the job's completion."""
+        return self.runner.transaction(self)
 
     # Outcome
 
@@ -179,7 +175,7 @@ class Run:
             return Ignored()
         if self.settled:
             if error is not None and not isinstance(error, asyncio.CancelledError):
-                log.error("%s raised after its transaction completed it", self.claim.name, exc_info=error)
+                self.runner.log.error("%s raised after its transaction completed it", self.claim.name, exc_info=error)
             return Ignored()
         if cause == "cancelled":
             return Cancelled()
@@ -187,7 +183,7 @@ class Run:
             return self._errored(self._timed_out(error))
         if error is None:
             return self._completed(value)
-        return self._raised(error, stopping=cause == "shutdown" or self.stopping())
+        return self._raised(error, stopping=cause == "shutdown" or self.runner.stopping())
 
     def _completed(self, value: Any) -> Outcome:
         if value is None or not self.plan.retention:
@@ -227,7 +223,7 @@ class Run:
         try:
             return bool(self.job.should_retry(error))
         except Exception:
-            log.exception("%s.should_retry raised; the job is retried", self.claim.name)
+            self.runner.log.exception("%s.should_retry raised; the job is retried", self.claim.name)
             return True
 
     def _delay(self, error: BaseException) -> float:
@@ -237,8 +233,13 @@ class Run:
         try:
             return max(float(backoff(self.job, self.claim.attempts, error)), 0.0)
         except Exception:
-            log.exception("The backoff of %s raised; the worker's is used", self.claim.name)
+            self.runner.log.exception("The backoff of %s raised; the worker's is used", self.claim.name)
             return float(self.plan.default_backoff.delay(self.claim.attempts))
+
+
+def _unpacked(timeout: float) -> float:
+    """A timeout as it is stored: a negative one stands for none."""
+    return math.inf if timeout < 0 else timeout
 
 
 def _where(task: asyncio.Task[Any] | None) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import math
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
+
 from asyncqueue import codec
 from asyncqueue.after_commit import collect_after_commit
-from asyncqueue.context import Context
 from asyncqueue.errors import AttemptsExhausted, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
 from asyncqueue.execution.outcome import Completed, Exhausted, Interrupted, Outcome, Refused
@@ -22,7 +22,8 @@ from asyncqueue.record import Extension, Hold
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    import logging
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Driver
@@ -34,6 +35,13 @@ if TYPE_CHECKING:
 UNKNOWN_DELAY: Final = 15.0
 """Seconds until a released job of an unknown kind is looked at again."""
 _NO_BUDGET: Final = Budget(max_attempts=0)
+
+
+class Known(msgspec.Struct, frozen=True):
+    """How jobs of one registered kind are rebuilt and run."""
+
+    decoder: msgspec.msgpack.Decoder[Any]
+    plan: Plan
 
 
 class Runner:
@@ -50,26 +58,31 @@ class Runner:
         listeners: Listeners,
         dispatch: Callable[..., Awaitable[Any]],
         lease: float,
+        drain: float | None,
         log: logging.Logger,
         handler: Callable[[Any], Any] | None = None,
         unknown_jobs: Literal["fail", "release"] = "fail",
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.clock: Clock = driver.clock
+        self.trace = current_trace()
+        """For jobs that bring none: the one that was current where the worker was started."""
         self.services = services
+        self.dispatch = dispatch
+        self.stopping = stopping
+        self.drain = drain
+        self.log = log
         self.report = Reporter(listeners, log)
         self.deadlines = Deadlines(driver.clock)
-        self.runs: dict[str, Run] = {}
-        """What is running now, by job id."""
         self._driver = driver
         self._registry = registry
         self._defaults = defaults
         self._middleware = tuple(middleware)
         self._handler = handler
-        self._dispatch = dispatch
         self._lease = lease
         self._unknown_jobs = unknown_jobs
-        self._stopping = stopping
+        self._known: dict[str, Known] = {}
+        self._known_version = -1
         self._plans: dict[Any, Plan] = {}
 
     # From a claim to a verdict
@@ -78,60 +91,37 @@ class Runner:
         """The run of a claim, or the verdict on one that cannot or must not be run."""
         try:
             envelope = codec.open_envelope(claim.name, claim.payload)
-            job = codec.decode(claim.name, envelope, self._registry)
-            plan = self._plan(type(job))
+            known = self._find(claim.name)
+            if known is None:
+                job = codec.decode(claim.name, envelope, self._registry)
+                plan = self._plan(type(job))
+            else:
+                job = codec.fitted(claim.name, known.decoder, envelope.data)
+                plan = known.plan
         except UnknownJob as error:
             return self._refuse(claim, error, release=self._unknown_jobs == "release")
         except Exception as error:  # noqa: BLE001 - a factory may raise anything
             return self._refuse(claim, error, release=False)
-        now = self.clock.time()
-        timeout = _timeout(envelope.timeout, plan.timeout)
-        budget = plan.budget(claim.max_attempts)
-        deadline = now + timeout
-        run = Run(
-            claim,
-            job,
-            plan,
-            Context(
-                claim,
-                self,
-                max_attempts=budget.max_attempts,
-                deadline=deadline,
-                trace=envelope.trace or current_trace(),
-            ),
-            budget=budget,
-            backoff=envelope.backoff or plan.backoff,
-            timeout=timeout,
-            deadline=deadline,
-            started=now,
-            clock=self.clock,
-            stopping=self._stopping,
-        )
-        if budget.exhausted(claim, now):
+        run = Run(self, claim, job, plan, envelope)
+        if run.budget.exhausted(claim, run.started):
             return self._exhausted(run)
         return run
 
-    async def perform(self, run: Run, drain: float | None) -> Outcome:
-        """Run it under its timeout; after a timeout it has ``drain`` seconds to unwind."""
-        run.drain = drain
-        self.runs[run.claim.id] = run
-        if run.deadline < math.inf:
-            self.deadlines.add(run)
+    async def perform(self, run: Run) -> Outcome:
+        """Run it under its timeout to its end."""
+        timed = run.timeout < math.inf
+        if timed:
+            self.deadlines.add(run, run.timeout)
         self.report.processing(run)
-        try:
-            return await run.execute()
-        finally:
-            if run.deadline < math.inf:
-                self.deadlines.remove(run)
-            if self.runs.get(run.claim.id) is run:
-                del self.runs[run.claim.id]
+        outcome = await run.execute()
+        if timed:
+            self.deadlines.remove(run)
+        return outcome
 
     def judge(self, run: Run, outcome: Outcome) -> Verdict | None:
         """The verdict on an outcome; None where the lease decides."""
         now = self.clock.time()
-        settlement = decide(
-            run.claim, outcome, run.budget, now=now, retention=run.plan.retention
-        )
+        settlement = decide(run.claim, outcome, run.budget, now=now, retention=run.plan.retention)
         if settlement is None:
             return None
         return Verdict(run.claim, outcome, settlement, run, now - run.started)
@@ -143,28 +133,21 @@ class Runner:
 
     # What a handler asks for
 
-    async def progress(self, ctx: Context, percent: float, text: str) -> None:
-        """Store the progress of the job."""
-        await self._extend(ctx, percent, text)
-
-    async def extend(self, ctx: Context, seconds: float) -> None:
-        """Put the deadline of the job off and renew its lease."""
-        await self._extend(ctx)
-        run = self.runs.get(ctx.job_id)
-        if run is not None and run.deadline < math.inf:
-            run.extend(seconds)
-            self.deadlines.moved(run)
-
-    async def dispatch(self, job: Any, options: dict[str, Any]) -> Any:
-        """Dispatch another job on the same queue object."""
-        return await self._dispatch(job, **options)
+    async def extend(
+        self, run: Run, percent: float | None = None, text: str | None = None
+    ) -> None:
+        """Renew the lease of a run and store its progress."""
+        claim = run.claim
+        extension = Extension(claim.id, claim.token, percent, text)
+        (hold,) = await self._driver.extend([extension], self._lease)
+        if hold is Hold.LOST:
+            raise LeaseLost(f"{claim.name} {claim.id} belongs to another worker by now")
 
     @contextlib.asynccontextmanager
-    async def transaction(self, ctx: Context) -> AsyncIterator[Any]:
-        """A transaction of the store that ends with the job's completion."""
-        run = self.runs.get(ctx.job_id)
-        if run is None or run.settled:
-            raise LeaseLost(f"{ctx.job_name} {ctx.job_id} is not running any more")
+    async def transaction(self, run: Run) -> AsyncGenerator[Any]:
+        """A transaction of the store that ends with the completion of this run."""
+        if run.finished or run.settled:
+            raise LeaseLost(f"{run.claim.name} {run.claim.id} is not running any more")
         verdict = self.judge(run, Completed())
         assert verdict is not None  # noqa: S101 - a completion is always settled
         async with collect_after_commit():
@@ -176,6 +159,20 @@ class Runner:
 
     # Inside
 
+    def _find(self, name: str) -> Known | None:
+        """What is known of a registered job class; None for factories."""
+        if self._known_version != self._registry.version:
+            self._known.clear()
+            self._known_version = self._registry.version
+        known = self._known.get(name)
+        if known is None:
+            maker = self._registry.find(name)
+            if not codec.is_job_class(maker):
+                return None
+            known = Known(codec.shape_of(maker).decoder, self._plan(maker))
+            self._known[name] = known
+        return known
+
     def _plan(self, cls: Any) -> Plan:
         plan = self._plans.get(cls)
         if plan is None:
@@ -183,14 +180,6 @@ class Runner:
                 cls, self._defaults, self.services, self._middleware, self._handler
             )
         return plan
-
-    async def _extend(
-        self, ctx: Context, percent: float | None = None, text: str | None = None
-    ) -> None:
-        extension = Extension(ctx.job_id, ctx.token, percent, text)
-        (hold,) = await self._driver.extend([extension], self._lease)
-        if hold is Hold.LOST:
-            raise LeaseLost(f"{ctx.job_name} {ctx.job_id} belongs to another worker by now")
 
     def _refuse(self, claim: Claim, error: BaseException, *, release: bool) -> Verdict:
         outcome = Refused(error)
@@ -213,10 +202,3 @@ class Runner:
         settlement = decide(claim, outcome, _NO_BUDGET, now=self.clock.time(), retention=0.0)
         assert settlement is not None  # noqa: S101 - only an ignored outcome has none
         return settlement
-
-
-def _timeout(stored: float | None, planned: float) -> float:
-    """The timeout given at dispatch, where a negative one stands for none; else the planned."""
-    if stored is None:
-        return planned
-    return math.inf if stored < 0 else stored

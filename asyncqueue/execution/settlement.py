@@ -54,7 +54,15 @@ def decide(
     seconds. Errors are not described here: whoever settles adds their text.
     """
     if isinstance(outcome, Completed):
-        return _settle(claim, State.COMPLETED, result=outcome.result, retention=retention)
+        return Settlement(
+            claim.id,
+            claim.token,
+            State.COMPLETED,
+            claim.attempts,
+            claim.exceptions,
+            result=outcome.result,
+            retention=retention,
+        )
     if isinstance(outcome, Errored):
         return _after_error(claim, outcome, budget, now)
     if isinstance(outcome, Released):

@@ -44,6 +44,7 @@ class InlineRunner:
             listeners=queue.listeners,
             dispatch=queue.dispatch,
             lease=settings.lease,
+            drain=None,
             log=log,
         )
 
@@ -65,7 +66,7 @@ class InlineRunner:
             self._runner.report.settled(made)
             raise made.error or RuntimeError(f"{claim.name} was refused")
         made.budget = Budget(max_attempts=1)
-        outcome = await self._runner.perform(made, drain=None)
+        outcome = await self._runner.perform(made)
         error: BaseException | None = getattr(outcome, "error", None)
         if isinstance(error, asyncio.CancelledError):
             raise error  # The caller was cancelled, and the job with it.

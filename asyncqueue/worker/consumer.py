@@ -151,7 +151,7 @@ class Consumer:
         )
 
     async def _work(self, run: Run) -> None:
-        outcome = await self._runner.perform(run, self._timing.drain)
+        outcome = await self._runner.perform(run)
         if run.abandoned:
             return
         verdict = self._runner.judge(run, outcome)

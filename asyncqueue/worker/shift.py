@@ -160,6 +160,7 @@ class Shift:
             listeners=queue.listeners,
             dispatch=queue.dispatch,
             lease=self._timing.lease,
+            drain=self._timing.drain,
             log=worker.log,
             handler=worker.handler,
             unknown_jobs=worker.unknown_jobs,
