@@ -126,21 +126,25 @@ class Store:
         entry.error = settlement.error
         entry.traceback = settlement.traceback
         state = settlement.state
-        if state is DELAYED:
-            entry.available_at = now + max(0.0, settlement.delay)
+        if state is PENDING:
             self.put_back(entry, now)
-        elif state is PENDING:
-            self.put_back(entry, now)
+        elif state is DELAYED:
+            self.put_back(entry, now, due=now + max(0.0, settlement.delay))
         else:
             self.finish(entry, state, settlement.retention, now)
 
-    def put_back(self, entry: Entry, now: float) -> bool:
-        """A claim ended without an outcome: it waits again, or is cancelled if that was asked."""
+    def put_back(self, entry: Entry, now: float, *, due: float | None = None) -> bool:
+        """A claim ended without an outcome: its job waits again, in its old place unless ``due``.
+
+        If its cancellation was asked for, it ends here, and the answer is False.
+        """
         if entry.cancel_retention is not None:
             self.finish(entry, CANCELLED, entry.cancel_retention, now)
             return False
         shelf = self.shelves[entry.queue]
         del shelf.processing[entry.id]
+        if due is not None:
+            entry.available_at = due
         self._wait(entry, shelf, now)
         return True
 

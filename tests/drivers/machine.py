@@ -1,0 +1,314 @@
+"""A state machine that does the same to a driver and to the memory driver, and compares.
+
+Both take the time from one clock. After every step all that can be seen must be equal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from msgspec.structs import asdict, replace
+
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.record import (
+    FINISHED,
+    Claim,
+    Claimed,
+    Extension,
+    Filter,
+    Presence,
+    Record,
+    Settlement,
+    Source,
+    State,
+    StoredJob,
+)
+from asyncqueue.testing import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Coroutine
+
+    from asyncqueue.drivers.base import Driver, Order
+
+T = TypeVar("T")
+
+IDS = [f"job {n}" for n in range(9)]
+QUEUES = ["q", "p"]
+WORKERS = ["w1", "w2"]
+ENDS = [state for state in State if state is not State.PROCESSING]
+SOURCES = [Source("q"), Source("p"), Source("q", low=1), Source("q", high=0), Source("none")]
+
+records = st.builds(
+    Record,
+    id=st.sampled_from(IDS),
+    queue=st.sampled_from(QUEUES),
+    name=st.sampled_from(["One", "Two"]),
+    payload=st.binary(max_size=4),
+    priority=st.sampled_from([1, 1, 0, 10]),
+    delay=st.sampled_from([0, 0, 0, -1, 5, 20]),
+    max_attempts=st.sampled_from([None, 3]),
+    key=st.sampled_from([None, None, "k", "l"]),
+    key_ttl=st.sampled_from([None, None, 10]),
+    key_until_claimed=st.booleans(),
+)
+filters = st.builds(
+    Filter,
+    ids=st.none() | st.lists(st.sampled_from([*IDS, "unknown"]), max_size=3).map(tuple),
+    source=st.none() | st.sampled_from(SOURCES),
+    states=st.none() | st.lists(st.sampled_from(list(State)), max_size=3).map(tuple),
+    name=st.sampled_from([None, None, "One"]),
+    finished_before=st.sampled_from([None, None, None, 0.5, 10.5]),
+)
+picks = st.lists(st.integers(0, 5), min_size=1, max_size=3)
+retentions = st.sampled_from([0, 10, 60])
+
+
+class DriverMachine(RuleBasedStateMachine):
+    """Set ``make_driver`` in a subclass."""
+
+    make_driver: ClassVar[Callable[[Clock], Driver]]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.clock = Clock()
+        self.model = MemoryDriver(clock=self.clock)
+        self.driver = type(self).make_driver(self.clock)
+        self.claims: list[Claim] = []
+        self.run(self.driver.open())
+
+    def teardown(self) -> None:
+        """Close what was opened."""
+        self.run(self.driver.close())
+        self.loop.close()
+
+    def run(self, act: Coroutine[Any, Any, T]) -> T:
+        """Do it now, on a loop that runs at no other time."""
+        return self.loop.run_until_complete(act)
+
+    def both(self, act: Callable[[Driver], Awaitable[T]]) -> T:
+        """Do it to both; both must answer the same."""
+
+        async def each() -> tuple[T, T]:
+            return await act(self.model), await act(self.driver)
+
+        expected, answer = self.run(each())
+        assert answer == expected
+        return expected
+
+    def pick(self, numbers: list[int]) -> list[Claim]:
+        """Some of the claims that were ever made: an even number means one that is still held."""
+        which = Filter(states=(State.PROCESSING,))
+        running = {job.id for job in self.run(self.model.find(which)).items}
+        held = list({claim.id: claim for claim in self.claims if claim.id in running}.values())
+        pools = [held or self.claims, self.claims]
+        return [pools[n % 2][-1 - n // 2 % len(pools[n % 2])] for n in numbers]
+
+    def any_failed(self) -> bool:
+        """Whether there is something to requeue."""
+        return self.run(self.model.count(Filter(states=(State.FAILED,)))) > 0
+
+    # Move
+
+    @initialize(many=st.lists(records, min_size=2, max_size=6))
+    def begin(self, many: list[Record]) -> None:
+        self.enqueue_many(many)
+
+    @rule(record=records)
+    def enqueue_one(self, record: Record) -> None:
+        self.both(lambda driver: driver.enqueue([record]))
+
+    @rule(many=st.lists(records, max_size=4))
+    def enqueue_many(self, many: list[Record]) -> None:
+        self.both(lambda driver: driver.enqueue(many))
+
+    @rule(
+        sources=st.lists(st.sampled_from(SOURCES), max_size=3),
+        limit=st.integers(-1, 4),
+        lease=st.sampled_from([10, 30]),
+        worker=st.sampled_from(WORKERS),
+    )
+    def claim(self, sources: list[Source], limit: int, lease: float, worker: str) -> None:
+        async def claim(driver: Driver) -> Claimed:
+            claimed = await driver.claim(sources, limit, lease, worker)
+            # A guess that is too early only costs a look; of paused queues it may be either.
+            return replace(claimed, due_in=None) if await driver.paused() else claimed
+
+        self.claims += self.both(claim).claims
+
+    @rule(worker=st.sampled_from(WORKERS))
+    def claim_all(self, worker: str) -> None:
+        self.claim([Source("q"), Source("p")], 4, 30, worker)
+
+    @precondition(lambda self: self.claims)
+    @rule(numbers=picks, state=st.sampled_from(ENDS), retention=retentions)
+    def settle(self, numbers: list[int], state: State, retention: float) -> None:
+        ends = [
+            Settlement(
+                claim.id,
+                claim.token,
+                state,
+                attempts=claim.attempts - (state is State.PENDING),
+                exceptions=claim.exceptions + (state is State.DELAYED),
+                delay=5,
+                result=b"\0result" if state is State.COMPLETED else None,
+                error="boom" if state in (State.DELAYED, State.FAILED) else None,
+                traceback="Traceback" if state is State.FAILED else None,
+                retention=retention,
+            )
+            for claim in self.pick(numbers)
+        ]
+        self.both(lambda driver: driver.settle(ends))
+
+    @precondition(lambda self: self.claims)
+    @rule(retention=retentions)
+    def complete(self, retention: float) -> None:
+        self.settle([0], State.COMPLETED, retention)
+
+    @precondition(lambda self: self.claims)
+    @rule()
+    def fail(self) -> None:
+        self.settle([0], State.FAILED, 0)
+
+    @precondition(lambda self: self.claims)
+    @rule(state=st.sampled_from([State.PENDING, State.DELAYED]))
+    def give_back(self, state: State) -> None:
+        self.settle([0], state, 0)
+
+    @precondition(lambda self: self.claims)
+    @rule(
+        numbers=picks,
+        lease=st.sampled_from([1, 10, 30]),
+        progress=st.sampled_from([None, 0, 40]),
+        message=st.sampled_from([None, "half"]),
+    )
+    def extend(
+        self, numbers: list[int], lease: float, progress: float | None, message: str | None
+    ) -> None:
+        more = [Extension(c.id, c.token, progress, message) for c in self.pick(numbers)]
+        self.both(lambda driver: driver.extend(more, lease))
+
+    # Wait
+
+    @rule(seconds=st.sampled_from([1, 5, 10, 30, 100]))
+    def advance(self, seconds: float) -> None:
+        self.clock.advance(seconds)
+
+    @rule(lease=st.sampled_from([0, 30]))
+    def sweep(self, lease: float) -> None:
+        self.clock.advance(lease)
+        self.both(lambda driver: driver.sweep())
+
+    @rule(failed_retention=st.sampled_from([0.5, 50.5]))
+    def prune(self, failed_retention: float) -> None:
+        # The number is of no use to compare: what expired may be gone already for other reasons.
+        self.run(self.model.prune(failed_retention))
+        self.run(self.driver.prune(failed_retention))
+
+    # Look
+
+    @rule(which=filters, limit=st.integers(0, 3), offset=st.integers(0, 2))
+    def find(self, which: Filter, limit: int, offset: int) -> None:
+        async def find(driver: Driver) -> list[dict[str, object]]:
+            found = await driver.find(which, limit=limit, offset=offset)
+            more = await driver.find(which, cursor=found.next) if found.next else found
+            return [*map(seen, found.items), {"more": found.next is not None}] + [
+                *map(seen, more.items)
+            ]
+
+        self.both(find)
+        self.both(lambda driver: driver.count(which))
+
+    # Operate
+
+    @rule(verb=st.sampled_from(["cancel", "delete"]), which=filters)
+    def remove_many(self, verb: str, which: Filter) -> None:
+        if verb == "cancel":
+            self.both(lambda driver: driver.cancel(which, 60))
+        else:
+            self.both(lambda driver: driver.delete(which))
+
+    @precondition(lambda self: self.claims)
+    @rule(number=st.integers(0, 2), retention=retentions)
+    def cancel_what_was_claimed(self, number: int, retention: float) -> None:
+        which = Filter(ids=(self.pick([number])[0].id,))
+        self.both(lambda driver: driver.cancel(which, retention))
+
+    @precondition(lambda self: self.any_failed())
+    @rule(which=st.just(Filter()) | filters)
+    def requeue(self, which: Filter) -> None:
+        async def requeue(driver: Driver) -> list[str]:
+            return sorted(await driver.requeue(which))
+
+        self.both(requeue)
+
+    @rule(queue=st.sampled_from(["p", "p", "p", "q"]), on=st.sampled_from([False, False, True]))
+    def pause(self, queue: str, on: bool) -> None:
+        self.both(lambda driver: driver.pause([queue, queue], on))
+
+    # Come and go
+
+    @rule(worker=st.sampled_from(WORKERS), ttl=st.sampled_from([None, 10, 60]))
+    def announce_or_retire(self, worker: str, ttl: float | None) -> None:
+        here = Presence(worker, "host", 1, ["q"], 10, started_at=self.clock.time())
+        if ttl is None:
+            self.both(lambda driver: driver.retire(worker))
+        else:
+            self.both(lambda driver: driver.announce(here, ttl))
+
+    @rule(second_handle=st.booleans())
+    def open_anew(self, second_handle: bool) -> None:
+        self.run(self.driver.close())
+        if second_handle:
+            self.driver = self.driver.clone()
+        self.run(self.driver.open())
+
+    # Always
+
+    @invariant()
+    def everything_looks_the_same(self) -> None:
+        self.both(picture)
+
+
+async def picture(driver: Driver) -> dict[str, object]:
+    """All that can be seen of a store."""
+    workers = sorted(await driver.workers(), key=lambda worker: worker.id)
+    paused = await driver.paused()
+    counts = {queue: asdict(counted) for queue, counted in (await driver.counts()).items()}
+    assert set(paused) <= set(counts)
+    return {
+        "jobs": await everything(driver, Filter(), "created"),
+        "finished": await finished(driver),
+        "paused": paused,
+        "counts": {queue: told for queue, told in counts.items() if any(told.values())},
+        "workers": [replace(worker, running=sorted(worker.running)) for worker in workers],
+        "called off": [sorted(await driver.called_off(worker)) for worker in WORKERS],
+    }
+
+
+async def finished(driver: Driver) -> list[tuple[float, str]]:
+    """When which job finished. Those who finished at one instant may be shown in any order."""
+    found = await driver.find(Filter(states=FINISHED), limit=1000, order="finished")
+    told = [(job.finished_at or 0.0, job.id) for job in found.items]
+    times = [at for at, _ in told]
+    assert times == sorted(times, reverse=True)
+    return sorted(told)
+
+
+async def everything(driver: Driver, which: Filter, order: Order) -> list[dict[str, object]]:
+    """All jobs that a driver shows, on one page."""
+    return [seen(job) for job in (await driver.find(which, limit=1000, order=order)).items]
+
+
+def seen(job: StoredJob) -> dict[str, object]:
+    """What every driver must show of a job; the rest is shown by some."""
+    told = asdict(job)
+    del told["key"]
+    if job.state is not State.PROCESSING:
+        del told["worker"]
+    if job.state in (State.PENDING, State.DELAYED):
+        del told["started_at"]
+    return told

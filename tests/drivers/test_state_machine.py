@@ -1,0 +1,80 @@
+"""DRV-07, PRI-13: the same steps give the same results on every driver.
+
+``HYPOTHESIS_PROFILE=nightly`` looks longer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from asyncqueue.drivers.memory import MemoryDriver
+
+from .defects import DEFECTS
+from .machine import DriverMachine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing import Clock
+
+QUICK = settings(
+    max_examples=60,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+)
+NIGHTLY = settings(QUICK, max_examples=3000, stateful_step_count=100)
+LENGTH = NIGHTLY if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else QUICK
+HUNT = settings(
+    QUICK,
+    max_examples=300,
+    derandomize=True,
+    database=None,
+    phases=(Phase.generate,),
+    report_multiple_bugs=False,
+    print_blob=False,
+)
+
+
+def compare(make: Callable[[Clock], Driver], length: settings) -> None:
+    """Run the machine on drivers that are made like this."""
+
+    class Machine(DriverMachine):
+        make_driver = staticmethod(make)
+
+    run_state_machine_as_test(Machine, settings=length)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as path:
+        yield Path(path)
+
+
+def test_the_memory_driver_is_what_it_is_compared_with() -> None:
+    compare(lambda clock: MemoryDriver(clock=clock), LENGTH)
+
+
+def test_sqlite_does_what_memory_does(folder: Path) -> None:
+    sqlite = pytest.importorskip("asyncqueue.drivers.sqlite")
+    files = (folder / f"{n}.db" for n in itertools.count())
+
+    def make(clock: Clock) -> Driver:
+        return sqlite.SqliteDriver(next(files), synchronous="NORMAL", clock=clock)
+
+    compare(make, LENGTH)
+
+
+@pytest.mark.parametrize("defect", DEFECTS)
+def test_the_machine_finds_a_planted_defect(defect: type[MemoryDriver]) -> None:
+    with pytest.raises(AssertionError):
+        compare(lambda clock: defect(clock=clock), HUNT)
