@@ -1,24 +1,58 @@
-"""What tests need: a clock that is moved by hand and the suite that every driver must pass."""
+"""What tests need: a fake queue, running jobs by hand, a clock, and the suite for drivers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from asyncqueue.testing.clock import Clock
+import importlib
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from asyncqueue.testing.alone import JobRun, run_job
+    from asyncqueue.testing.attempt import Attempt
+    from asyncqueue.testing.by_hand import Popped, pop
+    from asyncqueue.testing.clock import Clock
     from asyncqueue.testing.conformance import DriverConformance
+    from asyncqueue.testing.draining import Drained, drain
+    from asyncqueue.testing.fakes import FakeQueue, as_default
+    from asyncqueue.testing.pushed import Pushed
 
-__all__ = ["Clock", "DriverConformance"]
+__all__ = [
+    "Attempt",
+    "Clock",
+    "Drained",
+    "DriverConformance",
+    "FakeQueue",
+    "JobRun",
+    "Popped",
+    "Pushed",
+    "as_default",
+    "drain",
+    "pop",
+    "run_job",
+]
+
+_HOMES: Final = {
+    "Attempt": "attempt",
+    "Clock": "clock",
+    "Drained": "draining",
+    "DriverConformance": "conformance",
+    "FakeQueue": "fakes",
+    "JobRun": "alone",
+    "Popped": "by_hand",
+    "Pushed": "pushed",
+    "as_default": "fakes",
+    "drain": "draining",
+    "pop": "by_hand",
+    "run_job": "alone",
+}
 
 
 def __getattr__(name: str) -> object:
-    # Only the suite needs pytest: whoever only wants the clock shall not have to install it.
-    if name == "DriverConformance":
-        import pytest
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    if home == "conformance":
+        # Only the suite needs pytest: whoever wants the rest shall not have to install it.
+        import pytest  # noqa: PLC0415
 
         pytest.register_assert_rewrite("asyncqueue.testing.conformance")
-        from asyncqueue.testing.conformance import DriverConformance
-
-        return DriverConformance
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"asyncqueue.testing.{home}"), name)

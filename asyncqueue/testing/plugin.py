@@ -1,18 +1,7 @@
-"""The pytest plugin: fixtures for tests of code that dispatches jobs."""
+"""The pytest plugin by name, for ``-p asyncqueue.testing.plugin`` where none load by themselves."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from _asyncqueue_pytest import asyncqueue_clock, asyncqueue_fake, asyncqueue_memory
 
-import pytest
-
-if TYPE_CHECKING:
-    from asyncqueue.testing.clock import Clock
-
-
-@pytest.fixture
-def asyncqueue_clock() -> Clock:
-    """A clock that stands still until the test moves it."""
-    from asyncqueue.testing.clock import Clock  # noqa: PLC0415 - plugins load in every test run
-
-    return Clock()
+__all__ = ["asyncqueue_clock", "asyncqueue_fake", "asyncqueue_memory"]

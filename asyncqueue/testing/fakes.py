@@ -1,0 +1,227 @@
+"""A queue that records what is dispatched and runs nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
+
+from asyncqueue.clock import SYSTEM_CLOCK, Clock
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.lanes import source_of
+from asyncqueue.queue import Queue, set_default
+from asyncqueue.registry import fold
+from asyncqueue.testing.pushed import Pushed, listing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from asyncqueue.function import JobFunction
+    from asyncqueue.job import Job
+    from asyncqueue.record import Record
+    from asyncqueue.registry import Registry
+    from asyncqueue.settings import Settings
+
+    Kind = type[Job] | JobFunction[..., Any] | str
+
+J = TypeVar("J", bound="Job")
+Q = TypeVar("Q", bound=Queue)
+
+
+class _Recorder(MemoryDriver):
+    """Keeps a list of all records that were stored, in order."""
+
+    name: ClassVar[str] = "fake"
+
+    def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
+        super().__init__(clock=clock)
+        self.recorded: list[tuple[Record, object | None]] = []
+
+    async def enqueue(
+        self, records: Sequence[Record], *, within: object | None = None
+    ) -> list[str | None]:
+        # As with any real store, a dispatch whose caller is cancelled by now goes no further.
+        await asyncio.sleep(0)
+        taken = await super().enqueue(records)
+        for record, other in zip(records, taken, strict=True):
+            if other is None:
+                self.recorded.append((record, within))
+        return taken
+
+
+class FakeQueue(Queue):
+    """Stands in for a :class:`~asyncqueue.Queue` in the code under test: nothing runs.
+
+    Everything else is as on a real queue. Jobs are checked and encoded, options applied, the
+    same things refused; a duplicate (by ``id`` or ``unique``) is recorded once. What is
+    dispatched waits in memory, so ``size``, ``status``, ``cancel``, ``clear`` answer as
+    always, and :func:`~asyncqueue.testing.drain` or ``pop`` can run it. ``within=`` takes any
+    object: the job is recorded at once, whether or not that transaction commits.
+
+    Options are those of ``Queue``, without the URL. With a hand-moved ``clock`` delayed jobs
+    become due when it is moved.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings | None = None,
+        registry: Registry | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+        **options: Any,
+    ) -> None:
+        self._recorder = _Recorder(clock=clock)
+        super().__init__(self._recorder, settings=settings, registry=registry, **options)
+
+    @overload
+    def pushed(self) -> list[Pushed[Job]]: ...
+    @overload
+    def pushed(self, kind: type[J]) -> list[Pushed[J]]: ...
+    @overload
+    def pushed(self, kind: JobFunction[..., Any] | str) -> list[Pushed[Any]]: ...
+    def pushed(self, kind: Kind | None = None) -> list[Pushed[Any]]:
+        """What was dispatched so far, in order: of this job class or name, or everything."""
+        pushed = [self._pushed(*recorded) for recorded in self._recorder.recorded]
+        return pushed if kind is None else [one for one in pushed if self._is(one, kind)]
+
+    def forget_pushed(self) -> None:
+        """Start recording anew. What waits in the queue stays there."""
+        self._recorder.recorded.clear()
+
+    @overload
+    def assert_pushed(
+        self,
+        kind: type[J],
+        *,
+        times: int | None = None,
+        where: Callable[[J], object] | None = None,
+        on: str | None = None,
+    ) -> None: ...
+    @overload
+    def assert_pushed(
+        self,
+        kind: JobFunction[..., Any] | str,
+        *,
+        times: int | None = None,
+        where: Callable[[Any], object] | None = None,
+        on: str | None = None,
+    ) -> None: ...
+    def assert_pushed(
+        self,
+        kind: Kind,
+        *,
+        times: int | None = None,
+        where: Callable[[Any], object] | None = None,
+        on: str | None = None,
+    ) -> None:
+        """Such a job was dispatched: at least once, or exactly ``times`` times.
+
+        ``kind`` is a job class or a name. ``where`` is called with each job of that kind and
+        tells whether it counts; ``on`` is the queue (or lane, ``emails:high``) it must be on.
+        ``AssertionError`` otherwise, with a list of what was dispatched.
+        """
+        __tracebackhide__ = True
+        found = len(self._matching(kind, where, on))
+        if found == times or (times is None and found):
+            return
+        wanted = "pushed" if times is None else _times(_checked(times))
+        raise AssertionError(
+            f"{_describe(kind, where, on)} should have been {wanted}, "
+            f"but was {_times(found)}.\n{listing(self.pushed())}"
+        )
+
+    @overload
+    def assert_not_pushed(
+        self,
+        kind: type[J],
+        *,
+        where: Callable[[J], object] | None = None,
+        on: str | None = None,
+    ) -> None: ...
+    @overload
+    def assert_not_pushed(
+        self,
+        kind: JobFunction[..., Any] | str,
+        *,
+        where: Callable[[Any], object] | None = None,
+        on: str | None = None,
+    ) -> None: ...
+    def assert_not_pushed(
+        self,
+        kind: Kind,
+        *,
+        where: Callable[[Any], object] | None = None,
+        on: str | None = None,
+    ) -> None:
+        """No such job was dispatched; arguments as for :meth:`assert_pushed`."""
+        __tracebackhide__ = True
+        found = self._matching(kind, where, on)
+        if found:
+            raise AssertionError(
+                f"{_describe(kind, where, on)} should not have been pushed, "
+                f"but was {_times(len(found))}.\n{listing(found)}"
+            )
+
+    def assert_nothing_pushed(self) -> None:
+        """Nothing at all was dispatched."""
+        __tracebackhide__ = True
+        pushed = self.pushed()
+        if pushed:
+            raise AssertionError(f"Nothing should have been pushed.\n{listing(pushed)}")
+
+    def _matching(
+        self, kind: Kind, where: Callable[[Any], object] | None, on: str | None
+    ) -> list[Pushed[Any]]:
+        return [
+            one
+            for one in self.pushed(kind)
+            if (on is None or _is_on(one, on)) and (where is None or where(one.job))
+        ]
+
+    def _is(self, one: Pushed[Any], kind: Kind) -> bool:
+        if isinstance(kind, str):
+            return one.name == fold(kind)
+        name = getattr(kind, "__job_name__", None)
+        if not isinstance(kind, type) or name is None:
+            raise TypeError(
+                f"Give a job class or the name of one, got {kind!r}; for fields: where="
+            )
+        return one.name == name or self.registry.get(one.name) is kind
+
+    def _pushed(self, record: Record, within: object | None) -> Pushed[Any]:
+        return Pushed(record, self.registry, within)
+
+    def __repr__(self) -> str:
+        return f"<FakeQueue, {len(self._recorder.recorded)} pushed>"
+
+
+@contextlib.contextmanager
+def as_default(queue: Q) -> Generator[Q]:
+    """Make ``queue`` the default of this process inside the block; the former one after it."""
+    former = set_default(queue)
+    try:
+        yield queue
+    finally:
+        set_default(former)
+
+
+def _is_on(one: Pushed[Any], queue: str) -> bool:
+    source = source_of(queue)
+    return one.queue == source.queue and source.low <= one.priority <= source.high
+
+
+def _describe(kind: Kind, where: Callable[[Any], object] | None, on: str | None) -> str:
+    name = kind if isinstance(kind, str) else kind.__job_name__
+    fitting = "" if where is None else " that fits where="
+    return f"{name}{fitting}" if on is None else f'{name}{fitting} on "{on}"'
+
+
+def _checked(times: int) -> int:
+    if isinstance(times, bool) or not isinstance(times, int) or times < 0:
+        raise ValueError(f"times must be a whole number from 0 on, got {times!r}")
+    return times
+
+
+def _times(count: int) -> str:
+    few = {0: "never pushed", 1: "pushed once", 2: "pushed twice"}
+    return few.get(count, f"pushed {count} times")
