@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections import deque
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue import errors
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 log = logging.getLogger("asyncqueue.events")
+_hearing: ContextVar[Listeners | None] = ContextVar("asyncqueue_hearing", default=None)
 
 
 class Listeners:
@@ -37,7 +39,7 @@ class Listeners:
             raise TypeError(f"Listen to an event class such as JobProcessed, got {event_type!r}")
         if not callable(listener):
             raise TypeError(f"A listener must be callable with the event, got {listener!r}")
-        entry = _Listener(event_type, listener)
+        entry = _Listener(self, event_type, listener)
         self._open.append(entry)
         self._by_type.clear()
 
@@ -61,6 +63,10 @@ class Listeners:
         for listener in self._of(type(event)):
             listener.tell(event)
 
+    def hearing(self) -> bool:
+        """Whether the caller is one of these listeners: it cannot wait for itself."""
+        return _hearing.get() is self
+
     async def drained(self) -> None:
         """Return when every event sent so far was heard."""
         for listener in tuple(self._open):
@@ -75,7 +81,10 @@ class Listeners:
 
 
 class _Listener:
-    def __init__(self, event_type: type[Event], call: Callable[[Any], Any]) -> None:
+    def __init__(
+        self, owner: Listeners, event_type: type[Event], call: Callable[[Any], Any]
+    ) -> None:
+        self._owner = owner
         self.event_type = event_type
         self._call = call
         self._is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
@@ -104,6 +113,7 @@ class _Listener:
             log.exception("A listener raised on %s", type(event).__name__)
 
     async def _hear(self) -> None:
+        _hearing.set(self._owner)
         while self._unheard:
             event = self._unheard.popleft()
             try:

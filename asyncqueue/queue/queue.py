@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
+import anyio
+
 from asyncqueue.after_commit import after_commit as wait_for_commit
 from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import driver_from
@@ -176,7 +178,9 @@ class Queue:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.close()
+        # The shield keeps an enclosing cancel scope from cancelling this wait over and over.
+        with anyio.CancelScope(shield=True):
+            await self.close()
 
     async def ping(self) -> None:
         """Raise :class:`~asyncqueue.errors.DriverUnavailable` with the reason, or return."""

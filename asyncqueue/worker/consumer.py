@@ -173,6 +173,13 @@ class Consumer:
             self._quiet.set()
         self._freed.set()
 
+    def free_unstarted(self) -> None:
+        """Hand back the jobs whose asyncio tasks were cancelled before their first step."""
+        for run in tuple(self.running):
+            if run.task is not None and run.task.done():
+                self._settler.put(self._runner.hand_back(run.claim))
+                self._free(run)
+
     def drop_unstarted(self, holding: Holding) -> bool:
         """Take a claim that waits here out again; False where it is not waiting here."""
         if holding.claim not in self._buffer:

@@ -45,6 +45,8 @@ class Settler:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._unsettled = 0
+        self._closing: asyncio.Timeout | None = None
         self._hooks: set[asyncio.Task[None]] = set()
         self._outage = Outage("store how jobs ended", 0.05, log)
 
@@ -56,6 +58,7 @@ class Settler:
     def put(self, verdict: Verdict) -> None:
         """Store this with the next group."""
         self._waiting.append(verdict)
+        self._unsettled += 1
         self._idle.clear()
         self._wake.set()
 
@@ -69,14 +72,23 @@ class Settler:
         try:
             yield
         finally:
+            if settling.cancelling():  # By the end of asyncio.run(), which spares nobody.
+                await asyncio.wait([settling])
+                settling = asyncio.create_task(self._settle(), name="asyncqueue-settler")
+                self._wake.set()
             await self._finish(patience())
             settling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await settling
 
+    def hurry(self, patience: float) -> None:
+        """At the end wait for that many seconds only."""
+        if self._closing is not None and not self._closing.expired():
+            self._closing.reschedule(asyncio.get_running_loop().time() + patience)
+
     async def _finish(self, patience: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(patience) as self._closing:
                 await self._idle.wait()
                 while self._hooks:
                     await asyncio.wait(self._hooks)
@@ -84,7 +96,7 @@ class Settler:
             self._log.error(
                 "%d outcomes could not be stored in %g s; their jobs run again when their "
                 "leases run out",
-                len(self._waiting),
+                self._unsettled,
                 patience,
             )
         for hook in self._hooks:
@@ -97,7 +109,12 @@ class Settler:
             self._wake.clear()
             while self._waiting:
                 group, self._waiting = self._waiting, []
-                await self._store(group)
+                try:
+                    await self._store(group)
+                except asyncio.CancelledError:
+                    self._waiting = group + self._waiting
+                    raise
+                self._unsettled -= len(group)
             self._idle.set()
             self._on_settled()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncqueue.execution.runner import Runner
 from asyncqueue.worker.consumer import Consumer
@@ -21,11 +21,15 @@ from asyncqueue.worker.settler import Settler
 from asyncqueue.worker.sweeper import Sweeper
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from contextvars import Context as Variables
 
     from asyncqueue.clock import Timer
     from asyncqueue.context import Cause
     from asyncqueue.worker.worker import Worker
+
+LAST_BREATH: Final = 0.25
+"""Seconds that remain to unwind and to be stored once the time for stopping is over."""
 
 
 class Shift:
@@ -40,6 +44,7 @@ class Shift:
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._grace = math.inf
+        self._claiming: list[asyncio.Task[None]] = []
         self._holdings = Holdings()
         self._quota = Quota(
             worker.limits.max_jobs,
@@ -87,12 +92,18 @@ class Shift:
         """Cancel what runs now."""
         self._hurry.set()
 
-    def give_up(self) -> None:
-        """Wait no longer, not even for handlers to unwind."""
+    async def give_up(self) -> None:
+        """Cancel what runs; what has not unwound within a breath is left to its lease."""
         self.hurry()
+        running = [run.task for run in self._holdings.runs() if run.task is not None]
+        if running:
+            await asyncio.wait(running, timeout=LAST_BREATH)
         for run in self._holdings.runs():
-            run.interrupt("shutdown", 0.0)
+            run.interrupt("shutdown", None)
             run.abandon()
+        for claiming in self._claiming:
+            claiming.cancel()
+        self._settler.hurry(LAST_BREATH)
 
     # Living through it
 
@@ -100,8 +111,8 @@ class Shift:
         """Work until an end is asked for, then shut down."""
         worker = self._worker
         async with AsyncExitStack() as stack:
-            await worker.services.enter()
             stack.push_async_callback(worker.services.leave)
+            await worker.services.enter()
             await stack.enter_async_context(self._heartbeat().running())
             sweeper = Sweeper(worker.queue.driver, self._timing, worker.log)
             await stack.enter_async_context(sweeper.running())
@@ -111,14 +122,35 @@ class Shift:
             stack.callback(lambda: [timer.cancel() for timer in limits])
             started.set_result(None)
             worker.announce_started()
-            async with asyncio.TaskGroup() as consumers:
-                for consumer in self._consumers:
-                    consumers.create_task(consumer.consume(), name="asyncqueue-consumer")
-                await self._stop.wait()
-                worker.announce_stopping(self.reason)
-                for consumer in self._consumers:
-                    consumer.close()
-            await self._wind_down()
+            await self._consume()
+
+    async def _consume(self) -> None:
+        for consumer in self._consumers:
+            claiming = asyncio.create_task(consumer.consume(), name="asyncqueue-consumer")
+            claiming.add_done_callback(lambda _: self.end("its consumer broke"))
+            self._claiming.append(claiming)
+        await self._through_the_end_of_the_loop(self._stop.wait)
+        self._worker.announce_stopping(self.reason)
+        for consumer in self._consumers:
+            consumer.close()
+        await self._through_the_end_of_the_loop(self._wind_down)
+        # A claim may still be on its way: what it brings is handed back. It held up nobody.
+        await asyncio.wait(self._claiming, timeout=self._patience())
+        for claiming in self._claiming:
+            claiming.cancel()
+        for broken in await asyncio.gather(*self._claiming, return_exceptions=True):
+            if isinstance(broken, Exception):
+                raise broken
+
+    async def _through_the_end_of_the_loop(self, step: Callable[[], Awaitable[object]]) -> None:
+        """Do it; when the end of ``asyncio.run`` cancels it, and all handlers, stop and go on."""
+        try:
+            await step()
+        except asyncio.CancelledError:
+            self.stop("the event loop ends", 0.0)
+            for consumer in self._consumers:
+                consumer.free_unstarted()
+            await step()
 
     async def _wind_down(self) -> None:
         """Let what runs end: freely, then during the grace, then cancelled."""

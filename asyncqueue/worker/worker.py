@@ -115,6 +115,7 @@ class Worker:
         self.stop_reason = ""
         self._shift: Shift | None = None
         self._main: asyncio.Task[None] | None = None
+        self._starting: asyncio.Lock | None = None
         self._started_at = 0.0
 
     @property
@@ -139,8 +140,13 @@ class Worker:
 
         Raises :class:`~asyncqueue.errors.DriverUnavailable` when the store cannot be reached.
         """
-        if self.running:
-            return
+        if self._starting is None or not self._starting.locked():
+            self._starting = asyncio.Lock()
+        async with self._starting:
+            if not self.running:
+                await self._start()
+
+    async def _start(self) -> None:
         driver = await self.queue.ready()
         await driver.ping()
         self.stop_reason = ""
@@ -150,9 +156,16 @@ class Worker:
         shift = Shift(self, variables)
         started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._shift = shift
-        self._main = asyncio.create_task(self._live(shift, started), name="asyncqueue-worker")
+        self._main = asyncio.create_task(
+            self._live(shift, started), name="asyncqueue-worker", context=variables.copy()
+        )
         self.queue.attach(self)
-        await asyncio.wait([self._main, started], return_when=asyncio.FIRST_COMPLETED)
+        try:
+            await asyncio.wait([self._main, started], return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:  # Nobody would be left to stop it.
+            self._request_stop("cancelled")
+            await self._ended_despite_cancellation()
+            raise
         if not started.done():
             started.cancel()
             await self._main
@@ -174,7 +187,8 @@ class Worker:
         """Take no more jobs, cancel what still runs after the grace, return when all ended.
 
         ``timeout`` seconds bound the whole of it. Harmless when it does not run, and when called
-        twice. From inside one of its own jobs it asks for the stop and returns at once.
+        twice. From inside one of its own jobs, hooks or listeners it asks for the stop and
+        returns at once.
         """
         if not self.running:
             return
@@ -198,7 +212,9 @@ class Worker:
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
-        await self.stop()
+        # The shield keeps an enclosing cancel scope from cancelling this wait over and over.
+        with anyio.CancelScope(shield=True):
+            await self.stop()
 
     # For the shift
 
@@ -243,7 +259,7 @@ class Worker:
             self._shift.stop(reason, self.timing.grace if grace is None else grace)
 
     async def _stopped(self, timeout: Duration | None) -> None:
-        if _inside.get() is self:
+        if _inside.get() is self or self.queue.listeners.hearing():
             return
         if timeout is not None:
             seconds = max(to_finite_seconds(timeout, "timeout"), 0.0)
@@ -251,7 +267,7 @@ class Worker:
                 async with asyncio.timeout(seconds):
                     await self._ended()
             if self.running and self._shift is not None:
-                self._shift.give_up()
+                await self._shift.give_up()
         await self._ended()
 
     async def _ended(self) -> None:

@@ -1,0 +1,75 @@
+"""What most tests start from: a hand-moved clock, a queue on every driver, a worker, a recorder."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncqueue import Queue, Worker
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.sqlite import SqliteDriver
+from asyncqueue.testing import Clock
+
+from .recorder import Recorder
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from asyncqueue import Driver
+
+DRIVERS: dict[str, Callable[[Path, Clock], Driver]] = {
+    "memory": lambda _folder, clock: MemoryDriver(clock=clock),
+    "sqlite": lambda folder, clock: SqliteDriver(folder / "queue.db", clock=clock),
+}
+"""Every driver that the behaviour tests run on."""
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture(params=sorted(DRIVERS))
+def driver(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Driver:
+    return DRIVERS[request.param](tmp_path, clock)
+
+
+@pytest.fixture
+async def make_queue(driver: Driver) -> AsyncIterator[Callable[..., Queue]]:
+    """Queues on ``driver``; whatever still runs on them is stopped after the test."""
+    queues: list[Queue] = []
+
+    def make(on: Driver = driver, **options: Any) -> Queue:
+        queues.append(Queue(on, **options))
+        return queues[-1]
+
+    yield make
+    for queue in queues:
+        await queue.close()
+    await driver.close()
+
+
+@pytest.fixture
+async def queue(make_queue: Callable[..., Queue]) -> Queue:
+    return make_queue()
+
+
+@pytest.fixture
+def make_worker(queue: Queue) -> Callable[..., Worker]:
+    """Workers that look often and log to ``tests.worker``, on ``queue`` unless told."""
+
+    def make(queues: Any = None, *, on: Queue = queue, **options: Any) -> Worker:
+        options.setdefault("poll_interval", 0.01)
+        options.setdefault("logger", logging.getLogger("tests.worker"))
+        return Worker(on, queues, **options)
+
+    return make
+
+
+@pytest.fixture
+def events(queue: Queue) -> Recorder:
+    """Everything that ``queue`` and its workers say."""
+    return Recorder(queue)
