@@ -3,40 +3,77 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from asyncqueue.drivers.sqlite.file_events import FileEvents
 
 if TYPE_CHECKING:
     import sqlite3
+    from collections.abc import Callable
 
     from asyncqueue.drivers.base import Watches
 
-INTERVAL: Final = 0.004
-"""Seconds between two looks while somebody watches. A look takes a few microseconds."""
-INTERVAL_AFTER_FAILURE: Final = 5.0
+SHORTEST_PAUSE: Final = 0.001
+CALM_AFTER: Final = 2.0
+"""Seconds after a write when its commit has surely become visible."""
+BLIND_PAUSE: Final = 0.005
+"""Seconds between two looks where the kernel does not tell of writes."""
+PAUSE_AFTER_FAILURE: Final = 5.0
 
 
 class Changes:
     """Rings all watches when somebody else changed the database.
 
-    SQLite counts for every connection the commits of all others, so the commits of the
-    connection that is asked ring nothing here: the writer rings their topics itself.
+    SQLite counts for every connection the commits of all others, so those of the connection that
+    is asked ring nothing here: the writer rings their topics itself. Looking all the time would
+    cost a percent of a core, so one looks only after the log was written to: soon, because the
+    commit becomes visible a moment later, and then less and less often.
     """
 
-    def __init__(self, connection: sqlite3.Connection, watches: Watches) -> None:
+    def __init__(self, connection: sqlite3.Connection, watches: Watches, database: Path) -> None:
         self._connection = connection
         self._watches = watches
+        self._log = Path(f"{database.resolve()}-wal")
+        self._events: FileEvents | None = None
+        self._blind = False
         self._next_look = 0.0
         self._version = self._read()
 
+    def start(self, notice: Callable[[], object]) -> None:
+        """Begin to be told of writes; ``notice`` is called for them. Harmless when begun."""
+        if self._events is None and not self._blind:
+            try:
+                self._events = FileEvents(self._log, notice)
+            except OSError:
+                self._blind = True
+
+    def stop(self) -> None:
+        """End what :meth:`start` began."""
+        if self._events is not None:
+            self._events.close()
+            self._events = None
+
+    def pause(self) -> float | None:
+        """Seconds until the next look; None where there is nothing to look for."""
+        if self._watches.idle:
+            return None
+        if self._events is None:
+            return BLIND_PAUSE
+        age = time.monotonic() - self._events.last
+        return max(SHORTEST_PAUSE, age / 5) if age < CALM_AFTER else None
+
     def look_if_due(self) -> None:
-        """Look whether something changed, if somebody watches and the last look was long ago."""
-        if not self._watches.idle and time.monotonic() >= self._next_look:
-            self._next_look = time.monotonic() + INTERVAL
+        """Look whether something changed, if it is time to."""
+        pause = self.pause()
+        now = time.monotonic()
+        if pause is not None and now >= self._next_look:
+            self._next_look = now + pause
             self._look()
 
     def postpone(self) -> None:
         """Do not look for a while: it did not work."""
-        self._next_look = time.monotonic() + INTERVAL_AFTER_FAILURE
+        self._next_look = time.monotonic() + PAUSE_AFTER_FAILURE
 
     def _look(self) -> None:
         version = self._read()

@@ -110,6 +110,8 @@ class SqliteDriver(Driver):
                 reader.close()
                 raise
             self._threads = writer, reader
+            if not self._watches.idle:
+                writer.notice_changes()
 
     async def close(self) -> None:
         """Finish what was asked for and let go of the file. Harmless when it is closed."""
@@ -178,7 +180,7 @@ class SqliteDriver(Driver):
         first = self._watches.idle
         watch = self._watches.open(topics)
         if first and self._threads is not None:
-            self._writer.wake()
+            self._writer.notice_changes()
         return watch
 
     async def sweep(self) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.sqlite.filters import condition
@@ -58,10 +59,10 @@ def _cursor(row: Row, order: Order) -> str:
 
 def _read_cursor(cursor: str | None, order: Order) -> dict[str, float]:
     if cursor is None:
-        return {"seq": LAST, "end": float("inf")}
-    end, _, seq = cursor.rpartition("/")
+        return {"seq": LAST, "end": math.inf}
+    end, _, seq = cursor.rpartition("/") if order == "finished" else ("0", "", cursor)
     try:
-        return {"seq": int(seq), "end": float(end if order == "finished" else end or 0)}
+        return {"seq": min(int(seq), LAST), "end": float(end)}
     except ValueError:
         raise ValueError(
             f"{cursor!r} is not a cursor of this listing; give one that it returned."

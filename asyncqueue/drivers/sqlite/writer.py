@@ -13,7 +13,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncqueue.drivers.sqlite.calls import Call, Outcome, deliver_all
-from asyncqueue.drivers.sqlite.changes import INTERVAL, Changes
+from asyncqueue.drivers.sqlite.changes import Changes
 from asyncqueue.drivers.sqlite.connection import (
     begin,
     connect,
@@ -53,7 +53,7 @@ class Writer:
         self._synchronous = place.synchronous
         try:
             ensure_schema(self._connection, sql, place)
-            self._changes = Changes(self._connection, watches)
+            self._changes = Changes(self._connection, watches, place.path)
         except BaseException:
             self._connection.close()
             raise
@@ -82,18 +82,22 @@ class Writer:
                     self._calls.put(undoing)
             raise
 
-    def wake(self) -> None:
-        """Somebody watches now: begin to look for changes."""
-        self._calls.put(Call(lambda _: None, probe=lambda _: True))
+    def notice_changes(self) -> None:
+        """Somebody watches now: ring for the commits of others as well."""
+        self._changes.start(self._wake)
+        self._wake()
 
     async def stop(self) -> None:
         """Finish what was asked for, then end the thread."""
         try:
             # Behind the answer to this one stand the undone answers of cancelled callers.
-            await self.do(Call(lambda _: None, probe=lambda _: True))
+            await self.do(_nothing())
         finally:
             self._calls.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
+
+    def _wake(self) -> None:
+        self._calls.put(_nothing())
 
     def _run(self) -> None:
         while not self._stopping:
@@ -102,6 +106,7 @@ class Writer:
                 outcomes = self._outcomes([call for call in calls if not call.abandoned])
                 deliver_all(outcomes, undo=self._calls.put)
             self._look_for_changes()
+        self._changes.stop()
         self._connection.close()
 
     def _gather(self) -> list[Call[Any]]:
@@ -109,7 +114,7 @@ class Writer:
         calls: list[Call[Any]] = []
         weight = 0
         try:
-            call = self._calls.get(timeout=None if self._watches.idle else INTERVAL)
+            call = self._calls.get(timeout=self._changes.pause())
             while call is not None:
                 calls.append(call)
                 weight += call.weight
@@ -195,3 +200,7 @@ class Writer:
         if level != self._synchronous:
             self._connection.execute(f"PRAGMA synchronous = {level}")
             self._synchronous = level
+
+
+def _nothing() -> Call[bool]:
+    return Call(lambda _: True, probe=lambda _: True)
