@@ -108,7 +108,11 @@ class Queue:
         self.middleware = tuple(middleware)
         self.listeners = Listeners()
         self._owns_driver = not isinstance(url, Driver)
-        self.driver: Driver = url if isinstance(url, Driver) else driver_from(url, self.settings)
+        self.driver: Driver = (
+            url
+            if isinstance(url, Driver)
+            else driver_from(self.settings if url is None else url, self.settings)
+        )
         if clock is not None:
             self.driver.clock = clock
         self.failed = FailedStore(self.ready)
