@@ -7,16 +7,16 @@ could not come back as it was dispatched is refused while its producer can still
 from __future__ import annotations
 
 import inspect
-import typing
 from typing import Any, Final
 
 import msgspec
 
 from asyncqueue.backoff import Backoff
 from asyncqueue.errors import JobError, PayloadError, PayloadTooLarge
+from asyncqueue.hints import hints_of
 from asyncqueue.job import Job
 from asyncqueue.registry import Registry, suggest
-from asyncqueue.roundtrip import has_any, refuse_changed
+from asyncqueue.roundtrip import refuse_changed, untyped_fields
 from asyncqueue.trace import Trace
 
 VERSION: Final = 1
@@ -52,11 +52,7 @@ class Shape:
 
     def __init__(self, cls: Any) -> None:
         self.decoder = msgspec.msgpack.Decoder(cls)
-        self.untyped = tuple(
-            field.name
-            for field in msgspec.structs.fields(cls)
-            if has_any(msgspec.inspect.type_info(field.type))
-        )
+        self.untyped = bool(untyped_fields(cls))
 
 
 _shapes: dict[Any, Shape] = {}
@@ -94,7 +90,7 @@ def encode(job: Any, max_payload: int, **header: Any) -> bytes:
     try:
         back = shape.decoder.decode(data)
         if shape.untyped or back != job:
-            refuse_changed(job, back, shape.untyped)
+            refuse_changed(job, back)
     except _DECODE_ERRORS as error:
         raise PayloadError(f"{cls.__job_name__}: {error}") from error
     return seal(cls.__job_name__, data, max_payload, **header)
@@ -131,8 +127,11 @@ def build(name: str, cls: Any, payload: dict[str, Any]) -> Any:
         if key not in known:
             raise PayloadError(f'{name}: it has no field "{key}".{suggest(str(key), known)}')
     try:
+        if cls.__struct_config__.array_like:
+            # msgspec converts only lists to these; their types are checked by :func:`encode`.
+            return cls(**payload)
         return msgspec.convert(payload, cls)
-    except msgspec.ValidationError as error:
+    except (msgspec.ValidationError, TypeError) as error:
         raise PayloadError(f"{name}: {error}") from error
 
 
@@ -197,7 +196,7 @@ def decode_result(result: bytes | None, maker: Any) -> Any:
     kind = result_type(maker)
     try:
         return msgspec.msgpack.decode(result, type=kind)
-    except (msgspec.MsgspecError, TypeError):
+    except (msgspec.MsgspecError, TypeError, NameError):
         return msgspec.msgpack.decode(result)
 
 
@@ -206,11 +205,8 @@ def result_type(maker: Any) -> Any:
     handle = getattr(maker, "handle", None)
     if not inspect.isfunction(handle):
         return Any
-    try:
-        hint = typing.get_type_hints(handle).get("return", Any)
-    except (NameError, TypeError):
-        return Any
-    return Any if hint is type(None) else hint
+    hint = hints_of(handle).get("return", Any)
+    return Any if isinstance(hint, str) or hint is type(None) else hint
 
 
 def fitted(name: str, decoder: msgspec.msgpack.Decoder[Any], data: msgspec.Raw) -> Any:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol
 import msgspec
 
 from asyncqueue.errors import PayloadError
+from asyncqueue.hints import alternatives, hints_of
 from asyncqueue.job import Job, JobMeta
 
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
     if function.__name__ == "<lambda>" and "name" not in keywords:
         raise TypeError("@job needs a function with a name, or name=...; got a lambda")
     parameters = list(inspect.signature(function).parameters.values())
-    hints = _hints(function)
+    hints = hints_of(function)
     takes_context = bool(parameters) and _is_context(parameters[0], hints)
     fields, services = _split(function, parameters[takes_context:], hints)
     by_position = [field for field in fields if field.kind is not field.KEYWORD_ONLY]
@@ -137,19 +138,6 @@ def _namespace(fields: list[inspect.Parameter], hints: dict[str, Any]) -> dict[s
     return {"__annotations__": {field.name: hints[field.name] for field in fields}, **defaults}
 
 
-def _hints(function: Any) -> dict[str, Any]:
-    return {name: _hint(function, hint) for name, hint in inspect.get_annotations(function).items()}
-
-
-def _hint(function: Any, hint: Any) -> Any:
-    """The hint resolved; as it stands where its name is only imported for type checkers."""
-    holder = type("holder", (), {"__annotations__": {"hint": hint}})
-    try:
-        return typing.get_type_hints(holder, function.__globals__, include_extras=True)["hint"]
-    except NameError:
-        return hint
-
-
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
     hint = hints.get(parameter.name, "")
     type_name = getattr(hint, "__name__", str(hint).rpartition(".")[2])
@@ -177,6 +165,10 @@ def _split(
 
 
 def _is_service(hint: Any) -> bool:
+    return all(_is_custom(member) for member in alternatives(hint))
+
+
+def _is_custom(hint: Any) -> bool:
     if isinstance(hint, str):
         return False
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import reprlib
 from typing import Any
 
@@ -10,11 +11,19 @@ import msgspec
 from asyncqueue.errors import PayloadError
 
 
-def refuse_changed(job: Any, back: Any, untyped: tuple[str, ...]) -> None:
+@functools.cache
+def untyped_fields(cls: Any) -> frozenset[str]:
+    """The fields of a struct or dataclass with an ``Any`` somewhere in their types."""
+    kind: Any = msgspec.inspect.type_info(cls)
+    return frozenset(field.name for field in kind.fields if _has_any(field.type))
+
+
+def refuse_changed(job: Any, back: Any) -> None:
     """Raise :class:`~asyncqueue.errors.PayloadError` naming the field that came back different.
 
-    The fields in ``untyped`` must be of the same types, too: nothing else says what they are.
+    Untyped fields must be of the same types, too: nothing else says what they are.
     """
+    untyped = untyped_fields(type(job))
     for field in job.__struct_fields__:
         value, returned = getattr(job, field), getattr(back, field)
         if not _same(value, returned, exact=field in untyped):
@@ -24,7 +33,7 @@ def refuse_changed(job: Any, back: Any, untyped: tuple[str, ...]) -> None:
             )
 
 
-def has_any(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
+def _has_any(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
     """Whether there is an ``Any`` somewhere in this type."""
     if isinstance(kind, msgspec.inspect.AnyType):
         return True
@@ -33,15 +42,18 @@ def has_any(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
     deeper = seen | {id(kind)}
     parts = (getattr(kind, attribute) for attribute in kind.__struct_fields__)
     return any(
-        has_any(part, deeper)
+        _has_any(part, deeper)
         for found in parts
         for part in (found if isinstance(found, tuple) else (found,))
     )
 
 
 def _same(value: Any, returned: Any, *, exact: bool) -> bool:
-    """Whether they are equal; ``exact``: of the same types, too. NaN equals itself."""
-    if type(value) is not type(returned):
+    """Whether they are equal; ``exact``: of the same types, too. NaN equals itself.
+
+    A field declared as a sequence takes a tuple and gives a list: not exactly, but the same.
+    """
+    if type(value) is not type(returned) and (exact or not _both(value, returned, (list, tuple))):
         return not exact and bool(value == returned)
     if isinstance(value, dict):
         return value.keys() == returned.keys() and all(
@@ -53,8 +65,13 @@ def _same(value: Any, returned: Any, *, exact: bool) -> bool:
         )
     names = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", ())
     if names:
-        # Their own fields have types, which say what 1 and 1.0 come back as.
+        untyped = untyped_fields(type(value))
         return all(
-            _same(getattr(value, name), getattr(returned, name), exact=False) for name in names
+            _same(getattr(value, name), getattr(returned, name), exact=name in untyped)
+            for name in names
         )
     return bool(value == returned or value != value)  # noqa: PLR0124 - NaN is not itself
+
+
+def _both(one: Any, other: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(one, kinds) and isinstance(other, kinds)

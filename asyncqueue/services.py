@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import typing
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.errors import ConfigError
+from asyncqueue.hints import alternatives, hints_of
 from asyncqueue.registry import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+
 
 class Services:
     """Services of one worker. Build it, :meth:`enter` it, and ask.
@@ -50,7 +53,7 @@ class Services:
         """
         found = self.look_up(wanted)
         if found is None:
-            name = wanted if isinstance(wanted, str) else wanted.__qualname__
+            name = str(getattr(wanted, "__qualname__", wanted))
             known = [*self._by_name, *(cls.__qualname__ for cls in self._by_type)]
             raise ConfigError(
                 f'No service "{name}" is registered.{suggest(name, known)} '
@@ -64,9 +67,11 @@ class Services:
             return self._by_name.get(wanted)
         found = self._by_type.get(wanted)
         if found is None and isinstance(wanted, type):
-            for service in self._by_type.values():
-                if isinstance(service, wanted):
-                    return service
+            # A protocol that cannot be checked at run time is nobody's type.
+            with contextlib.suppress(TypeError):
+                return next(
+                    (one for one in self._by_type.values() if isinstance(one, wanted)), None
+                )
         return found
 
     def of_type_named(self, name: str) -> Any | None:
@@ -93,10 +98,7 @@ def injected_parameters(handle: Callable[..., Any]) -> tuple[inspect.Parameter, 
     parameters = list(inspect.signature(handle).parameters.values())[2:]
     if not parameters:
         return ()
-    try:
-        hints = typing.get_type_hints(handle)
-    except (NameError, TypeError):
-        hints = dict(handle.__annotations__)
+    hints = hints_of(handle)
     variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
     return tuple(
         parameter.replace(annotation=hints.get(parameter.name, parameter.annotation))
@@ -116,15 +118,19 @@ def inject(parameters: tuple[inspect.Parameter, ...], services: Services) -> dic
         if service is not None:
             arguments[parameter.name] = service
         elif parameter.default is parameter.empty:
-            wanted = parameter.annotation
-            services.get(wanted if isinstance(wanted, type) else parameter.name)
+            hint = parameter.annotation
+            by_type = isinstance(hint, type) and hint is not parameter.empty
+            services.get(hint if by_type else parameter.name)
     return arguments
 
 
 def _find(parameter: inspect.Parameter, services: Services) -> Any | None:
-    hint = parameter.annotation
-    if isinstance(hint, str):
-        service = services.of_type_named(hint.rpartition(".")[2])
-    else:
-        service = None if hint is parameter.empty else services.look_up(hint)
-    return service if service is not None else services.look_up(parameter.name)
+    for hint in alternatives(parameter.annotation):
+        service = (
+            services.of_type_named(hint.rpartition(".")[2])
+            if isinstance(hint, str)
+            else services.look_up(hint)
+        )
+        if service is not None:
+            return service
+    return services.look_up(parameter.name)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import msgspec
@@ -16,30 +13,22 @@ import pytest
 
 from asyncqueue import codec
 from asyncqueue.backoff import exponential, fixed, from_list
-from asyncqueue.errors import DuplicateJob, PayloadError
-from asyncqueue.function import job
+from asyncqueue.errors import PayloadError
 from asyncqueue.job import Job, JobMeta
 from asyncqueue.options import JobOptions, Priority
-from asyncqueue.registry import Registry
-from asyncqueue.services import injected_parameters
 
 if TYPE_CHECKING:
     from nowhere import Absent  # noqa: TC004 - that it is missing at run time is the case
 
     from asyncqueue.context import Context
+    from asyncqueue.registry import Registry
+
+
+pytestmark = pytest.mark.usefixtures("own_registry")
 
 
 class Mailer:
     """A service: nothing that can be stored."""
-
-
-@pytest.fixture(autouse=True)
-def own_registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
-    """What a test defines is forgotten after it."""
-    registry = Registry()
-    # By name: the attribute `job` of the package is the decorator.
-    monkeypatch.setattr(import_module("asyncqueue.job"), "default_registry", registry)
-    return registry
 
 
 def define(
@@ -328,248 +317,7 @@ class TestFields:
         assert cls(msgspec.UNSET).x is msgspec.UNSET
 
 
-class TestNames:
-    def test_a_class_goes_by_its_bare_name(self, own_registry: Registry) -> None:
-        """REG-02, REG-05."""
-
-        class SendWelcome(Job):
-            pass
-
-        assert SendWelcome.__job_name__ == "SendWelcome"
-        assert own_registry.get("SendWelcome") is SendWelcome
-
-    def test_a_chosen_name(self, own_registry: Registry) -> None:
-        """REG-08: it survives renaming the class."""
-        define("Old", name="send")
-        own_registry.clear()
-        renamed = define("New", name="send")
-        assert own_registry.get("send") is renamed
-        assert own_registry.get("New") is None
-
-    def test_another_class_under_a_taken_name_is_refused(self, own_registry: Registry) -> None:
-        """REG-09, REG-12, D-44."""
-
-        class Twice(Job):
-            pass
-
-        first = Twice
-        with pytest.raises(DuplicateJob, match='"Twice" is taken by .*Twice.*replace=True'):
-
-            class Twice(Job):
-                pass
-
-        assert own_registry.get("Twice") is first
-
-    def test_replace_takes_over(self, own_registry: Registry) -> None:
-        """REG-12."""
-
-        class Twice(Job):
-            pass
-
-        class Twice(Job, replace=True):  # noqa: F811
-            pass
-
-        assert own_registry.get("Twice") is Twice
-
-    def test_the_same_statement_again_is_a_reload(self, own_registry: Registry) -> None:
-        """REG-12: a module that is loaded again replaces its own classes."""
-        source = compile("class Again(Job):\n    pass\n", "jobs.py", "exec")
-        first: dict[str, Any] = {"Job": Job, "__name__": "jobs"}
-        second = dict(first)
-        exec(source, first)
-        exec(source, second)
-        assert own_registry.get("Again") is second["Again"] is not first["Again"]
-
-    def test_another_file_is_no_reload(self) -> None:
-        names: dict[str, Any] = {"Job": Job, "__name__": "jobs"}
-        exec(compile("class Again(Job):\n    pass\n", "jobs.py", "exec"), names)
-        with pytest.raises(DuplicateJob):
-            exec(compile("class Again(Job):\n    pass\n", "others.py", "exec"), names)
-
-
 class Tree(Job):
     """A job that contains jobs of its own class."""
 
     children: list[Tree]
-
-
-class TestFunctions:
-    def test_the_parameters_after_the_context_are_fields(self, own_registry: Registry) -> None:
-        @job(queue="emails", name="send_welcome_email", max_attempts=5)
-        async def send(ctx: Context, user_id: int, email: str = "", tags: list[str] = []) -> str:  # noqa: B006
-            """Send it."""
-            return f"{ctx} {user_id} {email} {tags}"
-
-        assert own_registry.get("send_welcome_email") is send
-        made: Any = send(1, email="a@b")
-        assert isinstance(made, Job)
-        assert (made.user_id, made.email, made.tags) == (1, "a@b", [])
-        assert made.tags is not send(1).tags
-        options = send.__job_options__
-        assert (options.queue, options.max_attempts) == ("emails", 5)
-        assert send.__doc__ == "Send it."
-        assert asyncio.run(made.handle("ctx")) == "ctx 1 a@b []"
-
-    def test_without_keywords_it_goes_by_the_functions_name(self, own_registry: Registry) -> None:
-        @job
-        async def send(ctx: Context) -> None: ...
-
-        assert list(own_registry) == ["send"]
-        assert own_registry.get("send") is send
-
-    def test_keyword_only_parameters_stay_keyword_only(self) -> None:
-        @job
-        async def send(ctx: Context, a: int, b: int = 2, *, c: int, d: int = 4) -> Any:
-            return a, b, c, d
-
-        made: Any = send(1, c=3)
-        assert (made.a, made.b, made.c, made.d) == (1, 2, 3, 4)
-        assert asyncio.run(made.handle(None)) == (1, 2, 3, 4)
-        assert made == send(a=1, b=2, c=3, d=4)
-        with pytest.raises(TypeError):
-            send(1, 2, 3)
-        with pytest.raises(TypeError):
-            send(1)
-        stored = codec.encode(made, 1000)
-        maker: Any = send
-        envelope = codec.open_envelope("send", stored)
-        assert codec.shape_of(maker).decoder.decode(envelope.data) == made
-
-    def test_only_keyword_only_parameters(self) -> None:
-        @job
-        async def send(ctx: Context, *, a: int) -> int:
-            return a
-
-        assert asyncio.run(send(a=5).handle(None)) == 5
-        with pytest.raises(TypeError):
-            send(5)
-
-    def test_positional_only_parameters_reach_the_function(self) -> None:
-        @job
-        async def send(ctx: Context, a: int, /, b: int = 2) -> Any:
-            return a, b
-
-        assert asyncio.run(send(1).handle(None)) == (1, 2)
-
-    def test_a_plain_function_stays_plain(self) -> None:
-        """It runs in a thread, which the worker decides by asking this."""
-
-        @job
-        def send(ctx: Context, a: int) -> int:
-            return a
-
-        made: Any = send(3)
-        assert not inspect.iscoroutinefunction(made.handle)
-        assert made.handle(None) == 3
-
-    def test_the_context_may_be_left_out(self) -> None:
-        def send(a: int) -> int:
-            return a
-
-        made = job(send)
-        assert made(3).handle("ctx") == 3
-
-    def test_parameters_that_cannot_be_stored_are_services(self) -> None:
-        """DEP-08, REG-04."""
-
-        @job
-        async def send(ctx: Context, user_id: int, mailer: Mailer, retries: int = 3) -> Any:
-            return user_id, mailer, retries
-
-        cls: Any = send
-        assert cls.__struct_fields__ == ("user_id", "retries")
-        parameters = injected_parameters(cls.handle)
-        assert [(p.name, p.annotation) for p in parameters] == [("mailer", Mailer)]
-        mailer = Mailer()
-        assert asyncio.run(cls(1).handle(None, mailer=mailer)) == (1, mailer, 3)
-
-    def test_a_service_with_a_default_may_be_missing(self) -> None:
-        none = Mailer()
-
-        @job
-        async def send(ctx: Context, mailer: Mailer = none) -> Any:
-            return mailer
-
-        cls: Any = send
-        assert cls.__struct_fields__ == ()
-        assert injected_parameters(cls.handle)[0].default is none
-        assert asyncio.run(cls().handle(None)) is none
-
-    def test_what_is_only_imported_for_checkers_spoils_nothing_else(self) -> None:
-        @job
-        async def send(ctx: Context, user_id: int, mailer: Mailer) -> Absent: ...
-
-        cls: Any = send
-        assert cls.__struct_fields__ == ("user_id",)
-        assert codec.encode(cls(1), 1000)
-        with pytest.raises(PayloadError, match="user_id"):
-            codec.encode(cls("one"), 1000)
-
-    def test_one_decorator_serves_several_functions(self, own_registry: Registry) -> None:
-        on_emails = job(queue="emails")
-
-        @on_emails
-        async def first(ctx: Context) -> None: ...
-
-        @on_emails
-        async def second(ctx: Context, *, a: int) -> None: ...
-
-        @on_emails
-        async def third(ctx: Context, a: int) -> None: ...
-
-        assert list(own_registry) == ["first", "second", "third"]
-        assert third(1) == third(a=1)
-
-    @pytest.mark.parametrize("function", [Mailer, 5, len, "send"])
-    def test_it_needs_a_function(self, function: Any) -> None:
-        with pytest.raises(TypeError, match="makes a job of a function"):
-            job(function)
-
-    def test_a_lambda_needs_a_name(self, own_registry: Registry) -> None:
-        with pytest.raises(TypeError, match="lambda"):
-            job(lambda ctx: None)
-        job(name="nothing")(lambda ctx: None)
-        assert list(own_registry) == ["nothing"]
-
-    def test_variadic_parameters_are_refused(self) -> None:
-        def many(ctx: Context, *args: int) -> None: ...
-        def named(ctx: Context, **kwargs: int) -> None: ...
-
-        with pytest.raises(PayloadError, match=r"many: \*args"):
-            job(many)
-        with pytest.raises(PayloadError, match=r"named: \*\*kwargs"):
-            job(named)
-
-    def test_types_that_are_none_are_refused(self) -> None:
-        def send(ctx: Context, a: Literal[1.5]) -> None: ...
-
-        with pytest.raises(PayloadError, match="send"):
-            job(send)
-
-    def test_positional_only_services_are_refused(self) -> None:
-        def send(ctx: Context, mailer: Mailer, /) -> None: ...
-
-        with pytest.raises(TypeError, match="mailer"):
-            job(send)
-
-    def test_a_reserved_name_is_refused(self) -> None:
-        def send(ctx: Context, handle: int) -> None: ...
-
-        with pytest.raises(PayloadError, match="handle"):
-            job(send)
-
-    def test_the_same_function_again_is_a_reload_another_is_not(self) -> None:
-        """REG-12."""
-
-        def make() -> Any:
-            async def send(ctx: Context) -> None: ...
-
-            return send
-
-        job(make())
-        job(make())
-
-        async def send(ctx: Context) -> None: ...
-
-        with pytest.raises(DuplicateJob):
-            job(send)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
-import sys
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +15,8 @@ from asyncqueue.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+pytestmark = pytest.mark.usefixtures("clean_environment")
 
 DEFAULTS: dict[str, Any] = {
     "driver": "memory",
@@ -44,15 +44,6 @@ DEFAULTS: dict[str, Any] = {
     "signing_keys": (),
     "encryption_keys": (),
 }
-
-
-@pytest.fixture(autouse=True)
-def clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No variable of ours, and a directory of its own."""
-    for name in list(os.environ):
-        if name.startswith("QUEUE_") or name in ("REDIS_URL", "DATABASE_URL"):
-            monkeypatch.delenv(name)
-    monkeypatch.chdir(tmp_path)
 
 
 def refused(**explicit: Any) -> str:
@@ -203,134 +194,6 @@ class TestWhoWins:
         assert Settings.from_env(url="sqlite:///y.db").driver_url() == "sqlite:///y.db"
 
 
-class TestFile:
-    def write(self, tmp_path: Path, name: str, text: str) -> Path:
-        file = tmp_path / name
-        file.write_text(text)
-        return file
-
-    def test_yaml_with_placeholders_and_durations(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        """CFG-14."""
-        monkeypatch.setenv("CACHE_URL", "redis://cache:6380/1")
-        monkeypatch.setenv("REDIS_PASSWORD", "s3cret")
-        file = self.write(
-            tmp_path,
-            "queue.yaml",
-            "queue:\n"
-            "  driver: redis\n  url: ${CACHE_URL}\n  redis_password: ${REDIS_PASSWORD}\n"
-            "  redis_db: ${DB:-4}\n  retry_delay: 5s\n  timeout: 60s\n  poll_interval: 1s\n"
-            "  workers: 5\n  default: ${APP:-shop}-jobs\n"
-            "  signing_keys: ['${REDIS_PASSWORD}', old]\n",
-        )
-        got = msgspec.structs.asdict(Settings.from_file(file))
-        assert got == DEFAULTS | {
-            "driver": "redis",
-            "url": "redis://cache:6380/1",
-            "redis_password": "s3cret",
-            "redis_db": 4,
-            "retry_delay": 5.0,
-            "timeout": 60.0,
-            "poll_interval": 1.0,
-            "workers": 5,
-            "default": "shop-jobs",
-            "signing_keys": ("s3cret", "old"),
-        }
-
-    @pytest.mark.parametrize("text", ["workers = 5\n", "[queue]\nworkers = 5\n[other]\nx = 1\n"])
-    def test_toml_at_the_top_or_under_queue(self, tmp_path: Path, text: str) -> None:
-        file = self.write(tmp_path, "queue.toml", text)
-        assert Settings.from_file(file) == Settings(workers=5)
-
-    def test_placeholders_are_filled_from_the_env_file_too(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        (tmp_path / ".env").write_text("NAME=from_file\nOTHER=from_file\n")
-        monkeypatch.setenv("OTHER", "from_environment")
-        file = self.write(tmp_path, "q.toml", 'default = "${NAME}"\nprefix = "${OTHER}"\n')
-        settings = Settings.from_file(file)
-        assert (settings.default, settings.prefix) == ("from_file", "from_environment")
-
-    def test_a_placeholder_without_value_is_named(self, tmp_path: Path) -> None:
-        """CFG-15."""
-        file = self.write(tmp_path, "q.toml", 'url = "${NOT_SET_HERE}"\n')
-        message = refused(file=file)
-        assert "NOT_SET_HERE" in message
-        assert "url" in message
-        assert "q.toml" in message
-
-    def test_set_but_empty(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-        """An empty variable is a value, but counts as absent where a default is given."""
-        monkeypatch.setenv("EMPTY", "")
-        file = self.write(tmp_path, "q.toml", 'default = "a${EMPTY}b"\nprefix = "${EMPTY:-p}"\n')
-        settings = Settings.from_file(file)
-        assert (settings.default, settings.prefix) == ("ab", "p")
-
-    def test_a_value_cannot_add_settings(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setenv("NAME", "x\nworkers: 77")
-        file = self.write(tmp_path, "q.yaml", "default: ${NAME}\n")
-        assert Settings.from_file(file).workers == 10
-
-    @pytest.mark.parametrize("placeholder", ["${}", "${not a name}", "${A:-${B}}x", "${1A}"])
-    def test_a_malformed_placeholder_is_refused(self, tmp_path: Path, placeholder: str) -> None:
-        file = self.write(tmp_path, "q.toml", f'default = "{placeholder}"\n')
-        assert "default" in refused(file=file)
-
-    def test_unknown_names_are_refused_with_a_suggestion(self, tmp_path: Path) -> None:
-        file = self.write(tmp_path, "q.toml", "timout = 5\n")
-        message = refused(file=file)
-        assert '"timout"' in message
-        assert "q.toml" in message
-        assert 'Did you mean "timeout"?' in message
-
-    @pytest.mark.parametrize(
-        ("foreign", "ours"), [("connection", "url"), ("default_queue", "default")]
-    )
-    def test_names_of_other_systems_are_translated(
-        self, tmp_path: Path, foreign: str, ours: str
-    ) -> None:
-        """CFG-11: the page's names are pointed to ours."""
-        file = self.write(tmp_path, "q.toml", f'{foreign} = "x"\n')
-        assert f"called {ours}" in refused(file=file)
-
-    @pytest.mark.parametrize(
-        ("name", "text", "part"),
-        [
-            ("q.toml", "timeout = = 5", "not TOML"),
-            ("q.yaml", "timeout: [5", "not YAML"),
-            ("q.yaml", "- timeout", "by name"),
-            ("q.yaml", "!!python/object/apply:os.getcwd []", "not YAML"),
-            ("q.ini", "timeout = 5", ".yaml"),
-        ],
-    )
-    def test_files_that_cannot_be_understood(
-        self, tmp_path: Path, name: str, text: str, part: str
-    ) -> None:
-        message = refused(file=self.write(tmp_path, name, text))
-        assert part in message
-        assert name in message
-
-    def test_a_broken_file_is_reported_without_its_lines(self, tmp_path: Path) -> None:
-        file = self.write(tmp_path, "q.yaml", "redis_password: s3cret: [\n")
-        assert "s3cret" not in refused(file=file)
-
-    def test_a_missing_file_is_named(self) -> None:
-        assert "nowhere.toml" in refused(file="nowhere.toml")
-
-    def test_an_empty_file_sets_nothing(self, tmp_path: Path) -> None:
-        assert Settings.from_file(self.write(tmp_path, "q.yaml", "")) == Settings()
-
-    def test_yaml_without_its_package_says_what_to_install(
-        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-    ) -> None:
-        monkeypatch.setitem(sys.modules, "yaml", None)
-        message = refused(file=self.write(tmp_path, "q.yaml", "workers: 5"))
-        assert "asyncqueue[yaml]" in message
-
-
 class TestRefused:
     @pytest.mark.parametrize(
         ("field", "text"),
@@ -437,100 +300,6 @@ class TestRefused:
 
     def test_keys_may_be_bytes(self) -> None:
         assert Settings.from_env(signing_keys=[b"new", "old"]).signing_keys == (b"new", "old")
-
-
-class TestSecrets:
-    def test_repr_masks_them(self) -> None:
-        settings = Settings(
-            url="redis://user:s3cret@host/0?password=s3cret",
-            redis_password="s3cret",
-            database_url="postgresql://u:s3cret@host/db",
-            signing_keys=("s3cret",),
-            encryption_keys=("s3cret",),
-        )
-        assert "s3cret" not in repr(settings)
-        assert "s3cret" not in str(settings)
-        assert "s3cret" not in str(settings.__rich_repr__())
-        assert "redis://user:***@host/0?password=***" in repr(settings)
-        assert repr(Settings()).startswith("Settings(driver='memory', url=None, ")
-
-    @pytest.mark.parametrize(
-        ("field", "value"),
-        [
-            ("signing_keys", "s3cret,"),
-            ("encryption_keys", ["s3cret", 5]),
-            ("redis_password", ["s3cret"]),
-            ("url", "//user:s3cret@host/0"),
-            ("url", ":s3cret@host"),
-            ("database_url", "postgres:/u:s3cret@host/db"),
-        ],
-    )
-    def test_messages_and_causes_mask_them(self, field: str, value: Any) -> None:
-        with pytest.raises(ConfigError) as caught:
-            Settings.from_env(**{field: value})
-        assert "s3cret" not in str(caught.value)
-        assert field in str(caught.value)
-        assert caught.value.__cause__ is None
-        assert caught.value.__suppress_context__
-
-
-class TestDriverUrl:
-    @pytest.mark.parametrize(
-        ("driver", "url"),
-        [
-            ("memory", "memory://"),
-            ("sync", "sync://"),
-            ("database", "sqlite:///queue.db"),
-            ("sqlite", "sqlite:///queue.db"),
-            ("redis", "redis://localhost:6379/0"),
-            ("Kafka", "kafka://"),
-        ],
-    )
-    def test_each_driver(self, driver: str, url: str) -> None:
-        """CFG-01, CFG-06, CFG-13, DRV-19."""
-        assert Settings(driver=driver).driver_url() == url
-
-    def test_redis_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CFG-02."""
-        for part, text in {
-            "HOST": "cache",
-            "PORT": "6380",
-            "DB": "2",
-            "PASSWORD": "p@ss/:w",
-        }.items():
-            monkeypatch.setenv(f"QUEUE_REDIS_{part}", text)
-        settings = Settings.from_env(driver="redis")
-        assert settings.driver_url() == "redis://:p%40ss%2F%3Aw@cache:6380/2"
-
-    def test_redis_url_is_the_fallback(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CFG-02, D-36: our own variables first."""
-        monkeypatch.setenv("REDIS_URL", "rediss://cache/1")
-        assert Settings.from_env(driver="redis").driver_url() == "rediss://cache/1"
-        assert Settings.from_env().driver_url() == "memory://"
-        assert Settings.from_env(driver="redis", redis_db=3).driver_url().endswith("/3")
-        assert Settings.from_env(driver="redis", url="redis://x/2").driver_url() == "redis://x/2"
-
-    def test_database_url_is_the_fallback(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("DATABASE_URL", "sqlite:///app.db")
-        assert Settings.from_env(driver="database").driver_url() == "sqlite:///app.db"
-        assert Settings.from_env(driver="sqlite").driver_url() == "sqlite:///app.db"
-        assert Settings.from_env().driver_url() == "memory://"
-        monkeypatch.setenv("QUEUE_DATABASE_URL", "sqlite:///ours.db")
-        assert Settings.from_env(driver="sqlite").driver_url() == "sqlite:///ours.db"
-
-    def test_a_fallback_of_another_kind_is_left_alone(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("DATABASE_URL", "postgresql://h/app")
-        assert Settings.from_env(driver="sqlite").driver_url() == "sqlite:///queue.db"
-        assert Settings.from_env(driver="postgres").driver_url() == "postgresql://h/app"
-        monkeypatch.setenv("DATABASE_URL", "no url at all")
-        assert Settings.from_env() == Settings()
-
-    def test_a_database_of_another_kind_is_refused(self) -> None:
-        settings = Settings(driver="sqlite", database_url="postgres://u:s3cret@h/db")
-        with pytest.raises(ConfigError, match=r"QUEUE_DATABASE_URL is 'postgres://u:\*\*\*@h/db'"):
-            settings.driver_url()
 
 
 class TestBackoff:

@@ -1,0 +1,120 @@
+"""Trace ids: where they come from and how far they reach (TRC-01, TRC-04, TRC-07)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+
+from asyncqueue import trace as trace_module
+from asyncqueue.trace import Trace, current_trace, enter_trace, use_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OURS = Trace("a" * 32, "b" * 16, "c" * 16)
+OTHER = Trace("d" * 32, "e" * 16)
+
+
+@pytest.fixture(autouse=True)
+def fresh() -> Iterator[None]:
+    """Whether OpenTelemetry is installed is asked again."""
+    trace_module._span_getter.cache_clear()
+    yield
+    trace_module._span_getter.cache_clear()
+
+
+class TestOurOwn:
+    def test_nothing_when_there_is_nothing(self) -> None:
+        """TRC-04."""
+        assert current_trace() is None
+
+    def test_inside_the_block_only(self) -> None:
+        with use_trace(OURS):
+            assert current_trace() == OURS
+            with use_trace(OTHER):
+                assert current_trace() == OTHER
+            assert current_trace() == OURS
+            with use_trace(None):
+                assert current_trace() is None
+        assert current_trace() is None
+
+    def test_an_exception_ends_the_block_too(self) -> None:
+        with pytest.raises(KeyError), use_trace(OURS):
+            raise KeyError
+        assert current_trace() is None
+
+    async def test_it_reaches_what_is_started_inside(self) -> None:
+        async def look() -> Trace | None:
+            return current_trace()
+
+        with use_trace(OURS):
+            started = asyncio.create_task(look())
+            in_thread = await asyncio.to_thread(current_trace)
+        assert await started == OURS
+        assert in_thread == OURS
+        assert await look() is None
+
+    async def test_entering_lasts_as_long_as_the_task(self) -> None:
+        """TRC-03: a handler runs in a task of its own."""
+
+        async def handler() -> Trace | None:
+            enter_trace(OURS)
+            return current_trace()
+
+        assert await asyncio.create_task(handler()) == OURS
+        assert current_trace() is None
+
+    def test_it_is_stored_as_a_short_list(self) -> None:
+        stored = msgspec.msgpack.encode(OURS)
+        assert msgspec.msgpack.decode(stored) == ["a" * 32, "b" * 16, "c" * 16]
+        assert msgspec.msgpack.decode(stored, type=Trace) == OURS
+        assert OTHER.parent_id == ""
+
+
+class TestOpenTelemetry:
+    """TRC-01, TRC-07: the current span, where the package is installed."""
+
+    @pytest.fixture
+    def spans(self) -> Any:
+        return pytest.importorskip("opentelemetry.trace")
+
+    @pytest.fixture
+    def inside(self, spans: Any) -> Any:
+        def run(trace_id: int, span_id: int, parent: Any, call: Any) -> Any:
+            context = spans.SpanContext(trace_id, span_id, is_remote=False)
+            span = spans.NonRecordingSpan(context)
+            if parent is not None:
+                span.parent = parent
+
+            def entered() -> Any:
+                with spans.use_span(span):
+                    return call()
+
+            return contextvars.copy_context().run(entered)
+
+        return run
+
+    def test_the_span_comes_first(self, inside: Any) -> None:
+        with use_trace(OURS):
+            got = inside(0xABC, 0xDEF, None, current_trace)
+        assert got == Trace(f"{0xABC:032x}", f"{0xDEF:016x}")
+
+    def test_its_parent_is_told(self, spans: Any, inside: Any) -> None:
+        parent = spans.SpanContext(0xABC, 0x123, is_remote=False)
+        got = inside(0xABC, 0xDEF, parent, current_trace)
+        assert got == Trace(f"{0xABC:032x}", f"{0xDEF:016x}", f"{0x123:016x}")
+
+    def test_no_valid_span_leaves_it_to_us(self, inside: Any) -> None:
+        with use_trace(OURS):
+            assert inside(0, 0, None, current_trace) == OURS
+        assert inside(0, 0, None, current_trace) is None
+
+    def test_it_need_not_be_installed(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "opentelemetry", None)
+        with use_trace(OURS):
+            assert current_trace() == OURS
