@@ -104,6 +104,8 @@ class Run:
         if self.finished or self.abandoned:
             return
         if cause == "lease_lost":
+            if self.settled:
+                return  # Its own transaction has ended the claim.
             self.lost = True
         if not self.ctx.cancelled.set(cause):
             return

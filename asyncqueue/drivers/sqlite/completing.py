@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncqueue.drivers.sqlite.connection import begin, connect, roll_back
 from asyncqueue.drivers.sqlite.failures import explained
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.sqlite.statements import Statements
     from asyncqueue.record import Settlement
 
+T = TypeVar("T")
+
 
 class Completing:
     """Opens such transactions. Each has a connection of its own and holds the write lock."""
@@ -35,7 +37,7 @@ class Completing:
     @contextlib.asynccontextmanager
     async def transaction(self, settlement: Settlement) -> AsyncGenerator[sqlite3.Connection]:
         """See :meth:`asyncqueue.drivers.base.Driver.transaction`."""
-        opening = asyncio.ensure_future(asyncio.to_thread(self._open, settlement))
+        opening = _in_thread(self._open, settlement)
         try:
             connection = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -44,7 +46,7 @@ class Completing:
             raise
         try:
             yield connection
-            await asyncio.to_thread(self._commit, connection, settlement)
+            await _to_its_end(_in_thread(self._commit, connection, settlement))
         finally:
             _end(connection)
 
@@ -80,6 +82,23 @@ class Completing:
 
     def _store(self, connection: sqlite3.Connection) -> Store:
         return Store(connection, self._sql, self._clock.time())
+
+
+def _in_thread(step: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+    # No task: the end of asyncio.run() cancels all tasks, even one that is waited for below.
+    return asyncio.get_running_loop().run_in_executor(None, step, *arguments)
+
+
+async def _to_its_end(commit: asyncio.Future[None]) -> None:
+    """Wait for a commit whatever happens.
+
+    Its thread cannot be stopped, and a connection that is closed under it takes the whole process
+    down. A cancellation meanwhile came too late: what counts is how the commit ended.
+    """
+    while not commit.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait([commit])
+    commit.result()
 
 
 def _lost(settlement: Settlement) -> LeaseLost:
