@@ -55,5 +55,5 @@ class Recorder:
 async def until(condition: Callable[[], Any], patience: float = PATIENCE) -> None:
     """Wait until the condition holds; for what sends no event."""
     async with asyncio.timeout(patience):
-        while not condition():  # noqa: ASYNC110 - there is no event for just anything
+        while not condition():
             await asyncio.sleep(0.002)

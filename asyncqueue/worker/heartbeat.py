@@ -76,7 +76,8 @@ class Heartbeat:
         finally:
             self._pulse.stop()
             if self._thread_loop is not None and self._stopped is not None:
-                self._thread_loop.call_soon_threadsafe(self._stopped.set)
+                with contextlib.suppress(RuntimeError):  # It could not even start.
+                    self._thread_loop.call_soon_threadsafe(self._stopped.set)
             await asyncio.wait([ended])
 
     # In the thread
@@ -85,7 +86,8 @@ class Heartbeat:
         try:
             asyncio.run(self._beat(started))
         except Exception as error:  # noqa: BLE001 - raised where the worker was started
-            self._tell(lambda: started.done() or started.set_exception(error))
+            reason = error
+            self._tell(lambda: started.done() or started.set_exception(reason))
         finally:
             self._tell(lambda: ended.done() or ended.set_result(None))
 
@@ -97,11 +99,12 @@ class Heartbeat:
         await driver.open()
         try:
             await self._announce(driver)
-            self._tell(lambda: started.done() or started.set_result(None))
             duties = [
                 asyncio.create_task(self._renewing(driver)),
                 asyncio.create_task(self._looking(driver)),
             ]
+            await asyncio.sleep(0)  # They have begun before anybody relies on them.
+            self._tell(lambda: started.done() or started.set_result(None))
             await self._stopped.wait()
             for duty in duties:
                 duty.cancel()

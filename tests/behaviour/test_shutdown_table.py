@@ -7,7 +7,7 @@ import logging
 
 import pytest
 
-from asyncqueue import Event, JobProcessed, JobProcessing, Queue, State
+from asyncqueue import Event, JobProcessed, JobProcessing, Queue, State, Worker
 from asyncqueue.record import Filter
 
 from ..recorder import PATIENCE, Recorder, until
@@ -283,8 +283,6 @@ async def test_the_end_of_asyncio_run_is_a_stop(kind, driver, caplog):
 
 
 def _torn_down(driver, kind):
-    from asyncqueue import Worker
-
     async def cleans_up_shortly(stage):
         try:
             await stage.wait()

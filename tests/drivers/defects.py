@@ -50,9 +50,9 @@ class KeptKey(MemoryDriver):
     """A key is never freed."""
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        kept = dict(self._store._keys)
+        kept = dict(self._store.keys)
         answer = await super().settle(settlements)
-        self._store._keys.update(kept)
+        self._store.keys.update(kept)
         return answer
 
 
@@ -122,8 +122,8 @@ class FreshFence(MemoryDriver):
 
     async def requeue(self, which: Filter) -> list[str]:
         answer = await super().requeue(which)
-        for id in answer:
-            self._store.entries[id].token = 0
+        for requeued in answer:
+            self._store.entries[requeued].token = 0
         return answer
 
 

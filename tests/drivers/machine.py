@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-IDS = [f"job {n}" for n in range(9)]
+IDS = [f"job {n}" for n in range(15)]
 QUEUES = ["q", "p"]
 WORKERS = ["w1", "w2"]
 ENDS = [state for state in State if state is not State.PROCESSING]
@@ -48,15 +48,16 @@ records = st.builds(
     name=st.sampled_from(["One", "Two"]),
     payload=st.binary(max_size=4),
     priority=st.sampled_from([1, 1, 0, 10]),
-    delay=st.sampled_from([0, 0, 0, -1, 5, 20]),
+    delay=st.sampled_from([0, 0, 0, 0, -1, 5, 20]),
     max_attempts=st.sampled_from([None, 3]),
-    key=st.sampled_from([None, None, "k", "l"]),
-    key_ttl=st.sampled_from([None, None, 10]),
-    key_until_claimed=st.booleans(),
+    key=st.sampled_from([None, "k"]),
+    key_ttl=st.sampled_from([None, 5]),
+    key_until_claimed=st.sampled_from([False, False, True]),
 )
+some_ids = st.lists(st.sampled_from([*IDS, "unknown"]), max_size=3).map(tuple)
 filters = st.builds(
     Filter,
-    ids=st.none() | st.lists(st.sampled_from([*IDS, "unknown"]), max_size=3).map(tuple),
+    ids=st.none() | some_ids,
     source=st.none() | st.sampled_from(SOURCES),
     states=st.none() | st.lists(st.sampled_from(list(State)), max_size=3).map(tuple),
     name=st.sampled_from([None, None, "One"]),
@@ -100,12 +101,14 @@ class DriverMachine(RuleBasedStateMachine):
         return expected
 
     def pick(self, numbers: list[int]) -> list[Claim]:
-        """Some of the claims that were ever made: an even number means one that is still held."""
+        """Some claims: those that are held, stale ones of jobs that run again, or any."""
         which = Filter(states=(State.PROCESSING,))
         running = {job.id for job in self.run(self.model.find(which)).items}
-        held = list({claim.id: claim for claim in self.claims if claim.id in running}.values())
-        pools = [held or self.claims, self.claims]
-        return [pools[n % 2][-1 - n // 2 % len(pools[n % 2])] for n in numbers]
+        newest = {claim.id: claim for claim in self.claims if claim.id in running}
+        held = list(newest.values())
+        stale = [c for c in self.claims if c.id in running and c is not newest[c.id]]
+        pools = [pool or self.claims for pool in (held, stale, self.claims)]
+        return [pools[n % 3][-1 - n // 3 % len(pools[n % 3])] for n in numbers]
 
     def any_failed(self) -> bool:
         """Whether there is something to requeue."""
@@ -115,19 +118,15 @@ class DriverMachine(RuleBasedStateMachine):
 
     @initialize(many=st.lists(records, min_size=2, max_size=6))
     def begin(self, many: list[Record]) -> None:
-        self.enqueue_many(many)
+        self.enqueue(many)
 
-    @rule(record=records)
-    def enqueue_one(self, record: Record) -> None:
-        self.both(lambda driver: driver.enqueue([record]))
-
-    @rule(many=st.lists(records, max_size=4))
-    def enqueue_many(self, many: list[Record]) -> None:
+    @rule(many=st.lists(records, min_size=1, max_size=4))
+    def enqueue(self, many: list[Record]) -> None:
         self.both(lambda driver: driver.enqueue(many))
 
     @rule(
-        sources=st.lists(st.sampled_from(SOURCES), max_size=3),
-        limit=st.integers(-1, 4),
+        sources=st.lists(st.sampled_from(SOURCES), min_size=1, max_size=3),
+        limit=st.sampled_from([1, 2, 4, 0, -1]),
         lease=st.sampled_from([10, 30]),
         worker=st.sampled_from(WORKERS),
     )
@@ -202,29 +201,30 @@ class DriverMachine(RuleBasedStateMachine):
         self.clock.advance(lease)
         self.both(lambda driver: driver.sweep())
 
-    @rule(failed_retention=st.sampled_from([0.5, 50.5]))
-    def prune(self, failed_retention: float) -> None:
-        # The number is of no use to compare: what expired may be gone already for other reasons.
-        self.run(self.model.prune(failed_retention))
-        self.run(self.driver.prune(failed_retention))
+    @precondition(lambda self: self.claims)
+    @rule()
+    def a_worker_dies(self) -> None:
+        self.sweep(30)
+        self.claim_all("w2")
 
     # Look
 
     @rule(which=filters, limit=st.integers(0, 3), offset=st.integers(0, 2))
     def find(self, which: Filter, limit: int, offset: int) -> None:
-        async def find(driver: Driver) -> list[dict[str, object]]:
+        async def find(driver: Driver) -> list[object]:
             found = await driver.find(which, limit=limit, offset=offset)
-            more = await driver.find(which, cursor=found.next) if found.next else found
-            return [*map(seen, found.items), {"more": found.next is not None}] + [
-                *map(seen, more.items)
-            ]
+            page: list[object] = [seen(job) for job in found.items]
+            if found.next is None:
+                return page
+            rest = await driver.find(which, cursor=found.next)
+            return [*page, "and more", *map(seen, rest.items)]
 
         self.both(find)
         self.both(lambda driver: driver.count(which))
 
     # Operate
 
-    @rule(verb=st.sampled_from(["cancel", "delete"]), which=filters)
+    @rule(verb=st.sampled_from(["cancel", "delete"]), which=st.builds(Filter, some_ids) | filters)
     def remove_many(self, verb: str, which: Filter) -> None:
         if verb == "cancel":
             self.both(lambda driver: driver.cancel(which, 60))
@@ -249,18 +249,26 @@ class DriverMachine(RuleBasedStateMachine):
     def pause(self, queue: str, on: bool) -> None:
         self.both(lambda driver: driver.pause([queue, queue], on))
 
-    # Come and go
+    # Now and then
 
-    @rule(worker=st.sampled_from(WORKERS), ttl=st.sampled_from([None, 10, 60]))
-    def announce_or_retire(self, worker: str, ttl: float | None) -> None:
-        here = Presence(worker, "host", 1, ["q"], 10, started_at=self.clock.time())
-        if ttl is None:
-            self.both(lambda driver: driver.retire(worker))
+    @rule(act=st.sampled_from(["announce", "retire", "prune", "reopen", "second handle"]))
+    def keep_house(self, act: str) -> None:
+        if act == "announce":
+            here = Presence("w1", "host", 1, ["q"], 10, started_at=self.clock.time())
+            self.both(lambda driver: driver.announce(here, 60))
+        elif act == "retire":
+            self.both(lambda driver: driver.retire("w1"))
+        elif act == "prune":
+            self._prune()
         else:
-            self.both(lambda driver: driver.announce(here, ttl))
+            self._open_anew(second_handle=act == "second handle")
 
-    @rule(second_handle=st.booleans())
-    def open_anew(self, second_handle: bool) -> None:
+    def _prune(self) -> None:
+        # The number is of no use to compare: what expired may be gone already for other reasons.
+        self.run(self.model.prune(50.5))
+        self.run(self.driver.prune(50.5))
+
+    def _open_anew(self, *, second_handle: bool) -> None:
         self.run(self.driver.close())
         if second_handle:
             self.driver = self.driver.clone()

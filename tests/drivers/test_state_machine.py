@@ -26,17 +26,18 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
     from asyncqueue.testing import Clock
 
+# Few long histories find more than many short ones: a stale claim takes a while to grow.
 QUICK = settings(
-    max_examples=60,
-    stateful_step_count=40,
+    max_examples=25,
+    stateful_step_count=100,
     deadline=None,
-    suppress_health_check=list(HealthCheck),
+    suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
 )
-NIGHTLY = settings(QUICK, max_examples=3000, stateful_step_count=100)
+NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
 LENGTH = NIGHTLY if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else QUICK
 HUNT = settings(
     QUICK,
-    max_examples=300,
+    max_examples=200,
     derandomize=True,
     database=None,
     phases=(Phase.generate,),

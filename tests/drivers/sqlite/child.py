@@ -42,12 +42,6 @@ async def opened(path: str) -> AsyncGenerator[SqliteDriver]:
 
 
 @command
-async def open_only(path: str) -> None:
-    async with opened(path) as driver:
-        await driver.counts()
-
-
-@command
 async def enqueue_for_ever(path: str) -> None:
     """Say every id, once it is stored."""
     async with opened(path) as driver:
