@@ -14,7 +14,7 @@ from asyncqueue.errors import DriverError, LeaseLost
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Callable
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Watches

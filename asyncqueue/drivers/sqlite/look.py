@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.sqlite.filters import condition
@@ -59,7 +59,7 @@ def _cursor(row: Row, order: Order) -> str:
 
 def _read_cursor(cursor: str | None, order: Order) -> dict[str, float]:
     if cursor is None:
-        return {"seq": LAST, "end": math.inf}
+        return {"seq": LAST, "end": sys.float_info.max}
     end, _, seq = cursor.rpartition("/") if order == "finished" else ("0", "", cursor)
     try:
         return {"seq": min(int(seq), LAST), "end": float(end)}

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _TITLE: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
+_COMMENT: Final = re.compile(r"^--.*\n", re.MULTILINE)
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 LARGEST_CHUNK: Final = 256
 """Rows of one statement. Larger ones were not faster; SQLite's limit of variables is far."""
@@ -73,5 +74,6 @@ def _read(verb: str) -> dict[str, str]:
     text = (files("asyncqueue.drivers.sqlite") / "sql" / f"{verb}.sql").read_text("utf-8")
     _, *parts = _TITLE.split(text)
     return {
-        name: body.strip().rstrip(";") for name, body in zip(parts[::2], parts[1::2], strict=True)
+        name: _COMMENT.sub("", body).strip().rstrip(";")
+        for name, body in zip(parts[::2], parts[1::2], strict=True)
     }

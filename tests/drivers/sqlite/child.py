@@ -9,11 +9,14 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import TYPE_CHECKING
 
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.errors import DriverUnavailable
 from asyncqueue.record import Record, Settlement, Source, State
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 COMMANDS: dict[str, Callable[..., Awaitable[None]]] = {}
 
