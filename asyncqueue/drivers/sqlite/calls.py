@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Call(Generic[T]):
     forgotten by a power failure.
     """
 
-    __slots__ = ("durable", "future", "loop", "probe", "undo", "weight", "work")
+    __slots__ = ("asked_at", "durable", "future", "loop", "probe", "undo", "weight", "work")
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Call(Generic[T]):
         self.undo = undo
         self.durable = durable
         self.weight = weight
+        self.asked_at = time.monotonic()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.future: asyncio.Future[T] | None = None
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncqueue.record import Filter
 
 REMOVED_AT_ONCE: Final = 5000
-"""Bounds the time for which other processes must wait; the LIMIT of the statements."""
+"""Bounds the time for which other processes must wait."""
 DELETABLE: Final = tuple(state for state in State if state is not State.PROCESSING)
 
 
@@ -69,20 +69,24 @@ def _call_off(store: Store, rows: Sequence[Row], retention: float) -> None:
 def delete(store: Store, which: Filter) -> int:
     """Remove some of the jobs that are meant; fewer than the most at once if no more are left."""
     meant = condition(which, store.now, DELETABLE)
+    # One state after the other: each finds its rows by an index of its own.
+    parts = [("delete_jobs", where) for where in meant.alternatives]
+    if meant.failed is not None:
+        parts.append(("delete_failed", meant.failed))
     gone: list[Row] = []
-    for statement, where in (("delete_jobs", meant.jobs()), ("delete_failed", meant.failed)):
-        if where is not None and len(gone) < REMOVED_AT_ONCE:
-            gone += _select(store, statement, where, meant.parameters)
+    for statement, where in parts:
+        room = {"room": REMOVED_AT_ONCE - len(gone)}
+        gone += _select(store, statement, where, meant.parameters | room)
     store.ring("job", (id for (id,) in gone))
     return len(gone)
 
 
 def prune(store: Store, failed_retention: float) -> int:
     """Remove some of what is past its retention; see :func:`delete`."""
-    gone = store.change("operate.prune_jobs", {"now": store.now})
-    if gone < REMOVED_AT_ONCE:
-        gone += store.change("operate.prune_failed", {"before": store.now - failed_retention})
-    return gone
+    gone = store.change("operate.prune_jobs", {"now": store.now, "room": REMOVED_AT_ONCE})
+    room = REMOVED_AT_ONCE - gone
+    before = store.now - failed_retention
+    return gone + store.change("operate.prune_failed", {"before": before, "room": room})
 
 
 def pause(store: Store, queues: Sequence[str], on: bool) -> list[str]:

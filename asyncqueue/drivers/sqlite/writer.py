@@ -10,6 +10,7 @@ import asyncio
 import logging
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncqueue.drivers.sqlite.calls import Call, Outcome, deliver_all
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MOST_AT_ONCE: Final = 4096
 """Rows after which a transaction takes no further calls: other processes want to write too."""
+LEAST_PATIENCE: Final = 0.1
+"""The part of the time to wait for the lock that a call has left, however old it is."""
 logger = logging.getLogger(__name__)
 
 
@@ -160,7 +163,7 @@ class Writer:
 
     def _together(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         self._be_durable(any(call.durable for call in calls))
-        begin(self._connection, self._place.patience)
+        begin(self._connection, self._patience(calls))
         try:
             return self._transact(calls)
         except Exception as error:
@@ -172,7 +175,7 @@ class Writer:
     def _alone(self, call: Call[Any]) -> Outcome:
         try:
             with reading_damaged_text(self._connection):
-                begin(self._connection, self._place.patience)
+                begin(self._connection, self._patience([call]))
                 return self._transact([call])[0]
         except Exception as error:  # noqa: BLE001 - see _outcomes
             return Outcome(call, error=explain(error, self._place))
@@ -186,6 +189,11 @@ class Writer:
             roll_back(self._connection)
         self._watches.ring(store.rung)
         return outcomes
+
+    def _patience(self, calls: Sequence[Call[Any]]) -> float:
+        """How long these may wait for the lock: time spent behind others in vain counts."""
+        waited = time.monotonic() - min(call.asked_at for call in calls)
+        return max(self._place.patience - waited, self._place.patience * LEAST_PATIENCE)
 
     def _be_durable(self, durable: bool) -> None:
         """Whether the next commit waits for the disk.

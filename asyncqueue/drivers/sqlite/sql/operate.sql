@@ -27,10 +27,10 @@ ON CONFLICT DO NOTHING
 SELECT DISTINCT queue FROM {failed} WHERE :where
 
 -- name: delete_failed
-DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT 5000) RETURNING id
+DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT :room) RETURNING id
 
 -- name: delete_jobs
-DELETE FROM {jobs} WHERE seq IN (SELECT seq FROM {jobs} WHERE :where LIMIT 5000) RETURNING id
+DELETE FROM {jobs} WHERE seq IN (SELECT seq FROM {jobs} WHERE :where LIMIT :room) RETURNING id
 
 -- name: forget_failed
 DELETE FROM {failed} WHERE :where
@@ -38,13 +38,13 @@ DELETE FROM {failed} WHERE :where
 -- name: prune_jobs
 DELETE FROM {jobs} WHERE seq IN (
     SELECT seq FROM {jobs} INDEXED BY {finished}
-    WHERE state >= 3 AND expires_at <= :now ORDER BY expires_at LIMIT 5000
+    WHERE state >= 3 AND expires_at <= :now ORDER BY expires_at LIMIT :room
 );
 
 -- name: prune_failed
 DELETE FROM {failed} WHERE seq IN (
     SELECT seq FROM {failed} INDEXED BY {failed_finished}
-    WHERE finished_at <= :before ORDER BY finished_at LIMIT 5000
+    WHERE finished_at <= :before ORDER BY finished_at LIMIT :room
 );
 
 -- name: pause
