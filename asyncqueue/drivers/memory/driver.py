@@ -44,8 +44,16 @@ class MemoryDriver(Driver):
     in_process: ClassVar[bool] = True
 
     def __init__(self, *, clock: Clock = SYSTEM_CLOCK) -> None:
-        self.clock = clock
         self._store = Store(clock)
+
+    @property
+    def clock(self) -> Clock:
+        """Where the store takes the time from, for all its handles."""
+        return self._store.clock
+
+    @clock.setter
+    def clock(self, clock: Clock) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        self._store.clock = clock
 
     def clone(self) -> MemoryDriver:
         """A second handle on the same jobs; may be used from another thread."""
