@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.events import JobProcessing
@@ -22,6 +23,8 @@ class Reporter:
     """Tells the log and the listeners; names job, queue and attempt, never data."""
 
     def __init__(self, listeners: Listeners, log: logging.Logger) -> None:
+        self.totals: Counter[State] = Counter()
+        """How many attempts ended in which state."""
         self._listeners = listeners
         self._log = log
 
@@ -32,6 +35,7 @@ class Reporter:
 
     def settled(self, verdict: Verdict) -> None:
         """The store shows the outcome of an attempt."""
+        self.totals[verdict.settlement.state] += 1
         self._log_outcome(verdict)
         if not self._listeners:
             return
@@ -103,7 +107,7 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
             await hook(run.ctx, error)
         else:
             await in_thread(hook, run.ctx, error)
-    except Exception:
+    except (Exception, SystemExit):
         log.exception("%s.failed raised", run.claim.name)
 
 

@@ -107,15 +107,21 @@ class Runner:
             return self._exhausted(run)
         return run
 
-    async def perform(self, run: Run) -> Outcome:
-        """Run it under its timeout to its end."""
-        timed = run.timeout < math.inf
-        if timed:
+    def begin(self, run: Run) -> None:
+        """Watch its timeout and say that it starts: the last thing before it is executed."""
+        if run.timeout < math.inf:
             self.deadlines.add(run, run.timeout)
         self.report.processing(run)
+
+    def end(self, run: Run) -> None:
+        """Watch its timeout no longer: the first thing after it was executed."""
+        self.deadlines.remove(run)
+
+    async def perform(self, run: Run) -> Outcome:
+        """Run it under its timeout to its end."""
+        self.begin(run)
         outcome = await run.execute()
-        if timed:
-            self.deadlines.remove(run)
+        self.end(run)
         return outcome
 
     def judge(self, run: Run, outcome: Outcome) -> Verdict | None:

@@ -90,8 +90,11 @@ class Verdict:
 
 def describe(error: BaseException) -> str:
     """``Type: text`` of an exception, in one line where its text is one."""
-    text = str(error)
     name = type(error).__qualname__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+        return name
     return f"{name}: {text}" if text else name
 
 

@@ -66,6 +66,7 @@ class InlineRunner:
             self._runner.report.settled(made)
             raise made.error or RuntimeError(f"{claim.name} was refused")
         made.budget = Budget(max_attempts=1)
+        made.task = asyncio.current_task()
         outcome = await self._runner.perform(made)
         error: BaseException | None = getattr(outcome, "error", None)
         if isinstance(error, asyncio.CancelledError):

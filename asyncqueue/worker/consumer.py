@@ -86,6 +86,10 @@ class Consumer:
 
     async def quiet(self) -> None:
         """Return when nothing runs in this pool."""
+        for run in tuple(self.running):
+            # A loop that is torn down cancels runs that had not even begun.
+            if run.task is not None and run.task.done():
+                self._free(run)
         await self._quiet.wait()
 
     async def _round(self, watch: Watch) -> None:
@@ -151,7 +155,9 @@ class Consumer:
         )
 
     async def _work(self, run: Run) -> None:
-        outcome = await self._runner.perform(run)
+        self._runner.begin(run)
+        outcome = await run.execute()
+        self._runner.end(run)
         if run.abandoned:
             return
         verdict = self._runner.judge(run, outcome)

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncqueue.drivers.base import Driver
 from asyncqueue.record import Extension, Hold
 from asyncqueue.worker.outage import Outage
 from asyncqueue.worker.pulse import Pulse
+from asyncqueue.worker.side import beside, in_own_thread
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.context import Cause
-    from asyncqueue.drivers.base import Driver
     from asyncqueue.record import Presence
     from asyncqueue.worker.holdings import Holding, Holdings
 
@@ -56,62 +57,56 @@ class Heartbeat:
         self._pulse = Pulse()
         self._blocked = False
         self._gave_up = False
-        self._stopped: asyncio.Event | None = None
-        self._thread_loop: asyncio.AbstractEventLoop | None = None
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Beat inside the block. What keeps it from starting is raised here."""
         self._loop = asyncio.get_running_loop()
-        started: asyncio.Future[None] = self._loop.create_future()
-        ended: asyncio.Future[None] = self._loop.create_future()
         self._pulse.start()
-        thread = threading.Thread(
-            target=self._live, args=(started, ended), name="asyncqueue-heartbeat", daemon=True
-        )
-        thread.start()
         try:
-            await started
-            yield
+            async with self._beating():
+                yield
         finally:
             self._pulse.stop()
-            if self._thread_loop is not None and self._stopped is not None:
-                with contextlib.suppress(RuntimeError):  # It could not even start.
-                    self._thread_loop.call_soon_threadsafe(self._stopped.set)
-            await asyncio.wait([ended])
+
+    def _beating(self) -> AbstractAsyncContextManager[None]:
+        if type(self._driver).clone is Driver.clone:
+            # A driver with one handle only: the beat shares the loop, and stops when it blocks.
+            return beside(lambda started, stopped: self._beat(self._driver, started, stopped))
+        second = self._driver.clone()
+        second.clock = self._driver.clock
+        return in_own_thread(
+            lambda started, stopped: self._beat_with(second, started, stopped),
+            name="asyncqueue-heartbeat",
+            log=self._log,
+        )
 
     # In the thread
 
-    def _live(self, started: asyncio.Future[None], ended: asyncio.Future[None]) -> None:
-        try:
-            asyncio.run(self._beat(started))
-        except Exception as error:  # noqa: BLE001 - raised where the worker was started
-            reason = error
-            self._tell(lambda: started.done() or started.set_exception(reason))
-        finally:
-            self._tell(lambda: ended.done() or ended.set_result(None))
-
-    async def _beat(self, started: asyncio.Future[None]) -> None:
-        self._stopped = asyncio.Event()
-        self._thread_loop = asyncio.get_running_loop()
-        driver = self._driver.clone()
-        driver.clock = self._driver.clock
+    async def _beat_with(
+        self, driver: Driver, started: Callable[[], None], stopped: asyncio.Event
+    ) -> None:
         await driver.open()
         try:
-            await self._announce(driver)
-            duties = [
-                asyncio.create_task(self._renewing(driver)),
-                asyncio.create_task(self._looking(driver)),
-            ]
-            await asyncio.sleep(0)  # They have begun before anybody relies on them.
-            self._tell(lambda: started.done() or started.set_result(None))
-            await self._stopped.wait()
-            for duty in duties:
-                duty.cancel()
-            await asyncio.wait(duties)
-            await driver.retire(self._presence.id)
+            await self._beat(driver, started, stopped)
         finally:
             await driver.close()
+
+    async def _beat(
+        self, driver: Driver, started: Callable[[], None], stopped: asyncio.Event
+    ) -> None:
+        await self._announce(driver)
+        duties = [
+            asyncio.create_task(self._renewing(driver)),
+            asyncio.create_task(self._looking(driver)),
+        ]
+        await asyncio.sleep(0)  # They have begun before anybody relies on them.
+        started()
+        await stopped.wait()
+        for duty in duties:
+            duty.cancel()
+        await asyncio.wait(duties)
+        await driver.retire(self._presence.id)
 
     async def _renewing(self, driver: Driver) -> None:
         outage = Outage("renew leases", min(self._lease / 10, 1.0), self._log)
