@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.memory import MemoryDriver
-from asyncqueue.lanes import source_of
 from asyncqueue.queue import Queue, set_default
-from asyncqueue.registry import fold
-from asyncqueue.testing.pushed import Pushed, listing
+from asyncqueue.testing.pushed import Pushed, Wanted, check_times, counted, listing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -21,8 +19,7 @@ if TYPE_CHECKING:
     from asyncqueue.record import Record
     from asyncqueue.registry import Registry
     from asyncqueue.settings import Settings
-
-    Kind = type[Job] | JobFunction[..., Any] | str
+    from asyncqueue.testing.pushed import Kind
 
 J = TypeVar("J", bound="Job")
 Q = TypeVar("Q", bound=Queue)
@@ -81,8 +78,10 @@ class FakeQueue(Queue):
     def pushed(self, kind: JobFunction[..., Any] | str) -> list[Pushed[Any]]: ...
     def pushed(self, kind: Kind | None = None) -> list[Pushed[Any]]:
         """What was dispatched so far, in order: of this job class or name, or everything."""
-        pushed = [self._pushed(*recorded) for recorded in self._recorder.recorded]
-        return pushed if kind is None else [one for one in pushed if self._is(one, kind)]
+        pushed: list[Pushed[Any]] = [
+            Pushed(record, self.registry, within) for record, within in self._recorder.recorded
+        ]
+        return pushed if kind is None else Wanted(kind).among(pushed)
 
     def forget_pushed(self) -> None:
         """Start recording anew. What waits in the queue stays there."""
@@ -121,13 +120,14 @@ class FakeQueue(Queue):
         ``AssertionError`` otherwise, with a list of what was dispatched.
         """
         __tracebackhide__ = True
-        found = len(self._matching(kind, where, on))
+        wanted, pushed = Wanted(kind, where, on), self.pushed()
+        check_times(times)
+        found = len(wanted.among(pushed))
         if found == times or (times is None and found):
             return
-        wanted = "pushed" if times is None else _times(_checked(times))
+        should = "pushed" if times is None else counted(times)
         raise AssertionError(
-            f"{_describe(kind, where, on)} should have been {wanted}, "
-            f"but was {_times(found)}.\n{listing(self.pushed())}"
+            f"{wanted} should have been {should}, but was {counted(found)}.\n{listing(pushed)}"
         )
 
     @overload
@@ -155,11 +155,12 @@ class FakeQueue(Queue):
     ) -> None:
         """No such job was dispatched; arguments as for :meth:`assert_pushed`."""
         __tracebackhide__ = True
-        found = self._matching(kind, where, on)
+        wanted = Wanted(kind, where, on)
+        found = wanted.among(self.pushed())
         if found:
             raise AssertionError(
-                f"{_describe(kind, where, on)} should not have been pushed, "
-                f"but was {_times(len(found))}.\n{listing(found)}"
+                f"{wanted} should not have been pushed, but was {counted(len(found))}.\n"
+                f"{listing(found)}"
             )
 
     def assert_nothing_pushed(self) -> None:
@@ -168,28 +169,6 @@ class FakeQueue(Queue):
         pushed = self.pushed()
         if pushed:
             raise AssertionError(f"Nothing should have been pushed.\n{listing(pushed)}")
-
-    def _matching(
-        self, kind: Kind, where: Callable[[Any], object] | None, on: str | None
-    ) -> list[Pushed[Any]]:
-        return [
-            one
-            for one in self.pushed(kind)
-            if (on is None or _is_on(one, on)) and (where is None or where(one.job))
-        ]
-
-    def _is(self, one: Pushed[Any], kind: Kind) -> bool:
-        if isinstance(kind, str):
-            return one.name == fold(kind)
-        name = getattr(kind, "__job_name__", None)
-        if not isinstance(kind, type) or name is None:
-            raise TypeError(
-                f"Give a job class or the name of one, got {kind!r}; for fields: where="
-            )
-        return one.name == name or self.registry.get(one.name) is kind
-
-    def _pushed(self, record: Record, within: object | None) -> Pushed[Any]:
-        return Pushed(record, self.registry, within)
 
     def __repr__(self) -> str:
         return f"<FakeQueue, {len(self._recorder.recorded)} pushed>"
@@ -203,25 +182,3 @@ def as_default(queue: Q) -> Generator[Q]:
         yield queue
     finally:
         set_default(former)
-
-
-def _is_on(one: Pushed[Any], queue: str) -> bool:
-    source = source_of(queue)
-    return one.queue == source.queue and source.low <= one.priority <= source.high
-
-
-def _describe(kind: Kind, where: Callable[[Any], object] | None, on: str | None) -> str:
-    name = kind if isinstance(kind, str) else kind.__job_name__
-    fitting = "" if where is None else " that fits where="
-    return f"{name}{fitting}" if on is None else f'{name}{fitting} on "{on}"'
-
-
-def _checked(times: int) -> int:
-    if isinstance(times, bool) or not isinstance(times, int) or times < 0:
-        raise ValueError(f"times must be a whole number from 0 on, got {times!r}")
-    return times
-
-
-def _times(count: int) -> str:
-    few = {0: "never pushed", 1: "pushed once", 2: "pushed twice"}
-    return few.get(count, f"pushed {count} times")

@@ -1,4 +1,4 @@
-"""One recorded dispatch, and how it is shown when an assertion fails."""
+"""Recorded dispatches: how they are searched, and shown when an assertion fails."""
 
 from __future__ import annotations
 
@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from asyncqueue import codec
 from asyncqueue.errors import JobError
+from asyncqueue.lanes import source_of
 from asyncqueue.options import Priority
+from asyncqueue.registry import fold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from asyncqueue.backoff import Backoff
+    from asyncqueue.function import JobFunction
+    from asyncqueue.job import Job
     from asyncqueue.record import Record
     from asyncqueue.registry import Registry
+
+    Kind = type[Job] | JobFunction[..., Any] | str
 
 J_co = TypeVar("J_co", covariant=True)
 SHOWN: Final = 20
 """Dispatches that a failed assertion lists."""
+WIDTH: Final = 200
+"""Characters that it shows of a job."""
 
 
 class Pushed(Generic[J_co]):
@@ -58,6 +66,17 @@ class Pushed(Generic[J_co]):
         job: J_co = codec.decode(self.name, envelope, self._registry)
         return job
 
+    def is_of(self, kind: Kind) -> bool:
+        """Whether it is a job of this class or name."""
+        if isinstance(kind, str):
+            return self.name == fold(kind)
+        return self.name == kind.__job_name__ or self._registry.get(self.name) is kind
+
+    def is_on(self, queue: str) -> bool:
+        """Whether it went to this queue, or lane."""
+        source = source_of(queue)
+        return self.queue == source.queue and source.low <= self.priority <= source.high
+
     def __repr__(self) -> str:
         parts = [f'{self._shown_job()} on "{self.queue}"']
         if self.delay:
@@ -73,10 +92,58 @@ class Pushed(Generic[J_co]):
             text = repr(self.job)
         except JobError:
             text = f"{self.name} {codec.to_builtins(self._payload)!r}"
-        return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 1]}…"
+        return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 
-_WIDTH: Final = 200
+class Wanted:
+    """What an assertion is about: a kind, and what else a dispatch of it must be like."""
+
+    def __init__(
+        self,
+        kind: Kind,
+        where: Callable[[Any], object] | None = None,
+        on: str | None = None,
+    ) -> None:
+        if not isinstance(kind, str) and not (
+            isinstance(kind, type) and hasattr(kind, "__job_name__")
+        ):
+            raise TypeError(
+                f"Give a job class or the name of one, got {kind!r}; for its fields there is where="
+            )
+        self._kind = kind
+        self._where = where
+        self._on = on
+
+    def among(self, pushed: Sequence[Pushed[Any]]) -> list[Pushed[Any]]:
+        """Those that are wanted."""
+        return [one for one in pushed if self._fits(one)]
+
+    def _fits(self, one: Pushed[Any]) -> bool:
+        return (
+            one.is_of(self._kind)
+            and (self._on is None or one.is_on(self._on))
+            and (self._where is None or bool(self._where(one.job)))
+        )
+
+    def __str__(self) -> str:
+        text = self._kind if isinstance(self._kind, str) else self._kind.__job_name__
+        if self._where is not None:
+            text += " that fits where="
+        return text if self._on is None else f'{text} on "{self._on}"'
+
+
+def check_times(times: int | None) -> None:
+    """Raise ``ValueError`` unless it is a count, or None."""
+    if times is None:
+        return
+    if isinstance(times, bool) or not isinstance(times, int) or times < 0:
+        raise ValueError(f"times must be a whole number from 0 on, got {times!r}")
+
+
+def counted(times: int) -> str:
+    """``pushed once`` and the like."""
+    few = {0: "never pushed", 1: "pushed once", 2: "pushed twice"}
+    return few.get(times, f"pushed {times} times")
 
 
 def listing(pushed: Sequence[Pushed[Any]]) -> str:
