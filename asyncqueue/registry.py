@@ -10,6 +10,9 @@ from asyncqueue.errors import DuplicateJob, UnknownJob
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    Factory = Callable[[dict[str, Any]], Any] | Callable[[], Any]
+    """Gives a job for its stored payload, or the class that the payload is decoded to."""
+
 
 def fold(name: str) -> str:
     """The registered spelling of a kind: ``*jobs.EmailJob`` and ``jobs.EmailJob`` are ``EmailJob``.
@@ -39,7 +42,7 @@ class Registry:
     def register(
         self,
         name: str | type,
-        maker: type | Callable[..., Any] | None = None,
+        maker: type | Factory | None = None,
         *,
         replace: bool = False,
     ) -> None:
@@ -122,7 +125,7 @@ default_registry = Registry()
 
 
 def register(
-    name: str | type, maker: type | Callable[..., Any] | None = None, *, replace: bool = False
+    name: str | type, maker: type | Factory | None = None, *, replace: bool = False
 ) -> None:
     """Register a class or factory in the default registry, see :meth:`Registry.register`."""
     default_registry.register(name, maker, replace=replace)
