@@ -40,7 +40,7 @@ class Store:
         self.called_off: dict[str, Entry] = {}
         self.presences: dict[str, tuple[float, Presence]] = {}
         self.first_lease = math.inf
-        self._keys: dict[str, Entry] = {}
+        self.keys: dict[str, Entry] = {}
         self._expiring: list[tuple[float, int, Entry]] = []
         self._expired = 0
         self._seq = 0
@@ -205,15 +205,15 @@ class Store:
 
     def _take_key(self, entry: Entry, key: str, now: float) -> Entry | None:
         """Who holds the key, if not the entry from now on."""
-        holder = self._keys.get(key)
+        holder = self.keys.get(key)
         if holder is not None and holder.key_until > now:
             return holder
-        self._keys[key] = entry
+        self.keys[key] = entry
         return None
 
     def _free_key(self, entry: Entry) -> None:
-        if entry.key is not None and self._keys.get(entry.key) is entry:
-            del self._keys[entry.key]
+        if entry.key is not None and self.keys.get(entry.key) is entry:
+            del self.keys[entry.key]
 
 
 def new_entry(record: Record, now: float) -> Entry:
