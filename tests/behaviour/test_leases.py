@@ -1,0 +1,412 @@
+"""Leases: renewed while the worker lives, lost when it does not, never used by two."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from asyncqueue import (
+    AttemptsExhausted,
+    Context,
+    Event,
+    Job,
+    JobFailed,
+    JobProcessed,
+    JobProcessing,
+    LeaseLost,
+    Queue,
+    State,
+    Worker,
+)
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.sqlite import SqliteDriver
+from asyncqueue.worker.heartbeat import blocked_bound
+
+from ..recorder import PATIENCE, Recorder, until
+from .frail import frail
+from .stopping import Stage, deaf, define, obedient, swallows_and_returns
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    yield stage
+    stage.proceed.set()
+
+
+async def begun(stage):
+    async with asyncio.timeout(PATIENCE):
+        await stage.started.wait()
+
+
+# Renewal
+
+
+async def test_a_lease_is_renewed_while_the_job_runs(queue, make_worker, clock, stage, caplog):
+    """TMO-14: nobody else gets a job that runs for ten leases."""
+    handle = await queue.dispatch(define(obedient, stage, timeout=10_000)())
+    async with make_worker(lease=90), make_worker(lease=90):
+        await begun(stage)
+        for _ in range(10):
+            clock.advance(90)
+            await asyncio.sleep(0.002)
+        assert len(stage.contexts) == 1
+        info = await handle.status()
+        assert (info.state, info.attempts) == (State.PROCESSING, 1)
+    assert "come back" not in caplog.text
+
+
+async def test_prefetched_jobs_keep_their_leases(queue, make_worker, clock, stage):
+    job = define(obedient, stage, timeout=10_000)
+    first, second = await queue.dispatch_many([job(), job()])
+    async with make_worker(lease=90, concurrency=1, prefetch=1), make_worker(
+        "others", lease=90
+    ):
+        await begun(stage)
+        await until(lambda: True)
+        while (await second.status()).state is not State.PROCESSING:
+            await asyncio.sleep(0)
+        for _ in range(5):
+            clock.advance(90)
+            await asyncio.sleep(0.002)
+        assert (await second.status()).attempts == 1
+        assert (await first.status()).attempts == 1
+
+
+async def test_jobs_in_the_hands_of_a_worker_that_ended_are_not_renewed(
+    queue, make_worker, clock, stage
+):
+    handle = await queue.dispatch(define(deaf, stage)())
+    worker = make_worker(lease=60)
+    await worker.start()
+    await begun(stage)
+    await worker.stop(timeout=0)
+    clock.advance(59)
+    async with make_worker(lease=60):
+        assert (await handle.status()).state is State.PROCESSING
+        stage.started.clear()
+        clock.advance(17)
+        await begun(stage)
+        assert stage.ctx.attempt == 2
+
+
+# Loss
+
+
+@pytest.mark.parametrize("handling", [obedient, swallows_and_returns])
+async def test_a_lost_lease_cancels_the_handler_and_nothing_is_reported(
+    driver, queue, make_worker, clock, stage, events, handling
+):
+    handle = await queue.dispatch(define(handling, stage, timeout=10_000)())
+    thief = driver.clone()
+    thief.clock = clock
+    await thief.open()
+    async with make_worker(lease=60, concurrency=1) as worker:
+        await begun(stage)
+        await _steal(thief, handle.id)
+        clock.advance(20)
+        async with asyncio.timeout(PATIENCE):
+            await stage.cancelled.wait()
+        assert stage.ctx.cause == "lease_lost"
+
+        class Next(Job):
+            async def handle(self, ctx: Context) -> str:
+                return "ran"
+
+        after = await queue.dispatch(Next())
+        assert await after.result(PATIENCE) == "ran"
+        assert worker.running
+    info = await handle.status()
+    assert (info.state, info.attempts, info.worker) == (State.PROCESSING, 2, "thief")
+    assert [type(event).__name__ for event in events.all if getattr(event, "job_id", "") == handle.id] == [
+        "JobQueued",
+        "JobProcessing",
+    ]
+    assert stage.hooked == []
+    await thief.close()
+
+
+async def _steal(thief, job_id):
+    """Another worker claims the job, as if the lease had run out unnoticed."""
+    from asyncqueue.record import Settlement, Source
+
+    found = (await thief.find(_filter(job_id))).items[0]
+    assert found.state is State.PROCESSING
+    # The job's newest token is 1: settle it with that, then claim it anew.
+    (held,) = await thief.settle([Settlement(job_id, 1, State.PENDING, 1)])
+    assert held
+    claimed = await thief.claim([Source("default")], 1, 1_000_000, "thief")
+    assert [claim.id for claim in claimed.claims] == [job_id]
+
+
+def _filter(job_id):
+    from asyncqueue.record import Filter
+
+    return Filter(ids=(job_id,))
+
+
+@pytest.mark.parametrize("ending", ["returns", "raises", "retries"])
+async def test_a_stale_outcome_changes_nothing_and_is_not_reported(
+    driver, queue, make_worker, clock, stage, events, caplog, ending
+):
+    """The lease is lost unnoticed, and the handler ends before the heartbeat knows."""
+
+    async def ends(stage):
+        await stage.proceed.wait()
+        if ending == "raises":
+            raise ValueError("late")
+        return "late"
+
+    handle = await queue.dispatch(
+        define(ends, stage, max_attempts=1 if ending == "raises" else 3)()
+    )
+    thief = driver.clone()
+    thief.clock = clock
+    await thief.open()
+    async with make_worker(lease=60):
+        await begun(stage)
+        await _steal(thief, handle.id)
+        stage.proceed.set()
+        await until(lambda: "lost its lease" in caplog.text)
+    info = await handle.status()
+    assert (info.state, info.attempts, info.worker) == (State.PROCESSING, 2, "thief")
+    assert events.of_jobs() == ["JobQueued", "JobProcessing"]
+    assert stage.hooked == []
+    await thief.close()
+
+
+async def test_progress_and_more_time_are_refused_once_the_lease_is_lost(
+    driver, queue, make_worker, clock, stage
+):
+    refused = []
+
+    async def asks(stage):
+        await stage.proceed.wait()
+        for ask in (stage.ctx.progress(1, 2), stage.ctx.extend(10)):
+            try:
+                await ask
+            except LeaseLost as error:
+                refused.append(error)
+
+    handle = await queue.dispatch(define(asks, stage)())
+    thief = driver.clone()
+    thief.clock = clock
+    await thief.open()
+    async with make_worker(lease=60):
+        await begun(stage)
+        await _steal(thief, handle.id)
+        stage.proceed.set()
+        await until(lambda: len(refused) == 2)
+    await thief.close()
+
+
+# Crashes, as far as one process can tell
+
+
+async def test_attempts_used_up_by_crashes_fail_the_job_without_running_it(
+    driver, queue, make_worker, clock, stage, events
+):
+    handle = await queue.dispatch(define(obedient, stage, max_attempts=2)())
+    from asyncqueue.record import Source
+
+    for _ in range(2):
+        claimed = await driver.claim([Source("default")], 1, 60, "crashed")
+        assert len(claimed.claims) == 1
+        clock.advance(60)
+        assert await driver.sweep() == 1
+    async with make_worker():
+        (failed,) = await events.wait_for(JobFailed)
+        await until(lambda: stage.hooked)
+    assert stage.contexts == []
+    assert [type(error) for error in stage.hooked] == [AttemptsExhausted]
+    assert isinstance(failed.error, AttemptsExhausted)
+    record = await queue.failed.get(handle.id)
+    assert record.attempts == 2
+    assert "AttemptsExhausted" in record.error
+    assert events.of(JobProcessing) == []
+    assert await queue.size("default") == 0
+
+
+async def test_a_swept_job_counts_its_attempt(queue, driver, make_worker, clock, stage):
+    """DRV-12, WRK and MON-13."""
+    from asyncqueue.record import Source
+
+    await queue.dispatch(define(obedient, stage)())
+    await driver.claim([Source("default")], 1, 60, "crashed")
+    async with make_worker(lease=60):
+        clock.advance(61)
+        await begun(stage)
+        assert stage.ctx.attempt == 2
+
+
+# A blocked event loop, for real
+
+
+async def test_a_blocked_loop_keeps_its_jobs_and_is_reported_once(tmp_path, caplog):
+    """A handler sleeps through several leases; a worker in another thread gets nothing."""
+    runs = []
+
+    class Blocks(Job):
+        async def handle(self, ctx: Context) -> str:
+            runs.append(ctx.attempt)
+            time.sleep(2.0)
+            return "slept"
+
+    driver = SqliteDriver(tmp_path / "queue.db")
+    over = threading.Event()
+    ready = threading.Event()
+
+    def compete():
+        async def main():
+            async with Queue(driver.clone()) as queue, Worker(
+                queue, lease=0.6, poll_interval=0.02, logger=logging.getLogger("tests.rival")
+            ):
+                ready.set()
+                await asyncio.to_thread(over.wait)
+
+        asyncio.run(main())
+
+    queue = Queue(driver)
+    handle = await queue.dispatch(Blocks(), delay=0.0)
+    async with Worker(queue, lease=0.6, logger=logging.getLogger("tests.worker")):
+        rival = threading.Thread(target=compete)
+        rival.start()
+        try:
+            assert await handle.result(10) == "slept"
+        finally:
+            over.set()
+            await asyncio.to_thread(rival.join)
+    assert runs == [1]
+    blocked = [r.getMessage() for r in caplog.records if "is blocked" in r.getMessage()]
+    assert len(blocked) == 1
+    assert f"job Blocks {handle.id}" in blocked[0]
+    assert f"{__file__}:" in blocked[0]
+    await queue.close()
+    await driver.close()
+
+
+@pytest.mark.parametrize(
+    ("lease", "bound"), [(0.5, 300), (15, 300), (30, 600), (90, 1800)]
+)
+def test_a_blocked_worker_gives_its_jobs_up_after_twenty_leases(lease, bound):
+    assert blocked_bound(lease) == bound
+
+
+# Processes
+
+
+class Process:
+    """A worker in a process of its own."""
+
+    def __init__(self, path, lease):
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.behaviour.crashing", str(path), str(lease)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )
+        self.lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.append(line.strip())
+
+    async def said(self, line, patience=10):
+        await until(lambda: line in self.lines, patience)
+
+    def kill(self):
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    async def end(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+        await asyncio.to_thread(self.process.wait, 10)
+        await asyncio.to_thread(self._reader.join)
+
+
+@pytest.fixture
+def start(tmp_path):
+    processes = []
+
+    def start(lease):
+        processes.append(Process(tmp_path / "queue.db", lease))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        if process.process.poll() is None:
+            process.kill()
+        process.process.stdout.close()
+        process.process.stdin.close()
+
+
+@pytest.fixture
+async def shared(tmp_path):
+    from .crashing import Blocks, Endless, Returns
+
+    from asyncqueue import Registry
+
+    registry = Registry()
+    for cls in (Blocks, Endless, Returns):
+        registry.register(cls)
+    driver = SqliteDriver(tmp_path / "queue.db")
+    async with Queue(driver, registry=registry) as queue:
+        yield queue
+    await driver.close()
+
+
+async def test_killed_workers_use_up_attempts_and_then_the_job_fails_unrun(start, shared):
+    """RTY-01, RTY-15: kill −9 twice, then AttemptsExhausted, with one call of the hook."""
+    from .crashing import Endless
+
+    handle = await shared.dispatch(Endless())
+    for attempt in (1, 2):
+        process = start(0.5)
+        await process.said(f"running {attempt}")
+        process.kill()
+    last = start(0.5)
+    await last.said("hook AttemptsExhausted")
+    await last.end()
+    assert not any(line.startswith("running") for line in last.lines)
+    assert last.lines.count("hook AttemptsExhausted") == 1
+    assert last.lines.count("event JobFailed") == 1
+    assert (await shared.failed.get(handle.id)).attempts == 2
+
+
+async def test_a_paused_process_that_wakes_up_changes_nothing(start, shared):
+    """SIGSTOP for longer than the lease: another worker takes over, the first is refused."""
+    from .crashing import Endless
+
+    handle = await shared.dispatch(Endless(), max_attempts=3)
+    first = start(0.5)
+    await first.said("running 1")
+    os.kill(first.process.pid, signal.SIGSTOP)
+    second = start(0.5)
+    await second.said("running 2")
+    os.kill(first.process.pid, signal.SIGCONT)
+    await first.said("cause lease_lost")
+    info = await handle.status()
+    assert (info.state, info.attempts) == (State.PROCESSING, 2)
+    await first.end()
+    told = [line for line in first.lines if line.startswith("event Job")]
+    assert told == ["event JobProcessing"]
+    await second.end()
+    info = await handle.status()
+    assert (info.state, info.attempts) == (State.PENDING, 1)
