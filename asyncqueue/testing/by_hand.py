@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 DRAIN: Final = 5.0
 """Seconds that a cancelled handler has to unwind, as with a worker."""
+LOOK: Final = 0.25
+"""Seconds between two looks for cancellations, where the driver does not tell of them."""
 log = logging.getLogger("asyncqueue.worker")
 
 
@@ -47,6 +49,8 @@ class Hand:
     ) -> None:
         self.queue = queue
         self._name = new_id()
+        self._running: Run | None = None
+        self._heeding: asyncio.Task[None] | None = None
         self._services = Services(queue.services, services)
         self._runner = Runner(
             queue.driver,
@@ -64,12 +68,19 @@ class Hand:
     async def __aenter__(self) -> Self:
         await self.queue.ready()
         await self._services.enter()
+        self._heeding = asyncio.create_task(self._heed_cancellations())
         return self
 
     async def __aexit__(self, *exc_info: object) -> None:
         self._runner.deadlines.close()
+        heeding = self._heeding
+        if heeding is not None:
+            heeding.cancel()
+            await asyncio.wait([heeding])
         await self._services.leave()
         await self.queue.listeners.drained()
+        if heeding is not None and not heeding.cancelled():
+            heeding.result()
 
     async def claim(self, sources: Sequence[Source]) -> Claim | None:
         """The next due job of these sources; None where there is none."""
@@ -103,6 +114,7 @@ class Hand:
 
         run.on_abandoned = leak
         # A task of its own, as in a worker: what a handler does to its context stays there.
+        self._running = run
         run.task = task = loop.create_task(self._runner.perform(run))
         cancelled: asyncio.CancelledError | None = None
         while not task.done() and not leaked.done():
@@ -112,6 +124,17 @@ class Hand:
                 cancelled = error
                 run.interrupt("shutdown", DRAIN)
         return task.result() if task.done() else None, cancelled
+
+    async def _heed_cancellations(self) -> None:
+        """Cancel the running job when somebody asks for that."""
+        driver = self.queue.driver
+        with driver.watch([f"worker:{self._name}"]) as watch:
+            while True:
+                watch.clear()
+                called_off = await driver.called_off(self._name)
+                if self._running is not None and self._running.claim.id in called_off:
+                    self._running.interrupt("cancelled", DRAIN)
+                await watch.wait(LOOK)
 
     async def _settle(self, verdict: Verdict) -> Attempt:
         (held,) = await self.queue.driver.settle([verdict.settlement])

@@ -213,6 +213,27 @@ async def test_a_cancelled_drain_hands_its_job_back(queue: Queue) -> None:
     assert (info.state, info.attempts) == ("pending", 0)
 
 
+async def test_a_job_can_be_cancelled_while_it_runs(queue: Queue) -> None:
+    class Doomed(Job, name="drain_doomed"):
+        async def handle(self, ctx: Context) -> None:
+            seen.append("runs")
+            await asyncio.sleep(60)
+
+        async def failed(self, ctx: Context, error: BaseException) -> None:
+            seen.append("failed")
+
+    handle = await queue.dispatch(Doomed())
+    draining = asyncio.create_task(drain(queue))
+    while not seen:
+        await asyncio.sleep(0)
+    assert await handle.cancel() is True
+    drained = await draining
+    assert drained.cancelled == 1
+    drained.attempts[0].assert_cancelled()
+    assert (await handle.status()).state == "cancelled"
+    assert seen == ["runs"]
+
+
 async def test_jobs_of_dead_workers_come_back(queue: Queue, clock: Clock) -> None:
     await queue.dispatch(Drop("a"))
     claimed = await queue.driver.claim([Source("drops")], 1, 30, "a worker that dies")
