@@ -1,0 +1,5 @@
+"""``python -m asyncqueue.demo``."""
+
+from asyncqueue.demo.main import main
+
+raise SystemExit(main())
