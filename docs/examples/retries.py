@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 from asyncqueue import (
     Context,
@@ -18,12 +19,12 @@ from asyncqueue import (
 )
 
 
-class RateLimited(Exception):
+class TooManyRequestsError(Exception):
     def __init__(self, retry_after: float) -> None:
         self.retry_after = retry_after
 
 
-class CardDeclined(Exception): ...
+class CardDeclinedError(Exception): ...
 
 
 class Charge(Job, max_attempts=5, backoff=exponential(0.05, cap=60, jitter=True)):
@@ -33,7 +34,7 @@ class Charge(Job, max_attempts=5, backoff=exponential(0.05, cap=60, jitter=True)
         return await charge(self.order, ctx.attempt)
 
     def should_retry(self, error: Exception) -> bool:
-        return not isinstance(error, CardDeclined)
+        return not isinstance(error, CardDeclinedError)
 
     async def failed(self, ctx: Context, error: BaseException) -> None:
         print(f"order {self.order} failed after attempt {ctx.attempt}: {error!r}")
@@ -41,7 +42,7 @@ class Charge(Job, max_attempts=5, backoff=exponential(0.05, cap=60, jitter=True)
 
 async def charge(order: int, attempt: int) -> str:
     if order == 2:
-        raise CardDeclined
+        raise CardDeclinedError
     if attempt < 3:
         raise ConnectionError("no answer")
     return f"order {order} paid on attempt {attempt}"
@@ -54,7 +55,7 @@ class Fetch(Job, max_attempts=4, backoff=linear(1)):
     async def handle(self, ctx: Context) -> str:
         try:
             return await fetch(self.url, ctx)
-        except RateLimited as error:
+        except TooManyRequestsError as error:
             raise Snooze(error.retry_after) from error  # later, and this run does not count
         except TimeoutError as error:
             raise Retry(delay=0.05) from error  # soon, and this run counts
@@ -70,7 +71,7 @@ async def fetch(url: str, ctx: Context) -> str:
     if url == "/gone":
         raise ValueError("410 Gone")
     if len(calls) == 1:
-        raise RateLimited(0.05)
+        raise TooManyRequestsError(0.05)
     if len(calls) == 2:
         raise TimeoutError
     return f"fetched on attempt {ctx.attempt} of {ctx.max_attempts}, after {len(calls)} calls"
@@ -84,7 +85,7 @@ def wait(job: Poll, attempt: int, error: Exception) -> float:
     return 60.0 if isinstance(error, TimeoutError) else 1.0
 
 
-class Poll(Job, backoff=lambda job, attempt, error: wait(job, attempt, error)):
+class Poll(Job, backoff=wait):
     async def handle(self, ctx: Context) -> None: ...
 
 
@@ -97,10 +98,8 @@ async def main() -> None:
     async with queue, Worker(queue, poll_interval=0.02):
         print(await (await queue.dispatch(Charge(1))).result(timeout=5))
         declined = await queue.dispatch(Charge(2))
-        try:
+        with contextlib.suppress(JobFailedError):
             await declined.result(timeout=5)
-        except JobFailedError:
-            pass
         print(await (await queue.dispatch(Fetch("/feed"))).result(timeout=5))
         gone = await queue.dispatch(Fetch("/gone"))
         try:

@@ -192,8 +192,8 @@ class TinyDriver(Driver):
         def claim(store: Store, now: float) -> Claimed:
             claims: list[Claim] = []
             for source in sources:
-                for row in store.due(source)[: max(limit - len(claims), 0)]:
-                    claims.append(store.hand_out(row, now, lease, worker))
+                due = store.due(source)[: max(limit - len(claims), 0)]
+                claims += [store.hand_out(row, now, lease, worker) for row in due]
             return Claimed(claims, store.due_in(sources, now) if len(claims) < limit else None)
 
         claiming = asyncio.ensure_future(self._change(claim))

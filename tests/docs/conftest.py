@@ -7,11 +7,22 @@ import os
 import subprocess
 import sys
 import tempfile
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .pages import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PYTEST = (
+    "-q",
+    *("-p", "no:cacheprovider"),
+    *("-p", "asyncqueue.testing.plugin"),  # as its installation would
+    *("-c", os.devnull),
+    *("-o", "asyncio_default_fixture_loop_scope=function"),
+)
 
 
 @pytest.fixture(scope="session")
@@ -20,8 +31,7 @@ def run_example():
 
     @functools.cache
     def run(path: Path) -> str:
-        pytests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull]
-        command = pytests if path.name.startswith("test_") else []
+        command = ["-m", "pytest", *PYTEST] if path.name.startswith("test_") else []
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 [sys.executable, *command, str(path)],

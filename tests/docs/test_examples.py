@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import textwrap
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .pages import EXAMPLES, ROOT, Block, blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 APPLICATIONS = {"fastapi_app.py", "readme_fastapi.py"}
 """They serve until they are stopped: their tests call them as a browser would."""

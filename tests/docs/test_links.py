@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .pages import DOCS, ROOT, anchors, pages, prose
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def links(page: Path) -> list[str]:

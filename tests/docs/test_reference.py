@@ -121,14 +121,22 @@ def test_every_option_of_a_dispatch_is_there():
     assert documented == {*DispatchOptions.__struct_fields__, "within", "after_commit"}
 
 
+def test_the_fields_of_answers():
+    for row in table("reference/queue.md", "Answers"):
+        struct: Any = getattr(asyncqueue, code(row[0]))
+        assert code(row[1]).split(", ") == list(struct.__struct_fields__)
+
+
 def test_every_event_is_there_with_its_fields():
     rows = {code(row[0]): row[2] for row in table("reference/events.md", "Types")}
     assert list(rows) == [cls.__name__ for cls in descendants(events.Event)]
     for cls in descendants(events.Event):
         fields = {field.name for field in msgspec.structs.fields(cls)}
-        base = {field.name for field in msgspec.structs.fields(cls.__mro__[1])} if (
-            rows[cls.__name__].startswith("and ") or not rows[cls.__name__]
-        ) else set()
+        base = (
+            {field.name for field in msgspec.structs.fields(cls.__mro__[1])}
+            if (rows[cls.__name__].startswith("and ") or not rows[cls.__name__])
+            else set()
+        )
         said = set(code(rows[cls.__name__]).split(", ")) if rows[cls.__name__] else set()
         assert base | said == fields, cls.__name__
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +12,9 @@ from asyncqueue import Context, Job, Queue, Registry, Worker
 from asyncqueue.testing import Clock, DriverConformance
 
 from .pages import EXAMPLES
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def tiny_driver() -> Any:

@@ -7,12 +7,15 @@ import shutil
 import subprocess
 import sys
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .conftest import environment
 from .pages import DOCS, EXAMPLES, Block, blocks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TUTORIAL = DOCS / "tutorial.md"
 ID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
