@@ -171,6 +171,17 @@ class Driver(ABC):
         """Raise :class:`~asyncqueue.errors.DriverUnavailable` unless the store answers."""
         await self.counts()
 
+    def location(self) -> str:
+        """Where the store is, as a URL without secrets; for banners and messages."""
+        return f"{self.name}://"
+
+    async def diagnose(self) -> list[tuple[str, bool, str]]:
+        """What ``asyncqueue doctor`` should tell of this store: (what, whether it is fine, text).
+
+        Asked of an open driver. The text of what is not fine says what to do.
+        """
+        return []
+
     # Move
 
     @abstractmethod

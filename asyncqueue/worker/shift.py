@@ -21,11 +21,13 @@ from asyncqueue.worker.settler import Settler
 from asyncqueue.worker.sweeper import Sweeper
 
 if TYPE_CHECKING:
+    from collections import Counter
     from collections.abc import Awaitable, Callable
     from contextvars import Context as Variables
 
     from asyncqueue.clock import Timer
     from asyncqueue.context import Cause
+    from asyncqueue.record import State
     from asyncqueue.worker.worker import Worker
 
 LAST_BREATH: Final = 0.25
@@ -71,6 +73,16 @@ class Shift:
             )
             for pool in worker.pools
         ]
+
+    @property
+    def totals(self) -> Counter[State]:
+        """How many attempts ended in which state."""
+        return self._runner.report.totals
+
+    @property
+    def busy(self) -> int:
+        """How many jobs run now."""
+        return sum(len(consumer.running) for consumer in self._consumers)
 
     # Ending it
 

@@ -8,6 +8,7 @@ import contextvars
 import logging
 import os
 import socket
+from collections import Counter
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.options import BackoffOption
     from asyncqueue.queue import Queue
+    from asyncqueue.record import State
 
 _inside: ContextVar[Worker | None] = ContextVar("asyncqueue_worker", default=None)
 
@@ -133,6 +135,16 @@ class Worker:
         """Whether it was started and has not ended yet."""
         return self._main is not None and not self._main.done()
 
+    @property
+    def totals(self) -> Counter[State]:
+        """How many attempts ended in which state since the start: ``pending`` came back."""
+        return Counter() if self._shift is None else self._shift.totals
+
+    @property
+    def busy(self) -> int:
+        """How many jobs it is running."""
+        return 0 if self._shift is None else self._shift.busy
+
     # Life
 
     async def start(self) -> None:
@@ -196,11 +208,11 @@ class Worker:
         await self._stopped(timeout)
 
     async def finish(self, timeout: Duration) -> None:
-        """As :meth:`stop`, but jobs may run on for ``timeout`` seconds before they are cancelled."""
+        """As :meth:`stop` with a timeout, but jobs are cancelled at the end of it, not before."""
         if not self.running:
             return
         self._request_stop("stop", grace=to_finite_seconds(timeout, "timeout"))
-        await self._stopped(None)
+        await self._stopped(timeout)
 
     def hurry(self) -> None:
         """Skip the rest of the grace: what a second signal does."""

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order, Watch, Watches
-from asyncqueue.drivers.sqlite import claim, enqueue, leases, look, operate, presence, settle
+from asyncqueue.drivers.sqlite import (
+    claim,
+    diagnose,
+    enqueue,
+    leases,
+    look,
+    operate,
+    presence,
+    settle,
+)
 from asyncqueue.drivers.sqlite.calls import Call
 from asyncqueue.drivers.sqlite.completing import Completing
 from asyncqueue.drivers.sqlite.failures import explained
@@ -78,6 +87,16 @@ class SqliteDriver(Driver):
     def path(self) -> Path:
         """The database file, absolute."""
         return self._place.path
+
+    def location(self) -> str:
+        """``sqlite:////absolute.db``."""
+        return f"sqlite:///{self.path}"
+
+    async def diagnose(self) -> list[tuple[str, bool, str]]:
+        """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""
+        await self._writer.do(Call(lambda _: None, durable=False))
+        place = self._place
+        return await self._reader.read(lambda store: diagnose.findings(store, place))
 
     def clone(self) -> SqliteDriver:
         """A second, unopened handle on the same file, with its own connections."""

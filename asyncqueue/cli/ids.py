@@ -1,0 +1,64 @@
+"""Finds the job that the beginning of an id means."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from asyncqueue.cli.errors import Failure, wrong_use
+from asyncqueue.cli.text import shortened
+from asyncqueue.record import Filter, State, StoredJob
+
+if TYPE_CHECKING:
+    from asyncqueue.queue import Queue
+
+SHORTEST: Final = 4
+SHOWN: Final = 3
+_PAGE: Final = 1000
+
+
+async def full_id(queue: Queue, given: str, *, failed: bool = False) -> str:
+    """The id that ``given`` is, or is the only beginning of.
+
+    Raises :class:`Failure` when there is none, or several: it lists them.
+    """
+    driver = await queue.ready()
+    states = (State.FAILED,) if failed else None
+    exact = await driver.find(Filter(ids=(given,), states=states), limit=1)
+    if exact.items:
+        return given
+    if len(given) < SHORTEST:
+        raise wrong_use(f"{given!r} is too short: give at least {SHORTEST} characters of an id")
+    matching = await _matching(queue, given, states)
+    if not matching:
+        kind, command = ("failed job", "failed list") if failed else ("job", "jobs")
+        raise Failure(
+            f"No {kind} has the id {given!r}, nor one that begins with it.",
+            f"asyncqueue {command} shows those there are.",
+            kind="JobNotFound",
+        )
+    if len(matching) > 1:
+        raise _ambiguous(given, matching)
+    return matching[0].id
+
+
+async def _matching(queue: Queue, prefix: str, states: tuple[State, ...] | None) -> list[StoredJob]:
+    driver = await queue.ready()
+    found: list[StoredJob] = []
+    cursor: str | None = None
+    while True:
+        page = await driver.find(Filter(states=states), limit=_PAGE, cursor=cursor)
+        found += [stored for stored in page.items if stored.id.startswith(prefix)]
+        cursor = page.next
+        if cursor is None:
+            return found
+
+
+def _ambiguous(given: str, matching: list[StoredJob]) -> Failure:
+    shown = [f"{shortened(job.id, 60)} ({shortened(job.name, 30)})" for job in matching[:SHOWN]]
+    more = len(matching) - len(shown)
+    last = f" and {more:,} more" if more else ""
+    return wrong_use(
+        f"{given!r} is the beginning of {len(matching):,} ids; give more of the one you mean:",
+        *shown[:-1],
+        shown[-1] + last,
+    )

@@ -1,0 +1,163 @@
+"""The verbs for queues: stats, size, pause, resume, clear, workers, migrate."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from asyncqueue.cli.connect import Operator, operating
+from asyncqueue.cli.errors import Failure
+from asyncqueue.cli.program import Verb
+from asyncqueue.cli.text import ago, counted, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from asyncqueue.queue import Queue
+
+
+@click.command(cls=Verb)
+@operating
+def stats(operator: Operator) -> None:
+    """Count the jobs of every queue by state."""
+
+    async def work(queue: Queue) -> None:
+        counts = await queue.stats()
+        rows = [
+            (
+                name,
+                row.pending,
+                row.delayed,
+                row.processing,
+                row.completed,
+                row.failed,
+                duration(row.oldest_seconds) if row.oldest_seconds else "-",
+                "paused" if row.paused else "-",
+            )
+            for name, row in counts.items()
+        ]
+        headings = ("queue", "pending", "delayed", "processing", "completed", "failed")
+        operator.out.table(counts, (*headings, "oldest", "paused"), rows, "No queues.")
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@click.argument("queue_name", metavar="[QUEUE]", required=False)
+@operating
+def size(operator: Operator, queue_name: str | None) -> None:
+    """Count what waits in a queue or lane: ready and delayed, not running."""
+
+    async def work(queue: Queue) -> None:
+        name = queue_name or queue.settings.default
+        waiting = await queue.size(name)
+        operator.out.line({"queue": name, "size": waiting}, str(waiting))
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@click.argument("queue_name", metavar="QUEUE")
+@operating
+def pause(operator: Operator, queue_name: str) -> None:
+    """Start nothing new from a queue, in any worker; what runs goes on."""
+
+    async def work(queue: Queue) -> None:
+        await _whole_queue(queue.pause(queue_name))
+        operator.out.line(
+            {"queue": queue_name, "paused": True},
+            f"{queue_name} is paused; asyncqueue resume {queue_name} ends that.",
+        )
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@click.argument("queue_name", metavar="QUEUE")
+@operating
+def resume(operator: Operator, queue_name: str) -> None:
+    """Let jobs of a paused queue start again."""
+
+    async def work(queue: Queue) -> None:
+        await _whole_queue(queue.resume(queue_name))
+        operator.out.line({"queue": queue_name, "paused": False}, f"{queue_name} is not paused.")
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@click.argument("queue_name", metavar="QUEUE")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@operating
+def clear(operator: Operator, queue_name: str, *, yes: bool) -> None:
+    """Remove the waiting jobs of a queue or lane; never failed ones.
+
+    On a terminal it asks first.
+    """
+
+    async def work(queue: Queue) -> None:
+        waiting = await queue.size(queue_name)
+        if waiting:
+            confirm(f"Remove {counted(waiting, 'waiting job')} of {queue_name}?", yes=yes)
+        removed = await queue.clear(queue_name)
+        operator.out.line(
+            {"queue": queue_name, "removed": removed},
+            f"Removed {counted(removed, 'waiting job')} of {queue_name}.",
+        )
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@operating
+def workers(operator: Operator) -> None:
+    """List the live workers on the store, in whatever process."""
+
+    async def work(queue: Queue) -> None:
+        live = await queue.workers()
+        rows = [
+            (
+                worker.id,
+                worker.host,
+                str(worker.pid),
+                ", ".join(worker.queues),
+                worker.concurrency,
+                len(worker.running),
+                ago(worker.started_at),
+                ago(worker.last_seen),
+            )
+            for worker in live
+        ]
+        headings = ("worker", "host", "pid", "queues", "slots", "running", "started", "seen")
+        operator.out.table(live, headings, rows, "No live workers.")
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@operating
+def migrate(operator: Operator) -> None:
+    """Create the schema of the store where it is missing, and check its version."""
+
+    async def work(queue: Queue) -> None:
+        driver = await queue.ready()
+        await driver.ping()
+        where = driver.location()
+        operator.out.line({"store": where, "ready": True}, f"The schema in {where} is up to date.")
+
+    operator.run(work)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask on a terminal, unless told not to."""
+    if not yes and sys.stdin.isatty():
+        click.confirm(question, abort=True, err=True)
+
+
+async def _whole_queue(call: Awaitable[None]) -> None:
+    try:
+        await call
+    except ValueError as error:
+        raise Failure(str(error), code=2, kind="UsageError") from error

@@ -1,0 +1,135 @@
+"""Loads what ``module:attribute`` names, and says precisely what is wrong where it cannot."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from asyncqueue.cli.errors import Failure, wrong_use
+from asyncqueue.cli.frames import last_frame
+from asyncqueue.queue import Queue
+from asyncqueue.worker import Worker
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+Target = Queue | Worker
+
+
+def load(target: str) -> Target:
+    """The Queue or Worker at ``module:attribute``; raises :class:`Failure` with exit code 2."""
+    path, colon, attribute = target.partition(":")
+    if path.endswith(".py") or os.sep in path:
+        module = path.removesuffix(".py").strip("./").replace(os.sep, ".")
+        raise wrong_use(f'"{target}" is a file; write module:attribute, as in {module}:queue')
+    if not path:
+        raise wrong_use(f'"{target}" names no module; write module:attribute, as in app:queue')
+    module = import_module(path)
+    if not colon or not attribute:
+        raise wrong_use(
+            f'"{target}" does not say which queue; write module:attribute.', _offer(module)
+        )
+    return _checked(target, _attribute(module, attribute), module)
+
+
+def import_module(name: str) -> ModuleType:
+    """Import a module of the application; raises :class:`Failure` with exit code 2."""
+    see_current_directory()
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            _no_module(name, error.name)
+        _broken(name, error)
+    except SystemExit as error:
+        raise wrong_use(
+            f"{name} ended the program while it was imported (exit code {error.code!r}).",
+            'Guard what it runs with: if __name__ == "__main__":',
+        ) from error
+    except Exception as error:  # noqa: BLE001 - whatever the application's code raises
+        _broken(name, error)
+
+
+def see_current_directory() -> None:
+    """Let the application be imported from where the command is run."""
+    here = str(Path.cwd())
+    if here not in sys.path and "" not in sys.path:
+        sys.path.insert(0, here)
+
+
+def _broken(name: str, error: Exception) -> NoReturn:
+    frame = last_frame(error)
+    kind = type(error).__qualname__
+    text = error.msg if isinstance(error, SyntaxError) else str(error)
+    raise wrong_use(
+        f"{name} cannot be imported: {kind}: {text}",
+        *([f"at {frame}"] if frame else []),
+        "Mend it there; --traceback shows all of it.",
+    ) from error
+
+
+def _no_module(name: str, missing: str) -> NoReturn:
+    parent, _, last = missing.rpartition(".")
+    where = parent or f"{Path.cwd()} and on PYTHONPATH"
+    close = difflib.get_close_matches(last, _neighbours(parent), n=1)
+    raise wrong_use(
+        f'There is no module "{missing}" in {where}.'
+        + (f' Did you mean "{f"{parent}." if parent else ""}{close[0]}"?' if close else ""),
+        *([] if missing == name else [f"It is a part of {name}."]),
+        "Run the command where the application is, or set PYTHONPATH.",
+    )
+
+
+def _neighbours(parent: str) -> list[str]:
+    folders = getattr(sys.modules.get(parent), "__path__", None) if parent else [Path.cwd()]
+    return [
+        entry.stem
+        for folder in folders or ()
+        for entry in Path(folder).iterdir()
+        if entry.suffix == ".py" or (entry.is_dir() and entry.name.isidentifier())
+    ]
+
+
+def _attribute(module: ModuleType, path: str) -> Any:
+    found: Any = module
+    for name in path.split("."):
+        if not hasattr(found, name):
+            close = difflib.get_close_matches(name, _public(found), n=1)
+            hint = f' Did you mean "{close[0]}"?' if close else ""
+            owner = module.__name__ if found is module else type(found).__qualname__
+            raise wrong_use(f'{owner} has no "{name}".{hint}', _offer(module))
+        found = getattr(found, name)
+    return found
+
+
+def _checked(target: str, found: Any, module: ModuleType) -> Target:
+    if isinstance(found, (Queue, Worker)):
+        return found
+    kind = "the class" if isinstance(found, type) else f"a {type(found).__qualname__},"
+    name = f" {found.__qualname__}," if isinstance(found, type) else ""
+    raise wrong_use(f'"{target}" is {kind}{name} not a Queue or a Worker.', _offer(module))
+
+
+def _offer(module: ModuleType) -> str:
+    """What of this module could have been meant."""
+    usable = [name for name, value in vars(module).items() if isinstance(value, (Queue, Worker))]
+    where = Path(module.__file__).name if module.__file__ else module.__name__
+    if usable:
+        return f"{where} defines: {', '.join(f'{module.__name__}:{name}' for name in usable)}"
+    return f'{where} defines no Queue; add one: queue = asyncqueue.Queue("sqlite:///queue.db")'
+
+
+def _public(owner: Any) -> list[str]:
+    return [name for name in dir(owner) if not name.startswith("_")]
+
+
+def queue_of(target: Target) -> Queue:
+    """The queue that is meant."""
+    return target.queue if isinstance(target, Worker) else target
+
+
+__all__ = ["Failure", "Target", "import_module", "load", "queue_of", "see_current_directory"]
