@@ -7,7 +7,7 @@ could not come back as it was dispatched is refused while its producer can still
 from __future__ import annotations
 
 import inspect
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 
@@ -81,7 +81,7 @@ def encode(job: Any, max_payload: int, **header: Any) -> bytes:
     Raises :class:`~asyncqueue.errors.PayloadError` naming the job and the field that cannot be
     stored, or that would come back different; ``PayloadTooLarge`` over ``max_payload`` bytes.
     """
-    cls = type(job)
+    cls: Any = job.__class__
     shape = shape_of(cls)
     try:
         data = _encoder.encode(job)
@@ -117,10 +117,11 @@ def encode_fields(name: str, payload: Any, maker: Any, max_payload: int, **heade
         except _ENCODE_ERRORS as error:
             raise PayloadError(f"{name}: {error}") from error
         return seal(name, data, max_payload, **header)
-    return encode(build(name, maker, payload), max_payload, **header)
+    fields = cast("dict[Any, Any]", payload)
+    return encode(build(name, maker, fields), max_payload, **header)
 
 
-def build(name: str, cls: Any, payload: dict[str, Any]) -> Any:
+def build(name: str, cls: Any, payload: dict[Any, Any]) -> Any:
     """A job of this class from its fields; strict about names and types."""
     known = cls.__struct_encode_fields__
     for key in payload:
@@ -231,7 +232,8 @@ def _from_factory(name: str, factory: Any, data: msgspec.Raw) -> Any:
 
 
 def _unencodable(job: Any, error: Exception) -> PayloadError:
-    name = type(job).__job_name__
+    cls: Any = job.__class__
+    name = cls.__job_name__
     for field in job.__struct_fields__:
         value = getattr(job, field)
         try:

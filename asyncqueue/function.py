@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import inspect
 import typing
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Concatenate,
+    Generic,
+    ParamSpec,
+    Protocol,
+    TypeVar,
+    cast,
+    overload,
+)
 
 import msgspec
 
@@ -90,9 +100,11 @@ def job(function: Any = None, /, **keywords: Any) -> Any:
     stored are services, injected when it runs. The kind is the function's name unless
     ``name`` is given. A plain function runs in a thread.
     """
-    if function is None:
-        return lambda decorated: _job_class(decorated, dict(keywords))
-    return _job_class(function, keywords)
+
+    def decorate(decorated: Any) -> Any:
+        return _job_class(decorated, dict(keywords))
+
+    return decorate if function is None else decorate(function)
 
 
 def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
@@ -106,15 +118,13 @@ def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
     fields, services = _split(function, parameters[takes_context:], hints)
     by_position = [field for field in fields if field.kind is not field.KEYWORD_ONLY]
     by_keyword = [field for field in fields if field.kind is field.KEYWORD_ONLY]
-    bases: tuple[type, ...] = (Job,)
-    own = by_keyword or by_position
+    bases: tuple[Any, ...] = (Job,)
     if by_position and by_keyword:
         # msgspec makes the fields of a class keyword-only all together: these get their own.
-        positional = {"__module__": function.__module__, **_namespace(by_position, hints)}
-        bases = (Job, type(msgspec.Struct)(function.__name__, (msgspec.Struct,), positional))
+        positional = _namespace(by_position, hints, function.__module__)
+        bases = (Job, msgspec.StructMeta(function.__name__, (msgspec.Struct,), positional))
     namespace = {
-        **_namespace(own, hints),
-        "__module__": function.__module__,
+        **_namespace(by_keyword or by_position, hints, function.__module__),
         "__qualname__": function.__qualname__,
         "__doc__": function.__doc__,
         "__job_site__": (
@@ -125,17 +135,21 @@ def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
         "handle": _handler(function, fields, services, hints, takes_context=takes_context),
     }
     keywords.setdefault("name", function.__name__)
-    cls = JobMeta(function.__name__, bases, namespace, kw_only=bool(by_keyword), **keywords)
+    keywords.setdefault("kw_only", bool(by_keyword))
+    cls: Any = JobMeta(function.__name__, bases, namespace, **keywords)
     cls.__wrapped__ = function
     return cls
 
 
-def _namespace(fields: list[inspect.Parameter], hints: dict[str, Any]) -> dict[str, Any]:
+def _namespace(
+    fields: list[inspect.Parameter], hints: dict[str, Any], module: str
+) -> dict[str, Any]:
     """The annotations and defaults of these fields, as in the body of a class."""
     defaults = {
         field.name: _default(field.default) for field in fields if field.default is not field.empty
     }
-    return {"__annotations__": {field.name: hints[field.name] for field in fields}, **defaults}
+    annotations = {field.name: hints[field.name] for field in fields}
+    return {"__module__": module, "__annotations__": annotations, **defaults}
 
 
 def _is_context(parameter: inspect.Parameter, hints: dict[str, Any]) -> bool:
@@ -179,7 +193,7 @@ def _is_custom(hint: Any) -> bool:
 
 def _default(value: Any) -> Any:
     if isinstance(value, (list, dict, set, bytearray)):
-        return msgspec.field(default_factory=value.copy)
+        return msgspec.field(default_factory=cast("Any", value).copy)
     return value
 
 
@@ -201,19 +215,17 @@ def _handler(
         values = {name: getattr(self, name) for name in names}
         return [ctx, *positional] if takes_context else positional, values | injected
 
-    if inspect.iscoroutinefunction(function):
+    async def call(self: Any, ctx: Any, **injected: Any) -> Any:
+        args, kwargs = arguments(self, ctx, injected)
+        return await function(*args, **kwargs)
 
-        async def handle(self: Any, ctx: Any, **injected: Any) -> Any:
-            args, kwargs = arguments(self, ctx, injected)
-            return await function(*args, **kwargs)
+    def call_plain(self: Any, ctx: Any, **injected: Any) -> Any:
+        args, kwargs = arguments(self, ctx, injected)
+        return function(*args, **kwargs)
 
-    else:
-
-        def handle(self: Any, ctx: Any, **injected: Any) -> Any:  # type: ignore[misc]
-            args, kwargs = arguments(self, ctx, injected)
-            return function(*args, **kwargs)
-
-    handle.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    handle: Any = call if inspect.iscoroutinefunction(function) else call_plain
+    handle.__name__ = "handle"
+    handle.__signature__ = inspect.Signature(
         [
             inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD),
             inspect.Parameter("ctx", inspect.Parameter.POSITIONAL_OR_KEYWORD),
@@ -223,5 +235,4 @@ def _handler(
     handle.__annotations__ = {p.name: hints[p.name] for p in services} | {
         "return": hints.get("return", Any)
     }
-    handle.__wrapped_function__ = function  # type: ignore[attr-defined]
     return handle

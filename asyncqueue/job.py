@@ -11,6 +11,7 @@ import msgspec
 from asyncqueue.errors import PayloadError
 from asyncqueue.options import NAMES, JobOptions, merge_options
 from asyncqueue.registry import default_registry, fold, suggest
+from asyncqueue.roundtrip import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -76,18 +77,13 @@ def _custom_type(kind: Any, seen: frozenset[int] = frozenset()) -> Any | None:
     if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
         return None
     deeper = seen | {id(kind)}
-    for attribute in kind.__struct_fields__:
-        value = getattr(kind, attribute)
-        for part in value if isinstance(value, tuple) else (value,):
-            custom = _custom_type(part, deeper)
-            if custom is not None:
-                return custom
-    return None
+    found = (_custom_type(part, deeper) for part in parts_of(kind))
+    return next((custom for custom in found if custom is not None), None)
 
 
 def _site(qualname: str) -> tuple[str, int, str]:
     """Where the class statement stands: tells a reload from a second class of the same name."""
-    frame = sys._getframe(2)  # noqa: SLF001
+    frame = sys._getframe(2)  # noqa: SLF001  # pyright: ignore[reportPrivateUsage]
     return frame.f_code.co_filename, frame.f_lineno, qualname
 
 

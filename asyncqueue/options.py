@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 import msgspec
 
@@ -98,7 +98,7 @@ def check_backoff(value: BackoffOption | None) -> Backoff | BackoffCallable | No
         return value
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return from_list(value) if value else None
-    return fixed(value)
+    return fixed(cast("Duration", value))
 
 
 def check_queue(value: str | None, what: str = "queue") -> str | None:
@@ -172,7 +172,7 @@ def _unique_until(value: Any) -> str:
 def _middleware(value: Any) -> tuple[Any, ...]:
     if not isinstance(value, Sequence):
         raise TypeError(f"middleware must be a list of functions, got {value!r}")
-    layers = tuple(value)
+    layers = tuple(cast("Sequence[Any]", value))
     for layer in layers:
         if not callable(layer):
             raise TypeError(f"middleware must be callable with (ctx, call_next), got {layer!r}")

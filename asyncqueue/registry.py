@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from asyncqueue.errors import DuplicateJob, UnknownJob
 
@@ -54,10 +54,10 @@ class Registry:
         if maker is None:
             if isinstance(name, str):
                 raise TypeError(f"register({name!r}) needs the class or factory to register")
-            maker, name = name, getattr(name, "__job_name__", name.__name__)
+            maker, name = name, str(getattr(name, "__job_name__", name.__name__))
         if not callable(maker):
             raise TypeError(f"A job class or a factory is needed for {name!r}, got {maker!r}")
-        key = fold(name)
+        key = fold(cast("str", name))
         taken = self._makers.get(key)
         if taken is not None and not replace and not _same_definition(taken, maker):
             raise DuplicateJob(

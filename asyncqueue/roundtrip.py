@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import functools
 import reprlib
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
 from asyncqueue.errors import PayloadError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
 
 
 @functools.cache
@@ -23,12 +26,13 @@ def refuse_changed(job: Any, back: Any) -> None:
 
     Untyped fields must be of the same types, too: nothing else says what they are.
     """
-    untyped = untyped_fields(type(job))
+    cls: Any = job.__class__
+    untyped = untyped_fields(cls)
     for field in job.__struct_fields__:
         value, returned = getattr(job, field), getattr(back, field)
         if not _same(value, returned, exact=field in untyped):
             raise PayloadError(
-                f"{type(job).__job_name__}.{field}: {reprlib.repr(value)} would come back as "
+                f"{cls.__job_name__}.{field}: {reprlib.repr(value)} would come back as "
                 f"{reprlib.repr(returned)}; give the field the exact type of what it holds."
             )
 
@@ -40,12 +44,14 @@ def _has_any(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
     if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
         return False
     deeper = seen | {id(kind)}
-    parts = (getattr(kind, attribute) for attribute in kind.__struct_fields__)
-    return any(
-        _has_any(part, deeper)
-        for found in parts
-        for part in (found if isinstance(found, tuple) else (found,))
-    )
+    return any(_has_any(part, deeper) for part in parts_of(kind))
+
+
+def parts_of(kind: Any) -> Iterator[Any]:
+    """What a type of ``msgspec.inspect`` is made of, other types among it."""
+    for attribute in kind.__struct_fields__:
+        value = getattr(kind, attribute)
+        yield from cast("tuple[Any, ...]", value) if isinstance(value, tuple) else (value,)
 
 
 def _same(value: Any, returned: Any, *, exact: bool) -> bool:
@@ -56,16 +62,20 @@ def _same(value: Any, returned: Any, *, exact: bool) -> bool:
     if type(value) is not type(returned) and (exact or not _both(value, returned, (list, tuple))):
         return not exact and bool(value == returned)
     if isinstance(value, dict):
-        return value.keys() == returned.keys() and all(
-            _same(value[key], returned[key], exact=exact) for key in value
+        one = cast("dict[Any, Any]", value)
+        return one.keys() == returned.keys() and all(
+            _same(one[key], returned[key], exact=exact) for key in one
         )
     if isinstance(value, (list, tuple)):
-        return len(value) == len(returned) and all(
-            _same(one, other, exact=exact) for one, other in zip(value, returned, strict=True)
+        pairs = zip(cast("Sequence[Any]", value), returned, strict=False)
+        return len(cast("Sequence[Any]", value)) == len(returned) and all(
+            _same(item, other, exact=exact) for item, other in pairs
         )
-    names = getattr(value, "__struct_fields__", None) or getattr(value, "__dataclass_fields__", ())
+    names: Iterable[str] = getattr(value, "__struct_fields__", None) or getattr(
+        value, "__dataclass_fields__", ()
+    )
     if names:
-        untyped = untyped_fields(type(value))
+        untyped = untyped_fields(cast("Any", type(value)))
         return all(
             _same(getattr(value, name), getattr(returned, name), exact=name in untyped)
             for name in names

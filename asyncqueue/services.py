@@ -87,7 +87,7 @@ class Services:
             service = given()
         if hasattr(service, "__aenter__") and hasattr(service, "__aexit__"):
             manager, service = service, await self._stack.enter_async_context(service)
-            self._by_type.setdefault(type(manager), service)
+            self._by_type.setdefault(manager.__class__, service)
         if service is not None:
             self._by_type[type(service)] = service
         return service
