@@ -47,12 +47,12 @@ class MemoryDriver(Driver):
         self._store = Store(clock)
 
     @property
-    def clock(self) -> Clock:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def clock(self) -> Clock:
         """Where the store takes the time from, for all its handles."""
         return self._store.clock
 
     @clock.setter
-    def clock(self, clock: Clock) -> None:
+    def clock(self, clock: Clock) -> None:  # pyright: ignore[reportIncompatibleVariableOverride]
         self._store.clock = clock
 
     def clone(self) -> MemoryDriver:
