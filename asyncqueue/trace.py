@@ -18,7 +18,14 @@ class Trace(msgspec.Struct, frozen=True, array_like=True):
 
     trace_id: str
     span_id: str
-    parent_id: str = ""
+    parent_id: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be read back from a stored job."""
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            if not isinstance(value, str) and not (name == "parent_id" and value is None):
+                raise TypeError(f"Trace: {name} must be a string, got {value!r}")
 
 
 _current: ContextVar[Trace | None] = ContextVar("asyncqueue_trace", default=None)
@@ -49,7 +56,7 @@ def current_trace() -> Trace | None:
             return Trace(
                 f"{span.trace_id:032x}",
                 f"{span.span_id:016x}",
-                f"{parent.span_id:016x}" if parent is not None else "",
+                f"{parent.span_id:016x}" if parent is not None else None,
             )
     return _current.get()
 

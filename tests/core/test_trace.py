@@ -73,7 +73,7 @@ class TestOurOwn:
         stored = msgspec.msgpack.encode(OURS)
         assert msgspec.msgpack.decode(stored) == ["a" * 32, "b" * 16, "c" * 16]
         assert msgspec.msgpack.decode(stored, type=Trace) == OURS
-        assert OTHER.parent_id == ""
+        assert OTHER.parent_id is None
 
 
 class TestOpenTelemetry:
