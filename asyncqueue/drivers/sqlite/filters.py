@@ -12,28 +12,41 @@ if TYPE_CHECKING:
 
     from asyncqueue.record import Filter
 
+
+class Rows(NamedTuple):
+    """Some rows of the jobs table: the index that finds them, and what they are."""
+
+    by: str
+    """As a .sql file names it."""
+    where: str
+
+
 LIVE: Final = {
-    State.PENDING: ("state = 0", "state = 1 AND available_at <= :now"),
-    State.DELAYED: ("state = 1 AND available_at > :now",),
-    State.PROCESSING: ("state = 2",),
-    State.COMPLETED: ("state = 3 AND expires_at > :now",),
-    State.CANCELLED: ("state = 4 AND expires_at > :now",),
+    State.PENDING: (
+        Rows("{ready}", "state = 0"),
+        Rows("{delayed}", "state = 1 AND available_at <= :now"),
+    ),
+    State.DELAYED: (Rows("{delayed}", "state = 1 AND available_at > :now"),),
+    State.PROCESSING: (Rows("{leased}", "state = 2"),),
+    # SQLite uses a partial index only where its own condition is repeated.
+    State.COMPLETED: (Rows("{finished}", "state = 3 AND state >= 3 AND expires_at > :now"),),
+    State.CANCELLED: (Rows("{finished}", "state = 4 AND state >= 3 AND expires_at > :now"),),
 }
-"""What a state is in the jobs table. Alternatives of one state use different indexes."""
+"""What a state is in the jobs table. No row is in two of these."""
 
 
 class Condition(NamedTuple):
     """What a filter asks of the rows of each table, and the parameters of both."""
 
-    alternatives: list[str]
-    """Of the jobs table: a row is meant if one of them holds, and never do two."""
+    live: list[Rows]
+    """Of the jobs table: a row is meant if it is among one of these."""
     failed: str | None
     """Of the failed table; None where failed jobs are not meant."""
     parameters: dict[str, object]
 
-    def jobs(self) -> str | None:
-        """The whole condition of the jobs table; None where only failed jobs are meant."""
-        return " OR ".join(f"({each})" for each in self.alternatives) or None
+    def where(self) -> str | None:
+        """One condition for the jobs table; None where only failed jobs are meant."""
+        return " OR ".join(f"({rows.where})" for rows in self.live) or None
 
 
 def condition(which: Filter, now: float, states: Iterable[State] | None = None) -> Condition:
@@ -42,14 +55,14 @@ def condition(which: Filter, now: float, states: Iterable[State] | None = None) 
     if states is not None:
         wanted &= set(states)
     common = _common(which)
-    alternatives = [
-        " AND ".join([alternative, *common])
+    live = [
+        Rows(rows.by if which.ids is None else "{id}", " AND ".join([rows.where, *common]))
         for state, alternatives in LIVE.items()
         if state in wanted
-        for alternative in alternatives
+        for rows in alternatives
     ]
     failed = " AND ".join(["1", *common]) if State.FAILED in wanted else None
-    return Condition(alternatives, failed, _parameters(which, now))
+    return Condition(live, failed, _parameters(which, now))
 
 
 def _common(which: Filter) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from asyncqueue.drivers.sqlite.filters import condition
 from asyncqueue.drivers.sqlite.states import STATES
@@ -18,39 +18,65 @@ if TYPE_CHECKING:
 LAST: Final = 2**63 - 1
 
 
+class Ordering(NamedTuple):
+    """An order of a listing, and what stands behind its cursor."""
+
+    by: str
+    beyond: str
+
+
+ORDERS: Final[dict[str, Ordering]] = {
+    "created": Ordering("seq DESC", "seq < :seq"),
+    "finished": Ordering("finished_at DESC, seq DESC", "(finished_at, seq) < (:end, :seq)"),
+}
+
+
 def find(store: Store, which: Filter, page: tuple[int, int, str | None], order: Order) -> Found:
     """A page of jobs, given as limit, offset and cursor."""
     limit, offset, cursor = page
     if limit <= 0:
         return Found([])
-    by_end = order == "finished"
-    meant = condition(which, store.now, FINISHED if by_end else None)
-    text = _selection(store, meant, order)
-    if not text:
+    meant = condition(which, store.now, FINISHED if order == "finished" else None)
+    parts = _selections(store, meant, which, order)
+    if not parts:
         return Found([])
-    meant.parameters.update(_read_cursor(cursor, order), limit=limit + 1, offset=max(0, offset))
-    rows = store.select(text, meant.parameters)
-    more = len(rows) > limit
+    rows = store.select(
+        "look.page",
+        meant.parameters
+        | _read_cursor(cursor, order)
+        | {"limit": limit + 1, "offset": max(0, offset), "most": limit + 1 + max(0, offset)},
+        selections=" UNION ALL ".join(parts),
+        order=ORDERS[order].by,
+    )
     return Found(
         [_stored_job(row) for row in rows[:limit]],
-        _cursor(rows[limit - 1], order) if more else None,
+        _cursor(rows[limit - 1], order) if len(rows) > limit else None,
     )
 
 
-def _selection(store: Store, meant: Condition, order: Order) -> str | None:
-    """One statement over both tables; SQLite merges two ordered scans."""
-    if order == "finished":
-        beyond, direction = "(finished_at, seq) < (:end, :seq)", "finished_at DESC, seq DESC"
-    else:
-        beyond, direction = "seq < :seq", "seq DESC"
-    parts = [
-        store.sql[f"look.{table}"].replace(":where", f"({where}) AND {beyond}")
-        for table, where in (("jobs", meant.jobs()), ("failed", meant.failed))
+def _selections(store: Store, meant: Condition, which: Filter, order: Order) -> list[str]:
+    """One selection for each table in which such jobs may be; SQLite merges their orders."""
+    wheres = {"jobs": _live(store, meant, which, order), "failed": meant.failed}
+    return [
+        store.sql.marked(f"look.{table}", {"where": f"({where}) AND {ORDERS[order].beyond}"})
+        for table, where in wheres.items()
         if where is not None
     ]
-    if not parts:
+
+
+def _live(store: Store, meant: Condition, which: Filter, order: Order) -> str | None:
+    if order == "created" and which.states is None and which.ids is None:
+        # Most rows are meant: go through the table itself, from its end.
+        return meant.where()
+    selections = [
+        store.sql.marked("look.seqs", {"index": rows.by, "where": rows.where})
+        for rows in meant.live
+    ]
+    if not selections:
         return None
-    return f"{' UNION ALL '.join(parts)} ORDER BY {direction} LIMIT :limit OFFSET :offset"
+    marks = {"selections": " UNION ALL ".join(selections)}
+    marks |= {"beyond": ORDERS[order].beyond, "order": ORDERS[order].by}
+    return store.sql.marked("look.among", marks)
 
 
 def _cursor(row: Row, order: Order) -> str:
@@ -72,11 +98,13 @@ def _read_cursor(cursor: str | None, order: Order) -> dict[str, float]:
 def count(store: Store, which: Filter) -> int:
     """How many jobs are meant: the sum of counts that each can use an index of their own."""
     meant = condition(which, store.now)
-    wheres = [("count_jobs", where) for where in meant.alternatives]
+    found = [
+        store.select("look.count_jobs", meant.parameters, index=rows.by, where=rows.where)
+        for rows in meant.live
+    ]
     if meant.failed is not None:
-        wheres.append(("count_failed", meant.failed))
-    texts = [store.sql[f"look.{name}"].replace(":where", where) for name, where in wheres]
-    return sum(store.select(text, meant.parameters)[0][0] for text in texts)
+        found.append(store.select("look.count_failed", meant.parameters, where=meant.failed))
+    return sum(many for ((many,),) in found)
 
 
 def counts(store: Store) -> dict[str, QueueCounts]:

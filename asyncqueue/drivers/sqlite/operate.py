@@ -26,27 +26,29 @@ def requeue(store: Store, which: Filter) -> list[str]:
     meant = condition(which, store.now)
     if meant.failed is None:
         return []
-    ids = [id for (id,) in _select(store, "failed_ids", meant.failed, meant.parameters)]
-    queues = _select(store, "requeued_queues", meant.failed, meant.parameters)
-    _select(store, "requeue", meant.failed, meant.parameters)
-    _select(store, "forget_failed", meant.failed, meant.parameters)
+    where = {"where": meant.failed}
+    ids = store.select("operate.failed_ids", meant.parameters, **where)
+    queues = store.select("operate.requeued_queues", meant.parameters, **where)
+    store.select("operate.requeue", meant.parameters, **where)
+    store.select("operate.forget_failed", meant.parameters, **where)
     store.ring("queue", (queue for (queue,) in queues))
-    return ids
+    return [id for (id,) in ids]
 
 
 def cancel(store: Store, which: Filter, retention: float) -> dict[str, State]:
     """Cancel what waits, call off what runs; answers the states met."""
     meant = condition(which, store.now)
-    met: dict[str, State] = {}
-    where = meant.jobs()
-    if where is not None:
-        rows = _select(store, "met", where, meant.parameters)
-        met = {id: STATES[code] for _, id, code, _ in rows}
-        _cancel_waiting(store, [row for row in rows if row[2] in (READY, DELAYED)], retention)
-        _call_off(store, [row for row in rows if row[2] == PROCESSING], retention)
+    rows = [
+        row
+        for live in meant.live
+        for row in store.select("operate.met", meant.parameters, index=live.by, where=live.where)
+    ]
+    met = {id: STATES[code] for _, id, code, _ in rows}
     if meant.failed is not None:
-        failed = _select(store, "failed_ids", meant.failed, meant.parameters)
+        failed = store.select("operate.failed_ids", meant.parameters, where=meant.failed)
         met |= {id: State.FAILED for (id,) in failed}
+    _cancel_waiting(store, [row for row in rows if row[2] in (READY, DELAYED)], retention)
+    _call_off(store, [row for row in rows if row[2] == PROCESSING], retention)
     return met
 
 
@@ -69,14 +71,13 @@ def _call_off(store: Store, rows: Sequence[Row], retention: float) -> None:
 def delete(store: Store, which: Filter) -> int:
     """Remove some of the jobs that are meant; fewer than the most at once if no more are left."""
     meant = condition(which, store.now, DELETABLE)
-    # One state after the other: each finds its rows by an index of its own.
-    parts = [("delete_jobs", where) for where in meant.alternatives]
+    parts = [("operate.delete_jobs", {"index": r.by, "where": r.where}) for r in meant.live]
     if meant.failed is not None:
-        parts.append(("delete_failed", meant.failed))
+        parts.append(("operate.delete_failed", {"where": meant.failed}))
     gone: list[Row] = []
-    for statement, where in parts:
+    for statement, marks in parts:
         room = {"room": REMOVED_AT_ONCE - len(gone)}
-        gone += _select(store, statement, where, meant.parameters | room)
+        gone += store.select(statement, meant.parameters | room, **marks)
     store.ring("job", (id for (id,) in gone))
     return len(gone)
 
@@ -101,7 +102,3 @@ def pause(store: Store, queues: Sequence[str], on: bool) -> list[str]:
 def paused(store: Store) -> list[str]:
     """The names of the paused queues, sorted."""
     return [name for (name,) in store.rows("operate.paused")]
-
-
-def _select(store: Store, name: str, where: str, parameters: dict[str, object]) -> list[Row]:
-    return store.select(store.sql[f"operate.{name}"].replace(":where", where), parameters)

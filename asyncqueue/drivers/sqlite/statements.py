@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from asyncqueue.drivers.sqlite.names import Tables
 
@@ -46,6 +46,13 @@ class Statements:
     def fill(self, text: str) -> str:
         """Put the quoted names of the tables and indexes into a text."""
         return _PLACEHOLDER.sub(lambda match: self._names[match[1]], text)
+
+    def marked(self, address: str, marks: Mapping[str, str]) -> str:
+        """A statement whose ``:marks`` are replaced by pieces of SQL."""
+        text = self[address]
+        for mark, piece in marks.items():
+            text = text.replace(f":{mark}", piece)
+        return self.fill(text)
 
     def bulk(self, address: str, rows: int, columns: int) -> str:
         """A statement whose ``:rows`` is a list of that many rows of parameters."""

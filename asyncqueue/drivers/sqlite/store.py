@@ -50,9 +50,9 @@ class Store:
             changed += self._execute(text, list(chain.from_iterable(chunk))).rowcount
         return changed
 
-    def select(self, text: str, parameters: Parameters) -> list[Row]:
-        """Everything that a statement gives that is not in a file as it stands."""
-        return self._execute(text, parameters).fetchall()
+    def select(self, statement: str, parameters: Parameters, **marks: str) -> list[Row]:
+        """Everything that a statement gives after its ``:marks`` were replaced by these texts."""
+        return self._execute(self.sql.marked(statement, marks), parameters).fetchall()
 
     def ring(self, kind: str, names: Iterable[str]) -> None:
         """Remember the watches of these topics."""

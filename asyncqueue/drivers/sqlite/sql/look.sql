@@ -14,8 +14,19 @@ SELECT
     available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
 FROM {failed} WHERE :where
 
+-- name: page
+:selections ORDER BY :order LIMIT :limit OFFSET :offset
+
+-- name: seqs
+-- The rows of one state, by its index alone.
+SELECT seq, finished_at FROM {jobs} INDEXED BY :index WHERE :where
+
+-- name: among
+-- Of several such selections the rows of one page.
+seq IN (SELECT seq FROM (:selections) WHERE :beyond ORDER BY :order LIMIT :most)
+
 -- name: count_jobs
-SELECT count(*) FROM {jobs} WHERE :where
+SELECT count(*) FROM {jobs} INDEXED BY :index WHERE :where
 
 -- name: count_failed
 SELECT count(*) FROM {failed} WHERE :where
@@ -35,8 +46,11 @@ UNION ALL
 SELECT queue, 2, count(*), NULL FROM {jobs} INDEXED BY {leased}
 WHERE state = 2 GROUP BY queue
 UNION ALL
-SELECT queue, state, count(*), NULL FROM {jobs} INDEXED BY {finished}
-WHERE state >= 3 AND state <= 4 AND expires_at > :now GROUP BY queue, state
+SELECT queue, 3, count(*), NULL FROM {jobs} INDEXED BY {finished}
+WHERE state = 3 AND state >= 3 AND expires_at > :now GROUP BY queue
+UNION ALL
+SELECT queue, 4, count(*), NULL FROM {jobs} INDEXED BY {finished}
+WHERE state = 4 AND state >= 3 AND expires_at > :now GROUP BY queue
 UNION ALL
 SELECT queue, 5, count(*), NULL FROM {failed} GROUP BY queue
 UNION ALL

@@ -2,7 +2,8 @@
 
 -- name: met
 -- The jobs that a cancellation meets.
-SELECT seq, id, CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END, worker FROM {jobs} WHERE :where
+SELECT seq, id, CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END, worker
+FROM {jobs} INDEXED BY :index WHERE :where
 
 -- name: failed_ids
 SELECT id FROM {failed} WHERE :where ORDER BY seq
@@ -30,15 +31,34 @@ SELECT DISTINCT queue FROM {failed} WHERE :where
 DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT :room) RETURNING id
 
 -- name: delete_jobs
-DELETE FROM {jobs} WHERE seq IN (SELECT seq FROM {jobs} WHERE :where LIMIT :room) RETURNING id
+DELETE FROM {jobs} WHERE seq IN (
+    SELECT seq FROM {jobs} INDEXED BY :index WHERE :where LIMIT :room
+) RETURNING id
 
 -- name: forget_failed
 DELETE FROM {failed} WHERE :where
 
 -- name: prune_jobs
+-- The index is ordered by state and queue, for counting; so go from queue to queue.
 DELETE FROM {jobs} WHERE seq IN (
-    SELECT seq FROM {jobs} INDEXED BY {finished}
-    WHERE state >= 3 AND expires_at <= :now ORDER BY expires_at LIMIT :room
+    WITH RECURSIVE
+    states(state) AS (VALUES (3), (4)),
+    queues(state, queue) AS (
+        SELECT state, (
+            SELECT min(queue) FROM {jobs} INDEXED BY {finished}
+            WHERE state = states.state AND state >= 3
+        )
+        FROM states
+        UNION ALL
+        SELECT state, (
+            SELECT min(queue) FROM {jobs} INDEXED BY {finished}
+            WHERE state = queues.state AND state >= 3 AND queue > queues.queue
+        )
+        FROM queues WHERE queue IS NOT NULL
+    )
+    SELECT seq FROM queues CROSS JOIN {jobs} AS job INDEXED BY {finished}
+    ON job.state = queues.state AND job.state >= 3 AND job.queue = queues.queue
+    WHERE expires_at <= :now LIMIT :room
 );
 
 -- name: prune_failed

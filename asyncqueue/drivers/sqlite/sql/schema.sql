@@ -51,7 +51,7 @@ CREATE INDEX {delayed} ON {jobs} (queue, available_at, priority) WHERE state = 1
 CREATE INDEX {leased} ON {jobs} (leased_until) WHERE state = 2;
 
 -- name: finished
-CREATE INDEX {finished} ON {jobs} (expires_at, queue, state, finished_at) WHERE state >= 3;
+CREATE INDEX {finished} ON {jobs} (state, queue, expires_at, finished_at) WHERE state >= 3;
 
 -- name: key
 CREATE UNIQUE INDEX {key} ON {jobs} (key) WHERE key_hold > 0;
