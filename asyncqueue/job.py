@@ -60,14 +60,6 @@ def _refuse_unsupported_fields(cls: Any) -> None:
                 f"{cls.__name__}.{name}: a {custom.__module__}.{custom.__qualname__} cannot be "
                 "stored. Store an id and look the object up in handle."
             )
-    _refuse_undecodable(cls)
-
-
-def _refuse_undecodable(cls: Any) -> None:
-    try:
-        msgspec.msgpack.Decoder(cls)
-    except TypeError as error:
-        raise PayloadError(f"{cls.__name__}: {error}; change the field's type.") from error
 
 
 def _custom_type(kind: Any, seen: frozenset[int] = frozenset()) -> Any | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from asyncqueue.durations import parse_duration
 from asyncqueue.errors import ConfigError
 from asyncqueue.registry import suggest
 from asyncqueue.urls import masked
@@ -12,7 +13,10 @@ from asyncqueue.urls import masked
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SQLITE: Final[dict[str, Callable[[str], Any]]] = {"synchronous": str.upper}
+_SQLITE: Final[dict[str, Callable[[str], Any]]] = {
+    "synchronous": str.upper,
+    "busy_timeout": parse_duration,
+}
 """The options of a sqlite URL, and how their text is read."""
 
 
