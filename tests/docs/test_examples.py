@@ -57,3 +57,9 @@ def contains(source: str, text: str) -> bool:
         textwrap.dedent("\n".join(lines[start : start + len(wanted)])).splitlines() == wanted
         for start in range(len(lines) - len(wanted) + 1)
     )
+
+
+def test_the_readme_shows_its_example_whole():
+    example = EXAMPLES / "readme_fastapi.py"
+    (block,) = [block for block in blocks("python") if block.page == ROOT / "README.md"]
+    assert block.text + "\n" == example.read_text("utf-8")
