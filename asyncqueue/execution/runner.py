@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -100,7 +101,8 @@ class Runner:
                 plan = known.plan
         except UnknownJob as error:
             return self._refuse(claim, error, release=self._unknown_jobs == "release")
-        except Exception as error:  # noqa: BLE001 - a factory may raise anything
+        except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001
+            # A factory may raise anything.
             return self._refuse(claim, error, release=False)
         run = Run(self, claim, job, plan, envelope)
         if run.budget.exhausted(claim, run.started):
@@ -139,9 +141,7 @@ class Runner:
 
     # What a handler asks for
 
-    async def extend(
-        self, run: Run, percent: float | None = None, text: str | None = None
-    ) -> None:
+    async def extend(self, run: Run, percent: float | None = None, text: str | None = None) -> None:
         """Renew the lease of a run and store its progress."""
         claim = run.claim
         extension = Extension(claim.id, claim.token, percent, text)

@@ -94,9 +94,9 @@ class Consumer:
 
     async def _round(self, watch: Watch) -> None:
         room = self._capacity - len(self.running) - len(self._buffer)
-        asked = self._quota.take(room)
+        self._freed.clear()
+        asked = self._quota.take(room, self._freed)
         if asked <= 0:
-            self._freed.clear()
             await self._freed.wait()
             return
         watch.clear()
@@ -141,7 +141,7 @@ class Consumer:
         made = self._runner.prepare(claim)
         if isinstance(made, Verdict):
             self._settler.put(made)
-            self._quota.job_ended()
+            self._quota.job_refused()
             return
         holding = self._holdings.get(claim.id)
         if holding is None or holding.claim is not claim:

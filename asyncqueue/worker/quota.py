@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Callable
 
 
@@ -19,30 +20,46 @@ class Quota:
         on_nothing: Callable[[], None],
     ) -> None:
         self.ended = 0
+        """Jobs that were run to their end, or never will be run here."""
+        self._ran = 0
+        self._waiting: list[asyncio.Event] = []
         self._limit = limit
         self._left = limit or 0
         self._on_used_up = on_used_up
         self._on_nothing = on_nothing
 
-    def take(self, wanted: int) -> int:
-        """How many of ``wanted`` jobs may be claimed; they count as taken."""
+    def take(self, wanted: int, waiting: asyncio.Event) -> int:
+        """How many of ``wanted`` jobs may be claimed; they count as taken.
+
+        Where it is 0, ``waiting`` is set as soon as there may be some again.
+        """
         if self._limit is None:
             return wanted
-        taken = min(wanted, self._left)
-        if taken > 0:
-            self._left -= taken
+        taken = min(max(wanted, 0), self._left)
+        if taken == 0:
+            self._waiting.append(waiting)
+        self._left -= taken
         return taken
 
     def give_back(self, unused: int) -> None:
         """That many were not started after all."""
-        if self._limit is not None:
-            self._left += unused
+        if self._limit is None or not unused:
+            return
+        self._left += unused
+        while self._waiting:
+            self._waiting.pop().set()
 
     def job_ended(self) -> None:
-        """A job was run to its end, or will never be run here."""
+        """A job was run to its end, or is left to its lease."""
         self.ended += 1
-        if self._limit is not None and self.ended >= self._limit:
+        self._ran += 1
+        if self._limit is not None and self._ran >= self._limit:
             self._on_used_up()
+
+    def job_refused(self) -> None:
+        """A job could not be run, and another one may be in its place."""
+        self.ended += 1
+        self.give_back(1)
 
     def found_nothing(self) -> None:
         """A pool looked and there was nothing to claim."""

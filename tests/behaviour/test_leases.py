@@ -100,6 +100,7 @@ async def test_jobs_in_the_hands_of_a_worker_that_ended_are_not_renewed(
         clock.advance(17)
         await begun(stage)
         assert stage.ctx.attempt == 2
+        stage.proceed.set()
 
 
 # Loss
@@ -175,7 +176,7 @@ async def test_a_stale_outcome_changes_nothing_and_is_not_reported(
     thief = driver.clone()
     thief.clock = clock
     await thief.open()
-    async with make_worker(lease=60):
+    async with make_worker(lease=60, concurrency=1):
         await begun(stage)
         await _steal(thief, handle.id)
         stage.proceed.set()
@@ -204,7 +205,7 @@ async def test_progress_and_more_time_are_refused_once_the_lease_is_lost(
     thief = driver.clone()
     thief.clock = clock
     await thief.open()
-    async with make_worker(lease=60):
+    async with make_worker(lease=60, concurrency=1):
         await begun(stage)
         await _steal(thief, handle.id)
         stage.proceed.set()
@@ -245,8 +246,8 @@ async def test_a_swept_job_counts_its_attempt(queue, driver, make_worker, clock,
 
     await queue.dispatch(define(obedient, stage)())
     await driver.claim([Source("default")], 1, 60, "crashed")
+    clock.advance(61)
     async with make_worker(lease=60):
-        clock.advance(61)
         await begun(stage)
         assert stage.ctx.attempt == 2
 
