@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from asyncqueue import Context, Job, JobFailedError, Priority, Queue, Worker, job
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
 
 class SendWelcome(Job, queue="emails", max_attempts=5, timeout=45, backoff=[1, 5, 30]):
@@ -65,7 +65,7 @@ class Mailer:
 
 
 @asynccontextmanager
-async def mailer() -> AsyncIterator[Mailer]:
+async def mailer() -> AsyncGenerator[Mailer]:
     yield Mailer("shop@example.org")  # entered once for each worker, left when it ends
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 from asyncqueue import ConfigError, Queue, Settings
 
-settings = Settings(url="sqlite:///queue.db", timeout=timedelta(minutes=2), workers=20)
+settings = Settings(url="sqlite:///queue.db", timeout=120, workers=20)
 queue = Queue(settings=settings)
 print(queue.settings.timeout)
 
