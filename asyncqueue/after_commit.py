@@ -7,20 +7,20 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-_waiting: ContextVar[list[Callable[[], Awaitable[None]]] | None] = ContextVar(
+_waiting: ContextVar[list[Callable[[], Awaitable[object]]] | None] = ContextVar(
     "asyncqueue_after_commit", default=None
 )
 
 
 @contextlib.asynccontextmanager
-async def collect_after_commit() -> AsyncIterator[None]:
+async def collect_after_commit() -> AsyncGenerator[None]:
     """Keep what :func:`after_commit` is given in the block; do it after the block, in order.
 
     When the block raises, it is dropped.
     """
-    work: list[Callable[[], Awaitable[None]]] = []
+    work: list[Callable[[], Awaitable[object]]] = []
     token = _waiting.set(work)
     try:
         yield
@@ -30,7 +30,7 @@ async def collect_after_commit() -> AsyncIterator[None]:
         await item()
 
 
-def after_commit(work: Callable[[], Awaitable[None]]) -> bool:
+def after_commit(work: Callable[[], Awaitable[object]]) -> bool:
     """Keep ``work`` for the commit of the transaction around; False where there is none."""
     waiting = _waiting.get()
     if waiting is None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import MutableMapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
 from asyncqueue.durations import Duration, to_finite_seconds
 
 if TYPE_CHECKING:
+    from collections.abc import MutableMapping
     from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.clock import Clock
@@ -59,9 +59,17 @@ class Cancellation:
 class Host(Protocol):
     """The run that answers for what a context is asked; ``deadline`` is in the clock's seconds."""
 
-    clock: Clock
-    services: Services
     deadline: float
+
+    @property
+    def clock(self) -> Clock:
+        """The store's clock."""
+        ...
+
+    @property
+    def services(self) -> Services:
+        """What handlers may ask for."""
+        ...
 
     async def progress(self, percent: float, text: str) -> None:
         """Store the progress of the job."""

@@ -33,7 +33,8 @@ class Listeners:
 
     def on(self, event_type: type[Event], listener: Callable[[Any], Any]) -> Callable[[], None]:
         """Call ``listener`` for events of this type and its subtypes; answers an unsubscribe."""
-        if event_type is errors.JobCancelled:  # The error shares its name with the event.
+        given: type = event_type
+        if given is errors.JobCancelled:  # The error shares its name with the event.
             event_type = JobCancelled
         if not (isinstance(event_type, type) and issubclass(event_type, Event)):
             raise TypeError(f"Listen to an event class such as JobProcessed, got {event_type!r}")

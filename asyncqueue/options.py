@@ -22,7 +22,7 @@ class Priority(IntEnum):
     HIGH = 10
 
 
-BackoffCallable = Callable[[Any, int, Exception], float]
+BackoffCallable = Callable[[Any, int, Any], Duration]
 BackoffOption = Duration | Sequence[Duration] | Backoff | BackoffCallable
 
 

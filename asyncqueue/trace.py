@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
 
 
 class Trace(msgspec.Struct, frozen=True, array_like=True):
@@ -32,7 +32,7 @@ _current: ContextVar[Trace | None] = ContextVar("asyncqueue_trace", default=None
 
 
 @contextlib.contextmanager
-def use_trace(trace: Trace | None) -> Iterator[None]:
+def use_trace(trace: Trace | None) -> Generator[None]:
     """Make ``trace`` the current one inside the block."""
     token = _current.set(trace)
     try:

@@ -50,7 +50,7 @@ def _arguments() -> argparse.Namespace:
 
 def _install_loop(choice: str) -> None:
     if choice != "asyncio" and (choice == "uvloop" or importlib.util.find_spec("uvloop")):
-        import uvloop
+        import uvloop  # noqa: PLC0415 - not everybody has it
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
 

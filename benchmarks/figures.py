@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncqueue import Queue, Worker
 from asyncqueue.worker.memory import resident_mib
-
 from benchmarks.jobs import FiveMilliseconds, Noop, Stamp, drain, fill, queue_on
 
 if TYPE_CHECKING:
@@ -126,9 +125,7 @@ def _multiply(path: str) -> None:
     connection = sqlite3.connect(path)
     columns = [row[1] for row in connection.execute("PRAGMA table_info(jobs)")]
     copied = [name for name in columns if name not in ("seq", "id")]
-    numbers = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) "
-    )
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000) "
     for finished in (1, 0):
         connection.execute(
             f"{numbers} INSERT INTO jobs (id, {', '.join(copied)}) "
@@ -177,9 +174,7 @@ FIGURES: dict[str, Figure] = {
     "dispatch": Figure(
         "sqlite: awaited dispatches, 100 concurrent callers", "/s", 20_000, awaited_dispatches
     ),
-    "dispatch-many": Figure(
-        "sqlite: jobs by dispatch_many of 1,000", "/s", 60_000, dispatch_many
-    ),
+    "dispatch-many": Figure("sqlite: jobs by dispatch_many of 1,000", "/s", 60_000, dispatch_many),
     "five-ms": Figure(
         "memory: 5 ms handlers at concurrency 100 (ceiling 20,000/s)",
         "/s",

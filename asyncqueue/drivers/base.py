@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.errors import DriverError, TransactionUnsupported
@@ -89,7 +89,7 @@ class Watch:
         if self._watches is not None:
             self._watches.discard(self)
 
-    def __enter__(self) -> Watch:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc_info: object) -> None:

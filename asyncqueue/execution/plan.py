@@ -10,7 +10,6 @@ import anyio
 import anyio.to_thread
 
 from asyncqueue.execution.settlement import Budget
-from asyncqueue.options import JobOptions
 from asyncqueue.services import inject, injected_parameters
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.backoff import Backoff
     from asyncqueue.context import Context
+    from asyncqueue.options import JobOptions
     from asyncqueue.services import Services
 
     CallNext = Callable[[], Awaitable[Any]]

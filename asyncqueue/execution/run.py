@@ -8,7 +8,9 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue import codec
+from asyncqueue.backoff import Backoff
 from asyncqueue.context import Context
+from asyncqueue.durations import to_finite_seconds
 from asyncqueue.errors import JobTimeout, PayloadError
 from asyncqueue.execution.outcome import (
     Cancelled,
@@ -26,7 +28,6 @@ from asyncqueue.trace import enter_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
     from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.clock import Clock, Timer
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from asyncqueue.execution.runner import Runner
     from asyncqueue.record import Claim
     from asyncqueue.services import Services
-
 
 
 class Run:
@@ -53,7 +53,9 @@ class Run:
     _cancel_sent = False
     _drain_timer: Timer | None = None
 
-    def __init__(self, runner: Runner, claim: Claim, job: Any, plan: Plan, header: Envelope) -> None:
+    def __init__(
+        self, runner: Runner, claim: Claim, job: Any, plan: Plan, header: Envelope
+    ) -> None:
         self.runner = runner
         self.claim = claim
         self.job = job
@@ -181,7 +183,11 @@ class Run:
             return Ignored()
         if self.settled:
             if error is not None and not isinstance(error, asyncio.CancelledError):
-                self.runner.log.error("%s raised after its transaction completed it", self.claim.name, exc_info=error)
+                self.runner.log.error(
+                    "%s raised after its transaction completed it",
+                    self.claim.name,
+                    exc_info=error,
+                )
             return Ignored()
         if cause == "cancelled":
             return Cancelled()
@@ -233,14 +239,16 @@ class Run:
             return True
 
     def _delay(self, error: BaseException) -> float:
-        backoff = self.backoff
-        if callable(getattr(backoff, "delay", None)):
-            return float(backoff.delay(self.claim.attempts))
+        backoff, attempt = self.backoff, self.claim.attempts
+        if isinstance(backoff, Backoff):
+            return backoff.delay(attempt)
         try:
-            return max(float(backoff(self.job, self.claim.attempts, error)), 0.0)
+            return max(to_finite_seconds(backoff(self.job, attempt, error), "backoff"), 0.0)
         except Exception:
-            self.runner.log.exception("The backoff of %s raised; the worker's is used", self.claim.name)
-            return float(self.plan.default_backoff.delay(self.claim.attempts))
+            self.runner.log.exception(
+                "%s: its backoff raised; the worker's is used", self.claim.name
+            )
+            return self.plan.default_backoff.delay(attempt)
 
 
 def _unpacked(timeout: float) -> float:

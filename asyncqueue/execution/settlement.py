@@ -45,7 +45,7 @@ class Budget(msgspec.Struct, frozen=True):
         return claim.attempts < self.max_attempts
 
 
-def decide(
+def decide(  # noqa: PLR0911 - one line of the table each
     claim: Claim, outcome: Outcome, budget: Budget, *, now: float, retention: float
 ) -> Settlement | None:
     """The settlement of an outcome; None where the lease decides.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -29,6 +29,8 @@ from asyncqueue.record import Record
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asyncqueue.clock import Clock
     from asyncqueue.settings import Settings
 
@@ -77,15 +79,16 @@ def record_of_fields(
     """The record of a job given by kind and fields; as :func:`record_of`."""
     if codec.is_job_class(maker):
         if not isinstance(fields, dict):
-            fields = _refuse_fields(name, fields)
-        record = record_of(codec.build(name, maker, fields), given, settings, clock)
+            raise TypeError(f"{name}: the payload must be a dict of its fields, got {fields!r}")
+        job = codec.build(name, maker, cast("dict[str, Any]", fields))
+        record = record_of(job, given, settings, clock)
         record.name = name
         return record
     payload = codec.encode_fields(name, fields, maker, settings.max_payload, **_header(given))
     return _addressed(name, payload, None, _ANY_CLASS, given, settings, clock)
 
 
-def _addressed(  # noqa: PLR0913 - private, called above
+def _addressed(
     name: str,
     payload: bytes,
     job: Any,
@@ -129,8 +132,7 @@ def _delay(job: Any, options: JobOptions, given: DispatchOptions, clock: Clock) 
             raise ValueError("give delay= or at=, not both")
         if given.at.tzinfo is None:
             raise ValueError(
-                f"at={given.at!r} has no time zone; use an aware datetime such as "
-                "datetime.now(UTC)"
+                f"at={given.at!r} has no time zone; use an aware datetime such as datetime.now(UTC)"
             )
         return max(given.at.timestamp() - clock.time(), 0.0)
     delay: Any = options.delay if given.delay is None else given.delay
@@ -143,9 +145,10 @@ def _max_attempts(options: JobOptions, given: DispatchOptions) -> int | None:
     attempts = check_max_attempts(given.max_attempts)
     if attempts is None:
         attempts = options.max_attempts
-    if attempts is None and isinstance(given.backoff, (list, tuple)) and given.backoff:
+    waits: Any = given.backoff
+    if attempts is None and isinstance(waits, (list, tuple)) and waits:
         # A list of waits given at dispatch says how often, too: one run more than waits.
-        return len(given.backoff) + 1
+        return len(cast("Sequence[Any]", waits)) + 1
     return attempts
 
 
@@ -178,8 +181,8 @@ def _id(given: str | None) -> str:
     return given
 
 
-def _unique_key(job: Any, options: JobOptions) -> str:
-    name = type(job).__job_name__
+def _unique_key(job: Job, options: JobOptions) -> str:
+    name: str = type(job).__job_name__
     if callable(options.unique):
         return f"{name}:{options.unique(job)}"
     digest = hashlib.blake2b(msgspec.msgpack.encode(job, order="deterministic"), digest_size=16)
@@ -190,7 +193,3 @@ def _not_a_job(job: Any) -> str:
     if isinstance(job, type) and issubclass(job, Job):
         return f"dispatch() takes a job, got the class {job.__name__}; build it: {job.__name__}(…)"
     return f"dispatch() takes a job, got {job!r}; subclass asyncqueue.Job or use @asyncqueue.job"
-
-
-def _refuse_fields(name: str, fields: Any) -> Any:
-    raise TypeError(f"{name}: the payload must be a dict of its fields, got {fields!r}")

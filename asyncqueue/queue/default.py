@@ -24,7 +24,7 @@ def set_default(queue: Queue | None) -> Queue | None:
 
     None means: build it from the environment when it is next asked for.
     """
-    global _default  # noqa: PLW0603 - one default per process is the point
+    global _default
     with _lock:
         former, _default = _default, queue
     return former

@@ -51,7 +51,7 @@ class Dispatcher:
                 continue
             try:
                 answers = await self._driver.enqueue([r for records, _ in group for r in records])
-            except BaseException as error:  # noqa: BLE001 - every caller is told
+            except BaseException as error:
                 for _, future in group:
                     if not future.done():
                         future.set_exception(error)
@@ -71,9 +71,7 @@ class Dispatcher:
         return group
 
 
-def _hand_out(
-    group: list[tuple[list[Record], asyncio.Future[Answers]]], answers: Answers
-) -> None:
+def _hand_out(group: list[tuple[list[Record], asyncio.Future[Answers]]], answers: Answers) -> None:
     start = 0
     for records, future in group:
         end = start + len(records)

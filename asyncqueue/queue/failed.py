@@ -22,9 +22,7 @@ class FailedStore:
     def __init__(self, driver: Callable[[], Awaitable[Driver]]) -> None:
         self._driver = driver
 
-    async def list(
-        self, queue: str | None = None, limit: int = 50, offset: int = 0
-    ) -> FailedPage:
+    async def list(self, queue: str | None = None, limit: int = 50, offset: int = 0) -> FailedPage:
         """Failed jobs, newest first, and how many there are in all."""
         which = _failed(queue=queue)
         driver = await self._driver()

@@ -56,5 +56,3 @@ class JobHandle(Generic[R_co]):
 
     def __repr__(self) -> str:
         return f"<JobHandle {self.id}{' duplicate' if self.duplicate else ''}>"
-
-

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, overload
 
@@ -37,7 +36,7 @@ from asyncqueue.settings import Settings
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from asyncqueue.clock import Clock
     from asyncqueue.context import Context
@@ -56,15 +55,17 @@ log = logging.getLogger("asyncqueue.queue")
 class AsyncHandles(Protocol[R_co]):
     """A job whose ``handle`` is a coroutine function."""
 
-    def handle(
-        self, ctx: Context, /, *args: Any, **kwargs: Any
-    ) -> Coroutine[Any, Any, R_co]: ...
+    def handle(self, ctx: Context, /, *args: Any, **kwargs: Any) -> Coroutine[Any, Any, R_co]:
+        """Run the job."""
+        ...
 
 
 class PlainHandles(Protocol[R_co]):
     """A job whose ``handle`` is a plain function."""
 
-    def handle(self, ctx: Context, /, *args: Any, **kwargs: Any) -> R_co: ...
+    def handle(self, ctx: Context, /, *args: Any, **kwargs: Any) -> R_co:
+        """Run the job."""
+        ...
 
 
 class Attached(Protocol):
@@ -92,7 +93,7 @@ class Queue:
     time when it cannot be reached, with nothing half-stored.
     """
 
-    def __init__(  # noqa: PLR0913 - the options of the contract
+    def __init__(
         self,
         url: str | Driver | None = None,
         *,
@@ -361,7 +362,7 @@ class Queue:
         """One job; :class:`~asyncqueue.errors.JobNotFound` if the store has no record of it."""
         return self._info(await self._find(id))
 
-    async def jobs(  # noqa: PLR0913 - filters
+    async def jobs(
         self,
         *,
         queue: str | None = None,
@@ -469,7 +470,7 @@ class Queue:
     async def _pause(self, queue: str, *, on: bool) -> list[str]:
         name, lane = split_lane(queue)
         if lane is not None:
-            raise ValueError(f'Only whole queues are paused and resumed: use "{name}", not {queue!r}')
+            raise ValueError(f'Only whole queues can be paused: use "{name}", not {queue!r}')
         return await (await self.ready()).pause([name], on)
 
     async def _find(self, id: str) -> StoredJob:

@@ -50,8 +50,11 @@ class _Stderr(logging.Handler):
 
 
 def _shown_elsewhere() -> bool:
-    console = (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+    console = [
+        stream
+        for stream in (sys.stderr, sys.stdout, sys.__stderr__, sys.__stdout__)
+        if stream is not None
+    ]
     return any(
-        isinstance(handler, logging.StreamHandler) and handler.stream in console
-        for handler in logging.getLogger().handlers
+        getattr(handler, "stream", None) in console for handler in logging.getLogger().handlers
     )

@@ -91,7 +91,7 @@ def defaults_of(
     )
 
 
-def timing_of(  # noqa: PLR0913 - one argument for each option
+def timing_of(
     settings: Settings,
     *,
     poll_interval: Duration | None,

@@ -33,7 +33,5 @@ class Outage:
     def over(self) -> None:
         """A try succeeded."""
         if self._failures:
-            self._log.warning(
-                "Can %s again after %d failed tries", self._what, self._failures
-            )
+            self._log.warning("Can %s again after %d failed tries", self._what, self._failures)
             self._failures = 0

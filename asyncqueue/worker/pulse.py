@@ -47,7 +47,7 @@ class Pulse:
 
     def place(self) -> str:
         """``FILE:LINE in FUNCTION`` of the innermost code outside of the standard library."""
-        innermost = frame = sys._current_frames().get(self._thread)  # noqa: SLF001
+        innermost = frame = sys._current_frames().get(self._thread)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
         while frame is not None and frame.f_code.co_filename.startswith(_LIBRARY):
             frame = frame.f_back
         return _describe(frame or innermost)

@@ -12,7 +12,7 @@ from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.report import Reporter
@@ -63,7 +63,7 @@ class Settler:
         self._wake.set()
 
     @contextlib.asynccontextmanager
-    async def running(self, patience: Callable[[], float]) -> AsyncIterator[None]:
+    async def running(self, patience: Callable[[], float]) -> AsyncGenerator[None]:
         """Settle inside the block; at its end store what is left, hooks included.
 
         ``patience`` tells for how many seconds an unreachable store is waited for then.

@@ -10,7 +10,7 @@ from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.worker.options import Timing
@@ -27,7 +27,7 @@ class Sweeper:
         self._log = log
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def running(self) -> AsyncGenerator[None]:
         """Sweep and prune inside the block."""
         duties = [
             asyncio.create_task(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
-import logging
 import os
 import socket
 from collections import Counter
@@ -32,6 +31,7 @@ from asyncqueue.worker.options import (
 from asyncqueue.worker.shift import Shift
 
 if TYPE_CHECKING:
+    import logging
     from collections.abc import Callable, Mapping, Sequence
 
     from asyncqueue.options import BackoffOption
@@ -105,12 +105,10 @@ class Worker:
             grace=grace,
             drain_timeout=drain_timeout,
         )
-        self.limits = limits_of(
-            max_jobs, max_time, max_memory_mb, stop_when_empty=stop_when_empty
-        )
+        self.limits = limits_of(max_jobs, max_time, max_memory_mb, stop_when_empty=stop_when_empty)
         self.prefetch = max(prefetch, 0)
         self.handler = handler
-        self.unknown_jobs = check_unknown_jobs(unknown_jobs)
+        self.unknown_jobs: Literal["fail", "release"] = check_unknown_jobs(unknown_jobs)
         self.middleware = tuple(middleware)
         self.services = Services(queue.services, services)
         self.log = worker_log(logger)
