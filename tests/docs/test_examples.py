@@ -29,7 +29,7 @@ def test_example_runs(path: Path, run_example):
     run_example(path)
 
 
-@pytest.mark.parametrize("block", blocks("python", "py"), ids=str)
+@pytest.mark.parametrize("block", blocks("python", "py", "toml"), ids=str)
 def test_snippet_is_part_of_an_example(block: Block):
     assert block.source, f"{block}: say which example it is from: ```python docs/examples/x.py"
     source = (ROOT / block.source).read_text("utf-8")
