@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 @click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
 @click.option("--cursor", help="Go on behind an earlier page.")
 @operating
-def jobs(  # noqa: PLR0913, PLR0917 - filters
+def jobs(
     operator: Operator,
     queue_name: str | None,
     state: str | None,

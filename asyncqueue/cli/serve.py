@@ -40,7 +40,7 @@ log = logging.getLogger("asyncqueue.worker")
 class Service:
     """A worker between its start and its end."""
 
-    def __init__(  # noqa: PLR0913 - what the command line says of it
+    def __init__(
         self, worker: Worker, speaker: Speaker, loop: str, *, child: bool, brief: bool, ready: int
     ) -> None:
         self._worker = worker
@@ -90,7 +90,7 @@ class Service:
             return
         for name in self._worker.queues:
             stem = split_lane(name)[0]
-            close = difflib.get_close_matches(stem, known - {stem}, n=1, cutoff=0.8)
+            close = difflib.get_close_matches(stem, known - {stem}, n=1, cutoff=0.7)
             if stem not in known and close:
                 log.warning(
                     'No job was ever sent to the queue "%s". Did you mean "%s"?', stem, close[0]

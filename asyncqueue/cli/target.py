@@ -109,9 +109,9 @@ def _attribute(module: ModuleType, path: str) -> Any:
 def _checked(target: str, found: Any, module: ModuleType) -> Target:
     if isinstance(found, (Queue, Worker)):
         return found
-    kind = "the class" if isinstance(found, type) else f"a {type(found).__qualname__},"
-    name = f" {found.__qualname__}," if isinstance(found, type) else ""
-    raise wrong_use(f'"{target}" is {kind}{name} not a Queue or a Worker.', _offer(module))
+    is_class = isinstance(found, type)
+    kind = f"the class {found.__name__}" if is_class else f"of type {type(found).__name__}"
+    raise wrong_use(f'"{target}" is {kind}, not a Queue or a Worker.', _offer(module))
 
 
 def _offer(module: ModuleType) -> str:

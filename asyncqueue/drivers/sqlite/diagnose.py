@@ -40,7 +40,7 @@ def _file(path: Path) -> Finding:
 
 
 def _journal(store: Store) -> Finding:
-    mode = store.select("PRAGMA journal_mode", ())[0][0]
+    mode = store.value("diagnose.journal_mode")
     if mode == "wal":
         return "journal mode", True, "wal"
     return "journal mode", False, f"{mode}; wal is not possible here: is it a network file system?"

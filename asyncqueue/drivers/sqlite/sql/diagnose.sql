@@ -1,0 +1,4 @@
+-- What `asyncqueue doctor` asks of the file.
+
+-- name: journal_mode
+PRAGMA journal_mode;

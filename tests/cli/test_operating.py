@@ -1,0 +1,213 @@
+"""CLI-06, CLI-07: the verbs for operators, on an SQLite file."""
+
+from __future__ import annotations
+
+import json
+import types
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from .stored import Stored
+
+
+def data(result):
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_version(run):
+    assert run("--version").stdout.startswith("asyncqueue ")
+
+
+def test_cli_07_stats_and_size(run, stored: Stored):
+    stored.put(("Send", {}), ("Send", {}), queue="emails")
+    stored.put_failed("f1")
+    lines = run("stats").stdout.splitlines()
+    assert lines[0].split() == [
+        "queue", "pending", "delayed", "processing", "completed", "failed", "oldest", "paused",
+    ]  # fmt: skip
+    assert lines[1].split()[:6] == ["default", "0", "0", "0", "0", "1"]
+    assert lines[2].split()[:6] == ["emails", "2", "0", "0", "0", "0"]
+    assert data(run("stats", "--json"))["emails"]["pending"] == 2
+    assert run("size", "emails").stdout == "2\n"
+    assert data(run("size", "--json")) == {"queue": "default", "size": 0}
+
+
+def test_cli_07_pause_and_resume(run, stored: Stored):
+    assert "emails is paused" in run("pause", "emails").stdout
+    assert data(run("stats", "--json"))["emails"]["paused"] is True
+    assert data(run("resume", "emails", "--json")) == {"queue": "emails", "paused": False}
+    assert data(run("stats", "--json")).get("emails", {}).get("paused", False) is False
+    lane = run("pause", "emails:high")
+    assert lane.exit_code == 2
+    assert lane.stderr.startswith("Error: Only whole queues can be paused")
+
+
+def test_cli_07_clear_touches_only_its_queue_and_no_failed_job(run, stored: Stored):
+    (other,) = stored.put(("Send", {}))
+    stored.put_failed("f1", queue="emails")
+    stored.put(("Send", {}), ("Send", {}), queue="emails")
+    assert run("clear", "emails").stdout == "Removed 2 waiting jobs of emails.\n"
+    assert stored.states() == {other: "pending", "f1": "failed"}
+    assert data(run("clear", "emails", "--json")) == {"queue": "emails", "removed": 0}
+
+
+def test_clear_asks_on_a_terminal_only(run, stored: Stored, monkeypatch):
+    stored.put(("Send", {}))
+    terminal = types.SimpleNamespace(stdin=types.SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("asyncqueue.cli.queues.sys", terminal)
+    refused = run("clear", "default", input="n\n")
+    assert refused.exit_code == 1
+    assert "Error: Aborted; nothing was changed." in refused.stderr
+    assert len(stored.states()) == 1
+    assert run("clear", "default", "--yes").stdout == "Removed 1 waiting job of default.\n"
+
+
+def test_jobs_by_queue_state_name_and_page(run, stored: Stored):
+    stored.put(("Send", {}), ("Pack", {}), queue="emails")
+    stored.put_failed("f1")
+    table = run("jobs").stdout.splitlines()
+    assert table[0].split() == ["id", "name", "queue", "state", "attempts", "created", "error"]
+    assert len(table) == 4
+    assert len(data(run("jobs", "--queue", "emails", "--json"))["items"]) == 2
+    assert [job["id"] for job in data(run("jobs", "--state", "failed", "--json"))["items"]] == [
+        "f1"
+    ]
+    assert [job["name"] for job in data(run("jobs", "--name", "Pack", "--json"))["items"]] == [
+        "Pack"
+    ]
+    first = data(run("jobs", "--limit", "2", "--json"))
+    rest = data(run("jobs", "--cursor", first["next"], "--json"))
+    assert len({job["id"] for job in first["items"] + rest["items"]}) == 3
+    assert "--cursor" in run("jobs", "--limit", "1").stderr
+
+
+def test_show_and_cancel_take_the_beginning_of_an_id(run, stored: Stored):
+    stored.put_as("abcd-1", "abcd-2", "efgh-1")
+    shown = run("show", "efgh").stdout
+    assert shown.splitlines()[0].split() == ["id", "efgh-1"]
+    assert data(run("show", "efgh", "--json"))["state"] == "pending"
+    assert run("cancel", "abcd-1").stdout == "abcd-1: cancelled.\n"
+    again = run("cancel", "abcd-1")
+    assert (again.exit_code, again.stderr) == (
+        1,
+        "Error: Job abcd-1 is cancelled already; there is nothing to cancel.\n",
+    )
+    assert stored.states()["abcd-2"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "verb", [("show",), ("cancel",), ("failed", "show"), ("failed", "retry"), ("failed", "forget")]
+)
+def test_ambiguous_beginnings_list_the_candidates(run, stored: Stored, verb):
+    stored.put_failed("abcd-1", "abcd-2", "abcd-3", "abcd-4")
+    result = run(*verb, "abcd")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "Error: 'abcd' is the beginning of 4 ids; give more of the one you mean:",
+        "  abcd-4 (Send)",
+        "  abcd-3 (Send)",
+        "  abcd-2 (Send) and 1 more",
+    ]
+    assert set(stored.states().values()) == {"failed"}
+
+
+def test_unknown_and_short_ids(run, stored: Stored):
+    missing = run("show", "zzzz")
+    assert (missing.exit_code, missing.stderr.splitlines()) == (
+        1,
+        [
+            "Error: No job has the id 'zzzz', nor one that begins with it.",
+            "  asyncqueue jobs shows those there are.",
+        ],
+    )
+    assert run("cancel", "zz").exit_code == 2
+
+
+def test_cli_06_failed_list_and_show(run, stored: Stored):
+    stored.put_failed("abcd-1", error="ValueError: two\nlines \x1b[31m")
+    row = run("failed", "list").stdout.splitlines()[1]
+    assert row.startswith("abcd-1  Send  default         1  ")
+    assert row.endswith(r"ValueError: two\nlines \x1b[31m")
+    page = data(run("failed", "list", "--json"))
+    assert (page["total"], page["items"][0]["payload"]) == (1, {"who": "bob"})
+    shown = run("failed", "show", "abcd").stdout
+    assert 'payload    {"who":"bob"}' in shown
+    assert "\x1b" not in shown
+
+
+def test_cli_06_failed_retry_by_id_queue_name_and_all(run, stored: Stored):
+    stored.put_failed("a-001", "a-002")
+    stored.put_failed("b-001", queue="emails")
+    stored.put_failed("c-001", name="Pack")
+    stored.put_failed("d-001", name="Fold")
+    assert run("failed", "retry", "a-001").stdout == "1 job back on the queue.\n"
+    assert data(run("failed", "retry", "--queue", "emails", "--json")) == {"retried": 1}
+    assert data(run("failed", "retry", "--name", "Pack", "--json")) == {"retried": 1}
+    states = stored.states()
+    assert {id for id, state in states.items() if state == "failed"} == {"a-002", "d-001"}
+    assert data(run("failed", "retry", "--all", "--json")) == {"retried": 2}
+    assert set(stored.states().values()) == {"pending"}
+
+
+@pytest.mark.parametrize("args", [(), ("a-001", "--all"), ("--all", "--queue", "x")])
+def test_failed_retry_wants_to_know_which(run, stored: Stored, args):
+    result = run("failed", "retry", *args)
+    assert (result.exit_code, result.stderr) == (
+        2,
+        "Error: Say which: ids, or --queue and --name, or --all\n",
+    )
+
+
+def test_one_wrong_id_of_several_changes_nothing(run, stored: Stored):
+    stored.put_failed("a-001")
+    assert run("failed", "retry", "a-001", "zzzz").exit_code == 1
+    assert run("failed", "forget", "a-001", "zzzz").exit_code == 1
+    assert stored.states() == {"a-001": "failed"}
+
+
+def test_cli_06_forget_prune_and_flush(run, stored: Stored):
+    stored.put_failed("a-001", "b-001", "c-001")
+    assert run("failed", "forget", "a-001").stdout == "Removed 1 failed job.\n"
+    assert data(run("failed", "prune", "--older-than", "1h", "--json")) == {"removed": 0}
+    assert run("failed", "prune").exit_code == 2
+    assert data(run("failed", "flush", "--older-than", "1h", "--json")) == {"removed": 0}
+    assert run("failed", "flush").stdout == "Removed 2 failed jobs.\n"
+    assert stored.states() == {}
+
+
+def test_workers_without_any(run, stored: Stored):
+    assert run("workers").stdout == "No live workers.\n"
+    assert data(run("workers", "--json")) == []
+
+
+def test_migrate_creates_the_schema_and_says_where(run, here):
+    result = run("migrate", "--url", f"sqlite:///{here}/new.db")
+    assert result.stdout == f"The schema in sqlite:///{here}/new.db is up to date.\n"
+    assert (here / "new.db").exists()
+
+
+def test_memory_is_refused_because_nothing_of_it_can_be_seen(run):
+    result = run("stats")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0] == (
+        "Error: A memory:// queue lives in the process that made it; from here nothing of it "
+        "can be seen."
+    )
+
+
+def test_errors_are_json_too(run):
+    result = run("stats", "--url", "sqlite:////no/such/dir/q.db", "--json")
+    assert result.exit_code == 1
+    error = json.loads(result.stderr)["error"]
+    assert (error["type"], error["exit_code"]) == ("DriverUnavailable", 1)
+    usage = run("jobs", "--limit", "x", "--json")
+    assert json.loads(usage.stderr)["error"]["exit_code"] == 2
+
+
+def test_passwords_in_urls_are_masked(run):
+    result = run("stats", "--url", "rabbit://bob:hunter2@host/x")
+    assert result.exit_code == 2
+    assert "hunter2" not in result.output
