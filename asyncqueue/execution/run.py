@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue import codec
-from asyncqueue.backoff import Backoff
+from asyncqueue.backoff import Backoff, exponential
 from asyncqueue.context import Context
 from asyncqueue.durations import to_finite_seconds
 from asyncqueue.errors import JobTimeout, PayloadError
@@ -234,21 +234,20 @@ class Run:
             return True
         try:
             return bool(self.job.should_retry(error))
-        except Exception:
+        except (Exception, asyncio.CancelledError, SystemExit):
             self.runner.log.exception("%s.should_retry raised; the job is retried", self.claim.name)
             return True
 
     def _delay(self, error: BaseException) -> float:
-        backoff, attempt = self.backoff, self.claim.attempts
-        if isinstance(backoff, Backoff):
-            return backoff.delay(attempt)
-        try:
-            return max(to_finite_seconds(backoff(self.job, attempt, error), "backoff"), 0.0)
-        except Exception:
-            self.runner.log.exception(
-                "%s: its backoff raised; the worker's is used", self.claim.name
-            )
-            return self.plan.default_backoff.delay(attempt)
+        attempt = self.claim.attempts
+        for backoff in (self.backoff, self.plan.default_backoff):
+            if isinstance(backoff, Backoff):
+                return backoff.delay(attempt)
+            try:
+                return max(to_finite_seconds(backoff(self.job, attempt, error), "backoff"), 0.0)
+            except Exception:
+                self.runner.log.exception("%s: its backoff raised; the next is used", self.claim.name)
+        return exponential().delay(attempt)
 
 
 def _unpacked(timeout: float) -> float:
