@@ -13,7 +13,7 @@ from asyncqueue.after_commit import after_commit as wait_for_commit
 from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.durations import Duration, to_finite_seconds
-from asyncqueue.errors import JobNotFound, QueueClosed
+from asyncqueue.errors import ConfigError, JobNotFound, QueueClosed
 from asyncqueue.events import JobCancelled, JobQueued, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
 from asyncqueue.listeners import Listeners
@@ -104,6 +104,7 @@ class Queue:
         clock: Clock | None = None,
     ) -> None:
         self.settings = settings or Settings()
+        _refuse_keys(self.settings)
         self.registry = default_registry if registry is None else registry
         self.services = services
         self.middleware = tuple(middleware)
@@ -497,6 +498,16 @@ class Queue:
 
     def __repr__(self) -> str:
         return f"<Queue on {self.driver.name}{' closed' if self._closed else ''}>"
+
+
+def _refuse_keys(settings: Settings) -> None:
+    """What cannot be kept must not be promised: this version neither signs nor encrypts."""
+    for name in ("signing_keys", "encryption_keys"):
+        if getattr(settings, name):
+            raise ConfigError(
+                f"QUEUE_{name.upper()} is set, but this version of asyncqueue does not sign or "
+                "encrypt jobs. Unset it, or keep secrets out of the payloads."
+            )
 
 
 def _state(text: str) -> State:

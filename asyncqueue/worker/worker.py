@@ -259,6 +259,10 @@ class Worker:
     async def _live(self, shift: Shift, started: asyncio.Future[None]) -> None:
         try:
             await shift.work(started)
+        except Exception:
+            if started.done():  # Else whoever started it is told.
+                self.log.critical("Worker %s ended by a fault of its own", self.id, exc_info=True)
+            raise
         finally:
             self.queue.detach(self)
             await self.queue.listeners.drained()
