@@ -65,7 +65,7 @@ class SqliteDriver(Driver):
 
     name: ClassVar[str] = "sqlite"
 
-    def __init__(  # noqa: PLR0913 - settings, all but one by name
+    def __init__(
         self,
         path: str | Path,
         *,
@@ -80,6 +80,7 @@ class SqliteDriver(Driver):
         self._place = Place(file_path(path), synchronous, busy_timeout)
         self._sql = Statements(self._tables)
         self._watches = Watches()
+        self._idle = True
         self._opening = threading.Lock()
         self._threads: tuple[Writer, Reader] | None = None
 
@@ -167,15 +168,17 @@ class SqliteDriver(Driver):
         """See :meth:`asyncqueue.drivers.base.Driver.claim`."""
         if limit <= 0:
             return Claimed([])
-        return await self._writer.do(
-            Call(
-                lambda store: claim.claim(store, sources, limit, lease, worker),
-                probe=lambda store: claim.probe(store, sources),
-                undo=_giving_back,
-                durable=False,
-                weight=limit,
-            )
+        call = Call(
+            lambda store: claim.claim(store, sources, limit, lease, worker),
+            # Where there was something a moment ago there will be more: then do not look twice.
+            probe=(lambda store: claim.probe(store, sources)) if self._idle else None,
+            undo=_giving_back,
+            durable=False,
+            weight=limit,
         )
+        claimed = await self._writer.do(call)
+        self._idle = not claimed.claims
+        return claimed
 
     async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
         """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
