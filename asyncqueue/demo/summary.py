@@ -48,7 +48,10 @@ def _volume(books: Books, seconds: float | None) -> str:
 
 
 def _killed(books: Books) -> str:
-    return ", ".join(f"{who}, {counted_jobs(held)} in hand" for who, held in books.deaths.items())
+    indent = " " * (_LABEL + _NUMBER + 5)
+    return f"\n{indent}".join(
+        f"{who} with {counted_jobs(held)} in hand" for who, held in books.deaths.items()
+    )
 
 
 def _twice(books: Books) -> str:

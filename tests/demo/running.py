@@ -111,8 +111,12 @@ class Demo:
 
 
 def alive(pid: int) -> bool:
+    """Whether it runs; who has ended and was not fetched by its parent yet does not."""
     try:
         os.kill(pid, 0)
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
     except ProcessLookupError:
         return False
-    return True
+    except FileNotFoundError:  # No /proc here, or it has just ended.
+        return not Path("/proc/self").exists()
+    return state != "Z"

@@ -13,25 +13,18 @@ from asyncqueue import Queue
 from asyncqueue.demo.folder import Folder
 from asyncqueue.demo.journal import Entry, Journal
 from asyncqueue.demo.main import main
-from tests.demo.running import BAD_SYNTAX, Demo, plant_tree
+from tests.demo.running import BAD_SYNTAX
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a small demo left."""
-    place = tmp_path_factory.mktemp("books")
-    plant_tree(place / "sources", 2)
-    demo = Demo(place / "sources", place / "temporary", "--keep")
-    assert demo.ended() == 0, demo.output
-    return demo.folder.directory
+    from tests.demo.running import Demo
 
 
 @pytest.fixture
-def folder(original: Path, tmp_path: Path) -> Folder:
-    return Folder(shutil.copytree(original, tmp_path / "copy"))
+def folder(balanced: Demo, tmp_path: Path) -> Folder:
+    """A copy of what a demo left."""
+    return Folder(shutil.copytree(balanced.folder.directory, tmp_path / "copy"))
 
 
 def some_path(folder: Folder) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import random
 import signal
@@ -33,40 +32,23 @@ def begun(folder: Folder) -> bool:
     return folder.journal.is_file() and len(read(folder.journal)) > 10
 
 
-def given_back(folder: Folder, path: str) -> bool:
-    return any(entry.event == "again" and entry.path == path for entry in read(folder.journal))
-
-
-def test_it_kills_a_worker_and_balances_its_books(tmp_path: Path) -> None:
+def test_it_kills_a_worker_and_balances_its_books(balanced: Demo) -> None:
     """Under a path with spaces, without a terminal or a home, whatever the environment says."""
-    files = plant_tree(tmp_path / "some sources", 30)
-    home = tmp_path / "read only"
-    home.mkdir(mode=0o500)
-    hostile = {"HOME": str(home), "QUEUE_URL": "redis://192.0.2.1", "QUEUE_TABLE": "other"}
-    demo = Demo(tmp_path / "some sources", tmp_path / "a place", "--keep", **hostile)
-    with running(demo):
-        folder = demo.folder
-        until(folder.large_file_lock.exists)
-        with folder.large_file_lock.open("rb") as lock:
-            # Somebody works on a large file: ours is given back, and tried again.
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            until(lambda: folder.journal.exists() and given_back(folder, LARGE))
-        assert demo.ended() == 0, demo.output
-    entries = read(folder.journal)
+    entries = read(balanced.folder.journal)
     dead = [entry.pid for entry in entries if entry.event == "died"]
     held = {path for pid in dead for path, _ in in_hand(entries, pid)}
-    assert dead == [demo.pids()["worker 1"]]
-    assert f"files {files:>12}" in demo.output
-    assert f"completed {files - 2:>8}" in demo.output
-    assert f"lost {0:>13}" in demo.output
-    assert "1   SyntaxError, such as " + BAD_SYNTAX in demo.output
-    assert "1   UnicodeDecodeError, such as " + NOT_UTF8 in demo.output
-    assert "The books balance." in demo.output
-    begun_again = {
-        entry.path for entry in entries if entry.event == "started" and entry.attempt > 1
-    }
-    assert begun_again <= held | {LARGE}
-    assert not any(alive(pid) for pid in demo.all_pids())
+    files = len(balanced.folder.manifest.paths)
+    assert dead == [balanced.pids()["worker 1"]]
+    assert f"files {files:>12}" in balanced.output
+    assert f"completed {files - 2:>8}" in balanced.output
+    assert f"lost {0:>13}" in balanced.output
+    assert "1   SyntaxError, such as " + BAD_SYNTAX in balanced.output
+    assert "1   UnicodeDecodeError, such as " + NOT_UTF8 in balanced.output
+    assert "The books balance." in balanced.output
+    again = {entry.path for entry in entries if entry.event == "started" and entry.attempt > 1}
+    assert LARGE in again
+    assert again <= held | {LARGE}
+    assert not any(alive(pid) for pid in balanced.all_pids())
 
 
 def test_kills_by_others_lose_nothing(tmp_path: Path) -> None:
