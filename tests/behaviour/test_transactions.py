@@ -1,0 +1,261 @@
+"""``ctx.transaction()`` and ``within=``: the job and the caller's writes together, or neither."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from asyncqueue import (
+    Context,
+    Job,
+    JobFailed,
+    JobProcessed,
+    JobRetrying,
+    LeaseLost,
+    Queue,
+    State,
+    TransactionUnsupported,
+)
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.sqlite import SqliteDriver
+
+from ..recorder import PATIENCE, Recorder, until
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "queue.db"
+
+
+@pytest.fixture
+def driver(path, clock):
+    """Only drivers with transactions."""
+    return SqliteDriver(path, clock=clock)
+
+
+@pytest.fixture
+async def rows(path, queue):
+    """A table of the handlers' own, beside the queue's; answers its contents."""
+    await queue.ready()
+
+    def read():
+        with sqlite3.connect(path) as connection:
+            found = connection.execute("SELECT what FROM done ORDER BY rowid").fetchall()
+        connection.close()
+        return [what for (what,) in found]
+
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE done (what TEXT)")
+    connection.commit()
+    connection.close()
+    return read
+
+
+def write(connection, what):
+    return connection.execute("INSERT INTO done VALUES (?)", (what,))
+
+
+async def insert(connection, what):
+    answer = write(connection, what)
+    if asyncio.iscoroutine(answer):
+        await answer
+
+
+async def test_writes_and_completion_are_one_commit(queue, make_worker, events, rows):
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> str:
+            async with ctx.transaction() as connection:
+                await insert(connection, ctx.job_id)
+                assert rows() == []
+            assert rows() == [ctx.job_id]
+            assert (await queue.status(ctx.job_id)).state is State.COMPLETED
+            return "not stored"
+
+    handle = await queue.dispatch(Pays())
+    async with make_worker():
+        assert await handle.result(PATIENCE) is None
+        await events.wait_for(JobProcessed)
+    assert rows() == [handle.id]
+    assert len(events.of(JobProcessed)) == 1
+    assert (await handle.status()).attempts == 1
+
+
+async def test_an_error_in_the_block_rolls_both_back(queue, make_worker, events, rows):
+    class Pays(Job, backoff=0):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, f"attempt {ctx.attempt}")
+                if ctx.attempt == 1:
+                    raise ValueError("broken")
+
+    await queue.dispatch(Pays())
+    async with make_worker():
+        await events.wait_for(JobProcessed)
+    assert rows() == ["attempt 2"]
+    assert len(events.of(JobRetrying)) == 1
+
+
+async def test_an_error_after_the_block_changes_nothing_and_is_logged(
+    queue, make_worker, events, rows, caplog
+):
+    class Pays(Job, max_attempts=1):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+            raise ValueError("too late")
+
+    handle = await queue.dispatch(Pays())
+    async with make_worker():
+        await until(lambda: "too late" in caplog.text)
+    assert (await handle.status()).state is State.COMPLETED
+    assert events.of(JobFailed) == []
+    assert rows() == ["paid"]
+
+
+async def test_a_cancellation_in_the_block_rolls_both_back(queue, make_worker, rows):
+    inside = asyncio.Event()
+
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+                inside.set()
+                await asyncio.Event().wait()
+
+    handle = await queue.dispatch(Pays())
+    async with make_worker():
+        await inside.wait()
+    info = await handle.status()
+    assert (info.state, info.attempts) == (State.PENDING, 0)
+    assert rows() == []
+
+
+async def test_a_stop_after_the_commit_does_not_undo_it(queue, make_worker, events, rows):
+    committed = asyncio.Event()
+
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+            committed.set()
+            await asyncio.Event().wait()
+
+    handle = await queue.dispatch(Pays())
+    async with make_worker():
+        await committed.wait()
+    assert (await handle.status()).state is State.COMPLETED
+    assert len(events.of(JobProcessed)) == 1
+
+
+async def test_a_lost_lease_rolls_both_back(queue, driver, make_worker, clock, rows, caplog):
+    """Somebody else has the job by now: the writes of this one never happened."""
+    refused = []
+    thief = driver.clone()
+    thief.clock = clock
+    await thief.open()
+
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> None:
+            from asyncqueue.record import Settlement, Source
+
+            await thief.settle([Settlement(ctx.job_id, 1, State.PENDING, 1)])
+            await thief.claim([Source("default")], 1, 1_000_000, "thief")
+            try:
+                async with ctx.transaction() as connection:
+                    await insert(connection, "paid twice")
+            except LeaseLost as error:
+                refused.append(error)
+                raise
+
+    handle = await queue.dispatch(Pays())
+    events = Recorder(queue)
+    async with make_worker(concurrency=1, lease=60):
+        await until(lambda: refused)
+        await until(lambda: "lost its lease" in caplog.text)
+    assert rows() == []
+    assert (await handle.status()).worker == "thief"
+    assert events.of_jobs() == ["JobProcessing"]
+    await thief.close()
+
+
+async def test_jobs_dispatched_inside_wait_for_the_commit(queue, make_worker, events, rows):
+    class Next(Job):
+        n: int
+
+        async def handle(self, ctx: Context) -> int:
+            return self.n
+
+    class Pays(Job, backoff=0, queue="payments"):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+                await ctx.dispatch(Next(ctx.attempt), after_commit=True)
+                assert await queue.size("default") == 0
+                if ctx.attempt == 1:
+                    raise ValueError
+
+    await queue.dispatch(Pays())
+    async with make_worker("payments"):
+        await events.wait_for(JobProcessed)
+        await until(lambda: True)
+    async with make_worker(stop_when_empty=True) as worker:
+        await worker.run()
+    ran = await queue.jobs(name="Next")
+    assert [info.result for info in ran.items] == [2]
+
+
+async def test_outside_of_a_transaction_after_commit_is_at_once(queue):
+    class Next(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    await queue.dispatch(Next(), after_commit=True)
+    assert await queue.size("default") == 1
+
+
+@pytest.mark.parametrize("commits", [True, False])
+async def test_a_job_dispatched_within_exists_if_that_commits(queue, path, rows, commits):
+    class Next(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    connection = sqlite3.connect(path)
+    write(connection, "order")
+    handle = await queue.dispatch(Next(), within=connection)
+    assert connection.in_transaction
+    assert await queue.size("default") == 0
+    if commits:
+        connection.commit()
+    else:
+        connection.rollback()
+    connection.close()
+    assert await queue.size("default") == commits
+    assert rows() == ["order"] * commits
+    if commits:
+        assert (await handle.status()).state is State.PENDING
+
+
+async def test_drivers_without_transactions_say_so(clock, make_worker):
+    class Next(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    refused = []
+
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> None:
+            try:
+                async with ctx.transaction():
+                    pass
+            except TransactionUnsupported as error:
+                refused.append(error)
+
+    connection = sqlite3.connect(":memory:")
+    async with Queue(MemoryDriver(clock=clock)) as queue:
+        with pytest.raises(TransactionUnsupported):
+            await queue.dispatch(Next(), within=connection)
+        assert await queue.size("default") == 0
+        handle = await queue.dispatch(Pays())
+        async with make_worker(on=queue):
+            await handle.result(PATIENCE)
+    connection.close()
+    assert len(refused) == 1
