@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
-LARGE: Final = 150_000
+LARGE: Final = 100_000
 """Bytes from which on a Python file is large: compiling takes many times as much memory."""
 
 

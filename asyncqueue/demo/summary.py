@@ -6,6 +6,7 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.demo.journal import counted_jobs
+from asyncqueue.demo.measure import LARGE
 
 if TYPE_CHECKING:
     from asyncqueue.demo.books import Books
@@ -32,7 +33,9 @@ def of_books(books: Books, seconds: float | None = None) -> str:
     return "\n".join(lines)
 
 
-_RETRIED: Final = "as files over 150 kB are compiled one at a time: BlockingIOError for the others"
+_RETRIED: Final = (
+    f"as files over {LARGE // 1000} kB are compiled one at a time: BlockingIOError for the others"
+)
 _FAILED: Final = "kept in the failed store, with their errors:"
 
 
