@@ -11,6 +11,7 @@ from typing import Any, Final, Literal, TextIO
 
 from asyncqueue.cli.output import encoded
 from asyncqueue.cli.text import escaped
+from asyncqueue.record import State
 
 LogFormat = Literal["text", "json"]
 _STANDARD: Final = frozenset(
@@ -18,10 +19,15 @@ _STANDARD: Final = frozenset(
 )
 _GLYPHS: Final = {
     logging.DEBUG: ("2", "·"),
-    logging.INFO: ("32", "✓"),
+    logging.INFO: ("36", "·"),
     logging.WARNING: ("33", "!"),
     logging.ERROR: ("31", "✗"),
     logging.CRITICAL: ("31", "✗"),
+}
+_OUTCOMES: Final = {
+    State.COMPLETED: ("32", "✓"),
+    State.DELAYED: ("33", "↻"),
+    State.FAILED: ("31", "✗"),
 }
 
 
@@ -35,20 +41,32 @@ class TextFormatter(logging.Formatter):
     def __init__(self, *, glyphs: bool = False) -> None:
         super().__init__()
         self._glyphs = glyphs
+        self._second = (0, "")
 
     def format(self, record: logging.LogRecord) -> str:
         """One line, and those of the traceback."""
-        moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         line = (
-            f"{moment}.{int(record.msecs):03d} {self._level(record)} "
+            f"{self._moment(record)} {self._level(record)} "
             f"{_whose(record)}{escaped(record.getMessage())}"
         )
-        return line + "".join(f"\n    {part}" for part in _traceback(self, record))
+        if record.exc_info and record.exc_info[0] is not None:
+            trace = self.formatException(record.exc_info)
+            return "\n    ".join([line, *map(escaped, trace.splitlines())])
+        return line
+
+    def _moment(self, record: logging.LogRecord) -> str:
+        second, text = self._second
+        if second != int(record.created):
+            second = int(record.created)
+            text = time.strftime("%H:%M:%S", time.localtime(second))
+            self._second = (second, text)
+        return f"{text}.{int(record.msecs):03d}"
 
     def _level(self, record: logging.LogRecord) -> str:
-        if not self._glyphs or record.levelno not in _GLYPHS:
+        if not self._glyphs:
             return f"{record.levelname:<7}"
-        colour, glyph = _GLYPHS[record.levelno]
+        outcome = _OUTCOMES.get(getattr(record, "outcome", None))  # pyright: ignore[reportArgumentType]
+        colour, glyph = outcome or _GLYPHS.get(record.levelno, ("0", record.levelname))
         return f"\x1b[{colour}m{glyph}\x1b[0m"
 
 
@@ -96,7 +114,7 @@ def shows_glyphs(stream: TextIO) -> bool:
     if not stream.isatty() or "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb":
         return False
     try:
-        "✓✗·".encode(stream.encoding or "ascii")
+        "✓✗↻·".encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
         return False
     return True
@@ -108,9 +126,3 @@ def _whose(record: logging.LogRecord) -> str:
         return ""
     name, id = getattr(record, "job_name", ""), getattr(record, "job_id", "")
     return escaped(f"{name} {id}: ")
-
-
-def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
-    if not record.exc_info or record.exc_info[0] is None:
-        return []
-    return [escaped(line) for line in formatter.formatException(record.exc_info).splitlines()]

@@ -6,9 +6,9 @@ Python's own: a traceback from the middle of an import, or a silent death withou
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Final
@@ -18,21 +18,28 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 HANDLED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+FORCING: Final = 3
+"""Which request to stop ends the process at once."""
 SETTLE_FIRST: Final = 0.1
 SETTLE_SECOND: Final = 0.2
 """Seconds in which further signals count as the same: some senders send several at once."""
+
+log = logging.getLogger("asyncqueue.worker")
 
 
 class Signals:
     """Counts the requests to stop: the first drains, the second hurries, the third forces."""
 
     def __init__(self) -> None:
+        self._installed = False
         self._count = 0
         self._counted_at = 0.0
         self._loop: asyncio.AbstractEventLoop | None = None
         self._listener: Callable[[signal.Signals, int], None] | None = None
         self._leaving: int | None = None
         self._last_resort: int | None = None
+        self.as_json = False
+        """Whether the last words are to be a JSON object, as the logs are."""
 
     def install(self) -> None:
         """Handle the signals from now on; those that a supervisor held back arrive now."""
@@ -40,6 +47,11 @@ class Signals:
             return
         for number in HANDLED:
             signal.signal(number, self._handle)
+        if not self._installed:
+            os.register_at_fork(
+                before=_hold_back, after_in_parent=_let_in, after_in_child=_as_by_default
+            )
+        self._installed = True
         signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
     def listen(
@@ -60,7 +72,7 @@ class Signals:
         def wait() -> None:
             os.read(waiting, 1)
             time.sleep(seconds)
-            end_now(1, text + "\n")
+            self._end(1, text)
 
         threading.Thread(target=wait, name="asyncqueue-last-resort", daemon=True).start()
 
@@ -70,21 +82,25 @@ class Signals:
 
     def _handle(self, number: int, _frame: object) -> None:
         if self._leaving is not None:
-            self._force_leaving()
+            if self._counts() and self._count >= FORCING:
+                end_now(self._leaving, "")
         elif self._loop is None or self._listener is None:
             # Nothing is held yet, and whatever is being imported need not be waited for.
-            end_now(0, f"{signal.Signals(number).name}: stopped before the worker started\n")
+            self._end(0, f"{signal.Signals(number).name}: stopped before the worker started")
         elif self._counts():
             self._tell(signal.Signals(number))
 
     def _tell(self, number: signal.Signals) -> None:
         assert self._loop is not None  # noqa: S101 - _handle() looked
         assert self._listener is not None  # noqa: S101
-        if self._count >= 3:  # noqa: PLR2004 - the third
-            end_now(1, f"{number.name} again: ended at once; leases decide what runs again\n")
+        if self._count >= FORCING:
+            self._end(1, f"{number.name} again: ended at once; leases decide what runs again")
         if self._last_resort is not None:
             os.write(self._last_resort, b"1")
         self._loop.call_soon_threadsafe(self._listener, number, self._count)
+
+    def _end(self, code: int, text: str) -> None:
+        end_now(code, f'{{"level":"error","message":"{text}"}}\n' if self.as_json else f"{text}\n")
 
     def _counts(self) -> bool:
         """Whether this signal is a request of its own."""
@@ -96,10 +112,25 @@ class Signals:
         self._counted_at = now
         return True
 
-    def _force_leaving(self) -> None:
-        self._count += 1
-        if self._counts() and self._count >= 3:  # noqa: PLR2004
-            end_now(self._leaving or 0, "")
+
+_masks = threading.local()
+
+
+def _hold_back() -> None:
+    """Let no signal meet a forked process before it has its own handlers: it would be lost."""
+    _masks.before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+
+
+def _let_in() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _masks.before)
+
+
+def _as_by_default() -> None:
+    """A process that a job forks is not the worker: a signal must be able to end it."""
+    for number in HANDLED:
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
+    _let_in()
 
 
 def end_now(code: int, text: str) -> None:
@@ -122,7 +153,7 @@ def watch_lifeline(descriptor: int) -> None:
     def wait() -> None:
         while os.read(descriptor, 1):
             pass
-        sys.stderr.write("The supervisor is gone; stopping\n")
+        log.warning("The supervisor is gone; stopping")
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=wait, name="asyncqueue-lifeline", daemon=True).start()

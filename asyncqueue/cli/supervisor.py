@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from asyncqueue.cli.banner import Speaker
 from asyncqueue.cli.child import Child
 from asyncqueue.cli.serve import MEMORY, RECYCLE
-from asyncqueue.cli.signals import SETTLE_FIRST, SETTLE_SECOND
+from asyncqueue.cli.signals import FORCING, SETTLE_FIRST, SETTLE_SECOND
 from asyncqueue.cli.sources import roots_of, watch
 from asyncqueue.cli.text import counted, duration, escaped
 from asyncqueue.cli.wakeups import CHANGED, Wakeups
@@ -157,7 +157,7 @@ class Supervisor:
             return
         self._stops += 1
         self._stopped_at = time.monotonic()
-        if self._stops > 2:  # noqa: PLR2004 - the third
+        if self._stops >= FORCING:
             self._speaker.say("killing", f"{number.name} again: ending all processes at once.")
             self._code = 1
             self._send(signal.SIGKILL)

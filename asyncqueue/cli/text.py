@@ -20,6 +20,8 @@ def escaped(text: str, *, keep: str = "") -> str:
     Names, ids and error texts come from outside: they must be able neither to begin a line of
     their own in a log nor to steer a terminal.
     """
+    if text.isprintable():
+        return text
     return _CONTROL.sub(lambda match: match[0] if match[0] in keep else _spell(match[0]), text)
 
 

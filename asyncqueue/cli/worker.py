@@ -137,6 +137,7 @@ def worker(ctx: click.Context, **given: Any) -> None:
     options = Options(**given)
     _check(options)
     logs.set_up(options.log_format, options.log_level.upper())
+    SIGNALS.as_json = options.log_format == "json"
     if not options.child and (options.processes or options.reload):
         from asyncqueue.cli.supervisor import supervise  # noqa: PLC0415 - most never need it
 

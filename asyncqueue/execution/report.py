@@ -124,6 +124,7 @@ def _extra(verdict: Verdict) -> dict[str, Any]:
         "job_name": claim.name,
         "queue": claim.queue,
         "attempt": claim.attempts,
+        "outcome": verdict.settlement.state,
     }
     if run is not None and run.ctx.trace is not None:
         extra["trace_id"] = run.ctx.trace.trace_id

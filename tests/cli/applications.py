@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 SHOP = '''
-import asyncio, sys, time
+import asyncio, multiprocessing, sys, time
 from asyncqueue import Job, Queue, Worker
 
 queue = Queue("sqlite:///queue.db")
@@ -60,6 +60,17 @@ class Slow(Job):
         print("slow", flush=True)
         await asyncio.sleep(self.seconds)
         print("slow done", flush=True)
+
+
+class Forks(Job):
+    """Ends a process of its own by SIGTERM and answers how that ended."""
+
+    def handle(self, ctx):
+        other = multiprocessing.get_context("fork").Process(target=time.sleep, args=(3600,))
+        other.start()
+        other.terminate()
+        other.join()
+        return other.exitcode
 
 
 class DieOnce(Job):

@@ -80,8 +80,8 @@ CASES = {
     ],
     ("inline:queue",): [
         (
-            "Error: With the sync driver jobs run where they are dispatched; no worker has anything "
-            "to do."
+            "Error: With the sync driver jobs run where they are dispatched; no worker has "
+            "anything to do."
         ),
         "  Name a store, such as QUEUE_URL=sqlite:///queue.db",
     ],
@@ -98,8 +98,8 @@ CASES = {
     ],
     ("store:queue", "--timeout", "soon"): [
         (
-            "Error: Invalid value for '--timeout': 'soon' is not a duration such as 5, \"100ms\" or "
-            '"1h30m"'
+            "Error: Invalid value for '--timeout': 'soon' is not a duration such as 5, "
+            '"100ms" or "1h30m"'
         ),
         *HELP,
     ],
@@ -110,8 +110,8 @@ CASES = {
     ("store:queue", "--queue", "a", "--queue", "b,a=2"): ['Error: --queue names "a" twice'],
     ("store:queue", "--queue", "a=2", "--concurrency", "9"): [
         (
-            "Error: Each queue has slots of its own, so --concurrency would change nothing; leave it "
-            "out"
+            "Error: Each queue has slots of its own, so --concurrency would change nothing; "
+            "leave it out"
         )
     ],
     ("store:queue", "--lease", "0"): ["Error: lease must be positive, got 0.0"],

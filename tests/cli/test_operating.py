@@ -21,6 +21,14 @@ def test_version(run):
     assert run("--version").stdout.startswith("asyncqueue ")
 
 
+def test_without_arguments_the_help_is_shown(run):
+    for args in ((), ("failed",)):
+        result = run(*args)
+        assert result.exit_code == 2
+        assert "Commands:" in result.stdout
+        assert result.stderr == ""
+
+
 def test_cli_07_stats_and_size(run, stored: Stored):
     stored.put(("Send", {}), ("Send", {}), queue="emails")
     stored.put_failed("f1")

@@ -15,6 +15,7 @@ from asyncqueue.cli.parameters import QUEUES
 from asyncqueue.cli.signals import Signals
 from asyncqueue.cli.supervisor import Place
 from asyncqueue.cli.text import duration, escaped
+from asyncqueue.record import State
 
 
 def record(message: str, *args: object, name: str = "app", **extra: object) -> logging.LogRecord:
@@ -47,6 +48,8 @@ def test_the_own_logger_of_a_job_says_whose_line_it_is():
 
 def test_glyphs_only_where_asked_for():
     assert "\x1b[33m!\x1b[0m" in TextFormatter(glyphs=True).format(record("x"))
+    done = record("x", outcome=State.COMPLETED)
+    assert "\x1b[32m✓\x1b[0m" in TextFormatter(glyphs=True).format(done)
     assert "\x1b" not in TextFormatter().format(record("x"))
 
 

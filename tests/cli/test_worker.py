@@ -42,7 +42,7 @@ def test_cli_02_03_04_runs_says_what_it_does_and_drains(start, stored):
         ["lease", "30 s"],
         ["shutdown", "grace 0 s, then jobs are cancelled and have 5 s to unwind"],
         ["loop", "asyncio"],
-        ["jobs", "8: Block, Boom, Deaf, DieOnce, Plain, Send, Slow, Wait"],
+        ["jobs", "9: Block, Boom, Deaf, DieOnce, Forks, Plain, Send, Slow, Wait"],
     ]
     assert worker.out[-2:] == [
         "SIGTERM: stopping; 1 job running, waiting up to 5 s.",
@@ -145,6 +145,12 @@ def test_cli_08_wrk_32_once_and_stop_when_empty(start, stored):
     assert rest.out[-1] == (
         "Stopped (the queues are empty): 3 completed, 0 failed, 0 retried, 0 returned."
     )
+
+
+def test_processes_that_jobs_fork_can_be_ended_by_signals(start, stored):
+    (id,) = stored.put(("Forks", {}))
+    assert start("shop:queue", "--once").ended() == 0
+    assert stored.jobs()[id].result == -TERM
 
 
 def test_wrk_33_limits_of_memory_and_time(start, stored):
