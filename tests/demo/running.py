@@ -40,7 +40,7 @@ def plant_tree(root: Path, files: int) -> int:
     """Real source files, big enough to keep two workers busy, and two that cannot be indexed."""
     root.mkdir(parents=True)
     library = Path(sysconfig.get_path("stdlib"))
-    sources = sorted(p for p in library.glob("*.py") if 20_000 < p.stat().st_size < 120_000)
+    sources = sorted(p for p in library.glob("*.py") if 20_000 < p.stat().st_size < 90_000)
     for number in range(files):
         source = sources[number % len(sources)]
         shutil.copy(source, root / f"{number:03}_{source.name}")
