@@ -24,6 +24,8 @@ from asyncqueue import (
     WorkerStopping,
 )
 
+from asyncqueue.events import JobEvent
+
 from ..recorder import PATIENCE, Recorder, until
 from .frail import frail
 from .stopping import (
@@ -373,23 +375,25 @@ async def test_a_listener_may_stop_the_worker(queue, make_worker, stage, heard):
     assert returned
 
 
-async def test_a_listener_that_heard_a_dispatch_first_may_stop_the_worker(queue, make_worker):
-    """The listener's asyncio task began outside of the worker, and the stop comes from inside."""
+async def test_a_listener_that_heard_a_dispatch_first_may_stop_the_worker(
+    queue, make_worker, events
+):
+    """The listener's asyncio task began outside of the worker, and the stop comes from it."""
     worker = make_worker()
+    proceed = asyncio.Event()
 
     class Quick(Job):
         async def handle(self, ctx: Context) -> None: ...
 
-    proceed = asyncio.Event()
-
     async def listener(event):
         await proceed.wait()
-        await worker.stop()
+        if isinstance(event, JobProcessed):
+            await worker.stop()
 
-    queue.on(JobProcessed, listener)
-    await worker.start()
+    queue.on(JobEvent, listener)
     await queue.dispatch(Quick())
-    await asyncio.sleep(0)
+    await worker.start()
+    await events.wait_for(JobProcessed)
     proceed.set()
     async with asyncio.timeout(2):
         await worker._ended()
