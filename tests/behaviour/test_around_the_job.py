@@ -30,6 +30,7 @@ from asyncqueue import (
     job,
     use_trace,
 )
+from asyncqueue.record import Filter
 
 from ..recorder import PATIENCE, until
 
@@ -226,9 +227,7 @@ def noting(name, notes):
     return middleware
 
 
-async def test_middleware_goes_from_the_queues_to_the_workers_to_the_jobs(
-    make_queue, make_worker
-):
+async def test_middleware_goes_from_the_queues_to_the_workers_to_the_jobs(make_queue, make_worker):
     """MID-04, MID-07."""
     notes = []
     queue = make_queue(middleware=[noting("q1", notes), noting("q2", notes)])
@@ -243,9 +242,9 @@ async def test_middleware_goes_from_the_queues_to_the_workers_to_the_jobs(
     handle = await queue.dispatch(Wrapped())
     async with make_worker(on=queue, middleware=[noting("w", notes)]):
         assert await handle.result(PATIENCE) == 5
-    assert notes == ["q1+", "q2+", "w+", "j1+", "j2+", "handle"] + ["j2-", "j1-", "w-", "q2-", "q1-"] + [
-        "q1+", "q2+", "w+", "j1+", "j2+", "handle", "j2-", "j1-", "w-", "q2-", "q1-",
-    ]  # fmt: skip
+    inwards = ["q1+", "q2+", "w+", "j1+", "j2+"]
+    outwards = ["j2-", "j1-", "w-", "q2-", "q1-"]
+    assert notes == [*inwards, "handle", *outwards] * 2
 
 
 async def test_what_middleware_can_make_of_a_job(queue, make_worker, events):
@@ -502,7 +501,7 @@ async def test_progress_shows_while_the_job_runs_and_is_full_at_its_end(queue, m
     class Reports(Job):
         async def handle(self, ctx: Context) -> None:
             for wrong in ((-1, None), (1, 0), (float("nan"), None), (1, -5)):
-                with pytest.raises(ValueError):
+                with pytest.raises(ValueError, match="progress needs"):
                     await ctx.progress(*wrong)
             await ctx.progress(2, 5, "two of five")
             reported.set()
@@ -592,7 +591,6 @@ async def test_without_a_producers_trace_the_handler_sees_the_workers(queue, mak
             seen.append((current_trace(), ctx.trace))
 
     handle = await queue.dispatch(Traced())
-    from asyncqueue.record import Filter
 
     (stored,) = (await driver.find(Filter(ids=(handle.id,)))).items
     assert b"trace" not in stored.payload

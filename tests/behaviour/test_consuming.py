@@ -11,6 +11,7 @@ from asyncqueue import (
     Context,
     Job,
     JobFailed,
+    JobNotFound,
     JobProcessed,
     JobProcessing,
     Priority,
@@ -25,7 +26,15 @@ from asyncqueue.registry import default_registry
 
 from ..recorder import PATIENCE, Recorder, until
 from .frail import frail
-from .stopping import Stage, define, obedient
+from .stopping import (
+    Stage,
+    deaf,
+    define,
+    define_plain,
+    obedient,
+    swallows_and_raises,
+    swallows_and_returns,
+)
 
 
 class Busy:
@@ -164,9 +173,7 @@ async def test_prefetched_jobs_do_not_run_before_a_slot_is_free(
 # Priorities and lanes
 
 
-async def test_priorities_come_in_order_and_equal_ones_as_dispatched(
-    queue, make_worker, events
-):
+async def test_priorities_come_in_order_and_equal_ones_as_dispatched(queue, make_worker, events):
     """PRI-01, PRI-03, PRI-08, PRI-10."""
     order = []
 
@@ -265,7 +272,7 @@ async def test_a_high_job_that_is_not_due_waits_and_is_still_high_after_a_retry(
 
 async def test_a_paused_queue_starts_nothing_new(queue, make_worker, busy, slow, events):
     """WRK-31."""
-    first, second = await queue.dispatch_many([slow(1), slow(2)], queue="emails")
+    _first, second = await queue.dispatch_many([slow(1), slow(2)], queue="emails")
     async with make_worker(["emails", "others"], concurrency=1):
         await until(lambda: busy.now == 1)
         await queue.pause("emails")
@@ -300,7 +307,6 @@ async def test_a_waiting_job_that_is_cancelled_never_runs(queue, make_worker, ev
 async def test_a_running_job_that_is_cancelled_ends_as_cancelled(
     queue, make_worker, events, stage, kind
 ):
-    from .stopping import define_plain, swallows_and_raises, swallows_and_returns
 
     handlings = {
         "obedient": obedient,
@@ -343,7 +349,6 @@ async def test_a_prefetched_job_that_is_cancelled_never_runs(
 async def test_a_cancelled_job_that_leaks_does_not_run_again(
     queue, make_worker, clock, stage, driver
 ):
-    from .stopping import deaf
 
     handle = await queue.dispatch(define(deaf, stage)())
     async with make_worker(lease=60, drain_timeout=5):
@@ -361,7 +366,6 @@ async def test_a_cancelled_job_that_leaks_does_not_run_again(
 
 
 async def test_cancelling_what_is_finished_or_unknown(queue, make_worker):
-    from asyncqueue import JobNotFound
 
     class Quick(Job):
         async def handle(self, ctx: Context) -> None: ...
@@ -377,10 +381,10 @@ async def test_cancelling_what_is_finished_or_unknown(queue, make_worker):
 # Ends by itself
 
 
-@pytest.mark.parametrize("options", [{}, {"prefetch": 5}, {"concurrency": 1}, {"concurrency": 1, "prefetch": 9}])
-async def test_exactly_as_many_jobs_as_allowed_are_started(
-    queue, make_worker, events, options
-):
+@pytest.mark.parametrize(
+    "options", [{}, {"prefetch": 5}, {"concurrency": 1}, {"concurrency": 1, "prefetch": 9}]
+)
+async def test_exactly_as_many_jobs_as_allowed_are_started(queue, make_worker, events, options):
     """WRK-26."""
 
     class Quick(Job):
@@ -437,9 +441,7 @@ async def test_jobs_that_cannot_be_run_do_not_count_as_started(queue, make_worke
 
 
 @pytest.mark.parametrize("pools", ["default", {"default": 2, "others": 2}])
-async def test_a_worker_may_end_when_there_is_nothing_left(
-    queue, make_worker, events, pools
-):
+async def test_a_worker_may_end_when_there_is_nothing_left(queue, make_worker, events, pools):
     """WRK-32: also what jobs dispatch is done first."""
 
     class Splits(Job):
@@ -664,7 +666,9 @@ async def test_a_payload_that_cannot_be_read_is_kept_and_the_next_job_runs(
     assert events.of(JobFailed) == []
 
 
-@pytest.mark.parametrize("broken", [ValueError("no"), asyncio.CancelledError(), SystemExit(1)], ids=repr)
+@pytest.mark.parametrize(
+    "broken", [ValueError("no"), asyncio.CancelledError(), SystemExit(1)], ids=repr
+)
 async def test_a_factory_that_raises_fails_its_job_only(make_queue, make_worker, broken):
     """REG-11."""
 
@@ -710,7 +714,8 @@ async def test_dispatching_an_unknown_name_is_refused(queue):
     """DSP-13."""
     with pytest.raises(UnknownJob, match="Unheard"):
         await queue.dispatch_named("Unheard", {})
-    assert await queue.stats() and await queue.size("default") == 0
+    assert await queue.stats()
+    assert await queue.size("default") == 0
 
 
 async def test_a_worker_looks_at_every_poll_interval(weak, make_worker):

@@ -17,6 +17,7 @@ from asyncqueue import (
     PayloadError,
     PayloadTooLarge,
     Priority,
+    Registry,
     Settings,
     State,
 )
@@ -97,9 +98,7 @@ async def test_a_job_can_be_due_at_an_instant(queue, clock, hours):
     assert info.available_at == max(instant, clock.now())
 
 
-async def test_delayed_jobs_run_when_they_are_due_and_not_before(
-    queue, make_worker, clock, events
-):
+async def test_delayed_jobs_run_when_they_are_due_and_not_before(queue, make_worker, clock, events):
     """DSP-04, DSP-05, DRV-02."""
     for n in range(6):
         await queue.dispatch(Quick(n), delay=n * 10 if n % 2 else 0)
@@ -359,7 +358,6 @@ async def test_nothing_is_shared_with_the_callers_object(queue, make_worker):
 
 async def test_a_factory_rebuilds_jobs(make_queue, make_worker):
     """REG-01, REG-08, REG-14."""
-    from asyncqueue import Registry
 
     built = []
 

@@ -18,22 +18,20 @@ import pytest
 from asyncqueue import (
     AttemptsExhausted,
     Context,
-    Event,
     Job,
     JobFailed,
-    JobProcessed,
     JobProcessing,
     LeaseLost,
     Queue,
+    Registry,
     State,
     Worker,
 )
-from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
+from asyncqueue.record import Filter, Settlement, Source
 from asyncqueue.worker.heartbeat import blocked_bound
 
-from ..recorder import PATIENCE, Recorder, until
-from .frail import frail
+from ..recorder import PATIENCE, until
 from .stopping import Stage, deaf, define, obedient, swallows_and_returns
 
 ROOT = Path(__file__).parents[2]
@@ -71,9 +69,7 @@ async def test_a_lease_is_renewed_while_the_job_runs(queue, make_worker, clock, 
 async def test_prefetched_jobs_keep_their_leases(queue, make_worker, clock, stage):
     job = define(obedient, stage, timeout=10_000)
     first, second = await queue.dispatch_many([job(), job()])
-    async with make_worker(lease=90, concurrency=1, prefetch=1), make_worker(
-        "others", lease=90
-    ):
+    async with make_worker(lease=90, concurrency=1, prefetch=1), make_worker("others", lease=90):
         await begun(stage)
         await until(lambda: True)
         while (await second.status()).state is not State.PROCESSING:
@@ -131,7 +127,9 @@ async def test_a_lost_lease_cancels_the_handler_and_nothing_is_reported(
         assert worker.running
     info = await handle.status()
     assert (info.state, info.attempts, info.worker) == (State.PROCESSING, 2, "thief")
-    assert [type(event).__name__ for event in events.all if getattr(event, "job_id", "") == handle.id] == [
+    assert [
+        type(event).__name__ for event in events.all if getattr(event, "job_id", "") == handle.id
+    ] == [
         "JobQueued",
         "JobProcessing",
     ]
@@ -141,7 +139,6 @@ async def test_a_lost_lease_cancels_the_handler_and_nothing_is_reported(
 
 async def _steal(thief, job_id):
     """Another worker claims the job, as if the lease had run out unnoticed."""
-    from asyncqueue.record import Settlement, Source
 
     found = (await thief.find(_filter(job_id))).items[0]
     assert found.state is State.PROCESSING
@@ -153,7 +150,6 @@ async def _steal(thief, job_id):
 
 
 def _filter(job_id):
-    from asyncqueue.record import Filter
 
     return Filter(ids=(job_id,))
 
@@ -220,7 +216,6 @@ async def test_attempts_used_up_by_crashes_fail_the_job_without_running_it(
     driver, queue, make_worker, clock, stage, events
 ):
     handle = await queue.dispatch(define(obedient, stage, max_attempts=2)())
-    from asyncqueue.record import Source
 
     for _ in range(2):
         claimed = await driver.claim([Source("default")], 1, 60, "crashed")
@@ -242,7 +237,6 @@ async def test_attempts_used_up_by_crashes_fail_the_job_without_running_it(
 
 async def test_a_swept_job_counts_its_attempt(queue, driver, make_worker, clock, stage):
     """DRV-12, WRK and MON-13."""
-    from asyncqueue.record import Source
 
     await queue.dispatch(define(obedient, stage)())
     await driver.claim([Source("default")], 1, 60, "crashed")
@@ -271,8 +265,11 @@ async def test_a_blocked_loop_keeps_its_jobs_and_is_reported_once(tmp_path, capl
 
     def compete():
         async def main():
-            async with Queue(driver.clone()) as queue, Worker(
-                queue, lease=0.6, poll_interval=0.02, logger=logging.getLogger("tests.rival")
+            async with (
+                Queue(driver.clone()) as queue,
+                Worker(
+                    queue, lease=0.6, poll_interval=0.02, logger=logging.getLogger("tests.rival")
+                ),
             ):
                 ready.set()
                 await asyncio.to_thread(over.wait)
@@ -298,9 +295,7 @@ async def test_a_blocked_loop_keeps_its_jobs_and_is_reported_once(tmp_path, capl
     await driver.close()
 
 
-@pytest.mark.parametrize(
-    ("lease", "bound"), [(0.5, 300), (15, 300), (30, 600), (90, 1800)]
-)
+@pytest.mark.parametrize(("lease", "bound"), [(0.5, 300), (15, 300), (30, 600), (90, 1800)])
 def test_a_blocked_worker_gives_its_jobs_up_after_twenty_leases(lease, bound):
     assert blocked_bound(lease) == bound
 
@@ -360,9 +355,7 @@ def start(tmp_path):
 
 @pytest.fixture
 async def shared(tmp_path):
-    from .crashing import Blocks, Endless, Returns
-
-    from asyncqueue import Registry
+    from .crashing import Blocks, Endless, Returns  # noqa: PLC0415 - it registers jobs
 
     registry = Registry()
     for cls in (Blocks, Endless, Returns):
@@ -375,7 +368,7 @@ async def shared(tmp_path):
 
 async def test_killed_workers_use_up_attempts_and_then_the_job_fails_unrun(start, shared):
     """RTY-01, RTY-15: kill −9 twice, then AttemptsExhausted, with one call of the hook."""
-    from .crashing import Endless
+    from .crashing import Endless  # noqa: PLC0415 - it registers jobs
 
     handle = await shared.dispatch(Endless())
     for attempt in (1, 2):
@@ -393,7 +386,7 @@ async def test_killed_workers_use_up_attempts_and_then_the_job_fails_unrun(start
 
 async def test_a_paused_process_that_wakes_up_changes_nothing(start, shared):
     """SIGSTOP for longer than the lease: another worker takes over, the first is refused."""
-    from .crashing import Endless
+    from .crashing import Endless  # noqa: PLC0415 - it registers jobs
 
     handle = await shared.dispatch(Endless(), max_attempts=3)
     first = start(0.5)

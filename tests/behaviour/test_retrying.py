@@ -14,6 +14,7 @@ from asyncqueue import (
     Fail,
     Job,
     JobFailed,
+    JobFailedError,
     JobNotFound,
     JobProcessed,
     JobProcessing,
@@ -38,17 +39,20 @@ def make_worker(make_worker):
 
 async def run_to_the_end(worker, clock, events, step=1000):
     """Let the worker run until the only job is finished; answers the waits between its runs."""
+
+    def went_back():
+        return len(events.of(JobRetrying)) + len(events.of(JobReleased))
+
+    def finished():
+        return events.of(JobFailed) or events.of(JobProcessed)
+
+    times = 0
     async with worker:
-        while True:
-            before = len(events.of(JobRetrying)) + len(events.of(JobReleased))
-            await until(
-                lambda: len(events.of(JobRetrying)) + len(events.of(JobReleased)) > before
-                or events.of(JobFailed)
-                or events.of(JobProcessed)
-            )
-            if events.of(JobFailed) or events.of(JobProcessed):
-                return [event.delay for event in events.of(JobRetrying)]
+        while not finished():
+            await until(lambda before=times: finished() or went_back() > before)
+            times = went_back()
             clock.advance(step)
+    return [event.delay for event in events.of(JobRetrying)]
 
 
 def breaking(**options):
@@ -77,9 +81,7 @@ def breaking(**options):
         (3, {"max_retries": 0}, None, 1),
     ],
 )
-async def test_how_often_a_job_runs(  # noqa: PLR0917
-    queue, make_worker, clock, events, worker, job, given, runs
-):
+async def test_how_often_a_job_runs(queue, make_worker, clock, events, worker, job, given, runs):
     """RTY-02, RTY-03, RTY-04, RTY-18, RTY-27, WRK-04."""
     handle = await queue.dispatch(breaking(**job)(), max_attempts=given)
     await run_to_the_end(make_worker(max_attempts=worker), clock, events)
@@ -93,9 +95,7 @@ async def test_how_often_a_job_runs(  # noqa: PLR0917
     assert "raise ValueError" in record.traceback
 
 
-async def test_attempts_outlive_workers_and_are_shared_by_them(
-    queue, make_worker, clock, events
-):
+async def test_attempts_outlive_workers_and_are_shared_by_them(queue, make_worker, clock, events):
     """RTY-14, RTY-15, RTY-26."""
     seen = []
 
@@ -226,9 +226,7 @@ async def test_raised_errors_are_counted_apart_from_releases(queue, make_worker,
         (30, {"backoff": lambda *_: timedelta(seconds=9)}, None, [9] * 6),
     ],
 )
-async def test_whose_waits_are_used(  # noqa: PLR0917
-    queue, make_worker, clock, events, worker, job, given, waits
-):
+async def test_whose_waits_are_used(queue, make_worker, clock, events, worker, job, given, waits):
     """RTY-05, RTY-06, RTY-07, RTY-08, RTY-09, RTY-19, WRK-08, WRK-17."""
     await queue.dispatch(breaking(**job)(), backoff=given, max_attempts=7)
     assert await run_to_the_end(make_worker(backoff=worker), clock, events) == waits
@@ -456,7 +454,9 @@ async def test_retry_until_begins_anew_with_a_retried_record(queue, make_worker,
     async with make_worker():
         for count in range(1, 5):
             await until(lambda n=count: len(events.of(JobProcessing)) == n)
-            await until(lambda n=count: len(events.of(JobRetrying)) + len(events.of(JobFailed)) == n)
+            await until(
+                lambda n=count: len(events.of(JobRetrying)) + len(events.of(JobFailed)) == n
+            )
             clock.advance(30)
         await events.wait_for(JobFailed)
         clock.advance(5000)
@@ -516,7 +516,6 @@ async def test_clearing_a_queue_leaves_failed_records_alone(queue, make_worker, 
 
 
 async def test_a_failed_job_gives_its_error_to_who_waits_for_it(queue, make_worker):
-    from asyncqueue import JobFailedError
 
     handle = await queue.dispatch(breaking()(), max_attempts=1)
     async with make_worker():

@@ -166,7 +166,7 @@ async def test_a_plain_job_runs_to_its_end(
     async with trigger(make_worker()) as stop:
         await started(stage)
         stopping = asyncio.create_task(stop())
-        await until(lambda: stage.ctx.cancelled.is_set())
+        await until(stage.ctx.cancelled.is_set)
         assert stage.ctx.cause == "shutdown"
         stage.thread_may_end.set()
         await stopping
@@ -183,7 +183,7 @@ async def test_a_plain_job_that_takes_too_long_is_left_to_its_lease(
     async with trigger(make_worker(drain_timeout=5)) as stop:
         await started(stage)
         stopping = asyncio.create_task(stop())
-        await until(lambda: stage.ctx.cancelled.is_set())
+        await until(stage.ctx.cancelled.is_set)
         clock.advance(5)
         async with asyncio.timeout(PATIENCE):
             await stopping

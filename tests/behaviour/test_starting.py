@@ -7,7 +7,7 @@ import contextlib
 
 import pytest
 
-from asyncqueue import Context, DriverUnavailable, Job, Worker
+from asyncqueue import Context, DriverUnavailable, Job, Queue, Worker
 
 from ..recorder import PATIENCE
 from .frail import frail
@@ -45,9 +45,7 @@ async def test_a_store_that_is_away_is_reported_by_start(driver, make_queue, mak
     assert not worker.running
 
 
-async def test_a_second_connection_that_fails_is_reported_by_start(
-    driver, make_queue, make_worker
-):
+async def test_a_second_connection_that_fails_is_reported_by_start(driver, make_queue, make_worker):
     """WRK-23: the heartbeat has a connection of its own."""
     weak = frail(driver)
 
@@ -136,7 +134,6 @@ async def test_running_tells(make_worker):
 )
 def test_concurrency_has_limits(given, slots):
     """WRK-06, WRK-20."""
-    from asyncqueue import Queue
 
     assert Worker(Queue("memory://"), concurrency=given).concurrency == slots
 
@@ -144,7 +141,6 @@ def test_concurrency_has_limits(given, slots):
 @pytest.mark.parametrize("given", [None, 0, -5])
 def test_a_timeout_that_makes_no_sense_is_the_default(given):
     """WRK-07."""
-    from asyncqueue import Queue
 
     assert Worker(Queue("memory://"), timeout=given).defaults.timeout == 30
 
@@ -169,7 +165,6 @@ def test_a_timeout_that_makes_no_sense_is_the_default(given):
 )
 def test_options_that_make_no_sense_are_refused_by_name(options):
     """RTY-18."""
-    from asyncqueue import Queue
 
     with pytest.raises((ValueError, TypeError)):
         Worker(Queue("memory://"), **options)
@@ -177,7 +172,6 @@ def test_options_that_make_no_sense_are_refused_by_name(options):
 
 async def test_a_worker_can_be_restarted_in_another_event_loop(driver):
     """Nothing of an event loop is kept in a worker that has ended."""
-    from asyncqueue import Queue
 
     ran = []
 

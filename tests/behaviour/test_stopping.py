@@ -23,7 +23,6 @@ from asyncqueue import (
     WorkerStarted,
     WorkerStopping,
 )
-
 from asyncqueue.events import JobEvent
 
 from ..recorder import PATIENCE, Recorder, until
@@ -143,7 +142,9 @@ async def test_an_error_during_the_grace_spends_no_attempt(
     assert [r.levelno for r in caplog.records if r.levelno >= logging.WARNING] == [logging.WARNING]
 
 
-@pytest.mark.parametrize("raised", [Fail("no"), Retry(5), Snooze(5)], ids=["fail", "retry", "snooze"])
+@pytest.mark.parametrize(
+    "raised", [Fail("no"), Retry(5), Snooze(5)], ids=["fail", "retry", "snooze"]
+)
 async def test_what_a_handler_decides_while_stopping_counts(queue, make_worker, stage, raised):
     async def decides(stage):
         try:
@@ -210,9 +211,7 @@ async def test_stop_is_harmless_before_a_start_after_an_end_and_at_the_same_time
     assert not worker.running
 
 
-async def test_stop_with_a_timeout_leaves_a_deaf_handler_at_once(
-    queue, make_worker, stage, caplog
-):
+async def test_stop_with_a_timeout_leaves_a_deaf_handler_at_once(queue, make_worker, stage, caplog):
     handle = await queue.dispatch(define(deaf, stage)())
     worker = make_worker(drain_timeout=None)
     await worker.start()
@@ -410,9 +409,7 @@ async def test_a_plain_listener_may_ask_for_a_stop(queue, make_worker, stage):
     assert (await handle.status()).attempts == 0
 
 
-async def test_another_worker_of_the_process_can_be_stopped_and_awaited(
-    queue, make_worker, stage
-):
+async def test_another_worker_of_the_process_can_be_stopped_and_awaited(queue, make_worker, stage):
     other = make_worker("others")
 
     async def stops(_stage):
@@ -494,9 +491,7 @@ async def test_a_settlement_in_flight_is_waited_for(weak, make_worker, stage):
     assert len(events.of(JobProcessed)) == 1
 
 
-async def test_in_an_outage_jobs_come_back_by_their_lease(
-    weak, make_worker, stage, clock, caplog
-):
+async def test_in_an_outage_jobs_come_back_by_their_lease(weak, make_worker, stage, clock, caplog):
     handle = await weak.dispatch(define(obedient, stage)())
     worker = make_worker(on=weak, lease=60)
     await worker.start()
@@ -625,24 +620,24 @@ async def test_after_its_end_a_queue_refuses_every_call(queue, make_worker):
         lambda: queue.size("default"),
         lambda: queue.clear("default"),
         lambda: queue.status(handle.id),
-        lambda: queue.jobs(),
-        lambda: queue.stats(),
+        queue.jobs,
+        queue.stats,
         lambda: queue.cancel(handle.id),
         lambda: queue.pause("default"),
         lambda: queue.resume("default"),
-        lambda: queue.paused(),
-        lambda: queue.workers(),
-        lambda: queue.ping(),
-        lambda: queue.failed.list(),
+        queue.paused,
+        queue.workers,
+        queue.ping,
+        queue.failed.list,
         lambda: queue.failed.get("x"),
         lambda: queue.failed.retry("x"),
-        lambda: queue.failed.retry_all(),
+        queue.failed.retry_all,
         lambda: queue.failed.forget("x"),
-        lambda: queue.failed.flush(),
+        queue.failed.flush,
         lambda: queue.failed.prune(1),
-        lambda: handle.status(),
-        lambda: handle.result(),
-        lambda: handle.cancel(),
+        handle.status,
+        handle.result,
+        handle.cancel,
         lambda: make_worker().start(),
         lambda: make_worker().run(),
     ]

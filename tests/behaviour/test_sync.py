@@ -113,12 +113,12 @@ async def test_a_job_may_dispatch_another(queue):
 
     assert await (await queue.dispatch(Outer())).result() == 3
     assert order == ["outer", "after"]
+
+    class Fails(Job):
+        async def handle(self, ctx: Context) -> None:
+            await ctx.dispatch(Echo(-3))
+
     with pytest.raises(ValueError, match="-3"):
-
-        class Fails(Job):
-            async def handle(self, ctx: Context) -> None:
-                await ctx.dispatch(Echo(-3))
-
         await queue.dispatch(Fails())
 
 

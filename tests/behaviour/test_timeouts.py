@@ -114,9 +114,7 @@ async def test_a_timeout_of_the_last_attempt_fails_the_job(
         (20, math.inf, 3, 3),
     ],
 )
-async def test_whose_timeout_counts(  # noqa: PLR0917
-    queue, make_worker, clock, stage, worker, own, given, expected
-):
+async def test_whose_timeout_counts(queue, make_worker, clock, stage, worker, own, given, expected):
     """TMO-13, TMO-09, WRK-07: the dispatch's, the job's, the worker's."""
     await queue.dispatch(define(obedient, stage, timeout=own)(), timeout=given)
     async with make_worker(timeout=worker):
@@ -274,16 +272,14 @@ async def test_a_handler_can_await_its_cancellation(queue, make_worker, clock, s
     async with make_worker():
         await begun(stage)
         clock.advance(10)
-        await until(lambda: stage.ctx.cancelled.is_set())
+        await until(stage.ctx.cancelled.is_set)
         assert stage.ctx.cause == "timeout"
 
 
 # Timeout and stop
 
 
-async def test_a_timeout_before_the_stop_is_a_timeout(
-    queue, make_worker, clock, stage, events
-):
+async def test_a_timeout_before_the_stop_is_a_timeout(queue, make_worker, clock, stage, events):
     handle = await queue.dispatch(define(cleans_up, stage, timeout=10)())
     worker = make_worker(drain_timeout=5)
     await worker.start()
@@ -352,9 +348,7 @@ async def test_an_operators_cancel_after_a_timeout_is_still_a_timeout(
 
 
 @pytest.mark.parametrize("says", [True, False])
-async def test_should_retry_is_asked_about_timeouts(
-    queue, make_worker, clock, stage, events, says
-):
+async def test_should_retry_is_asked_about_timeouts(queue, make_worker, clock, stage, events, says):
     """TMO-07."""
     asked = []
 
@@ -456,7 +450,7 @@ async def a_group_of_cancellations(_stage):
     raise BaseExceptionGroup("all", [asyncio.CancelledError()])
 
 
-class Unspeakable(Exception):
+class UnspeakableError(Exception):
     def __str__(self):
         raise RuntimeError("no text")
 
@@ -464,7 +458,7 @@ class Unspeakable(Exception):
 
 
 async def an_error_without_a_text(_stage):
-    raise Unspeakable
+    raise UnspeakableError
 
 
 async def stop_async_iteration(_stage):

@@ -20,6 +20,7 @@ from asyncqueue import (
 )
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
+from asyncqueue.record import Settlement, Source
 
 from ..recorder import PATIENCE, Recorder, until
 
@@ -158,7 +159,6 @@ async def test_a_lost_lease_rolls_both_back(queue, driver, make_worker, clock, r
 
     class Pays(Job):
         async def handle(self, ctx: Context) -> None:
-            from asyncqueue.record import Settlement, Source
 
             await thief.settle([Settlement(ctx.job_id, 1, State.PENDING, 1)])
             await thief.claim([Source("default")], 1, 1_000_000, "thief")
