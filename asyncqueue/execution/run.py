@@ -246,7 +246,8 @@ class Run:
             try:
                 return max(to_finite_seconds(backoff(self.job, attempt, error), "backoff"), 0.0)
             except Exception:
-                self.runner.log.exception("%s: its backoff raised; the next is used", self.claim.name)
+                log, name = self.runner.log, self.claim.name
+                log.exception("%s: its backoff raised; the worker's or the default is used", name)
         return exponential().delay(attempt)
 
 
