@@ -453,7 +453,9 @@ async def test_a_result_comes_back(queue, make_worker, value):
     assert await handle.result() == value
 
 
-@pytest.mark.parametrize("value", [object(), {1, object()}, 2**70, "\ud800"], ids=repr)
+@pytest.mark.parametrize(
+    "value", [object(), {1, object()}, 2**70, "\ud800"], ids=["object", "set", "large", "surrogate"]
+)
 async def test_a_result_that_cannot_be_stored_fails_the_job_at_once(
     queue, make_worker, events, value
 ):

@@ -161,7 +161,7 @@ async def test_what_is_no_job_is_refused(queue, wrong):
         {"backoff": -1},
         {"queue": 5},
     ],
-    ids=str,
+    ids="-".join,
 )
 async def test_options_that_make_no_sense_are_refused_and_nothing_is_stored(queue, options):
     with pytest.raises((ValueError, TypeError)):
