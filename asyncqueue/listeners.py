@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
 import logging
 from collections import deque
@@ -10,6 +11,7 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue import errors
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.events import Event, JobCancelled
 
 if TYPE_CHECKING:
@@ -91,8 +93,11 @@ class _Listener:
         self._is_async = inspect.iscoroutinefunction(call) or inspect.iscoroutinefunction(
             getattr(call, "__call__", None)  # noqa: B004 - an object with async __call__
         )
-        self._unheard: deque[Event] = deque()
+        self._unheard: deque[Event | asyncio.Future[None]] = deque()
+        """Futures stand between the events: whoever waits for those before it is told by it."""
         self._hearing: asyncio.Task[None] | None = None
+        # Not those of whoever sends the first event: they are nothing to the events after it.
+        self._variables = contextvars.copy_context()
 
     def tell(self, event: Event) -> None:
         if not self._is_async:
@@ -100,24 +105,35 @@ class _Listener:
             return
         self._unheard.append(event)
         if self._hearing is None or self._hearing.done():
-            self._hearing = asyncio.get_running_loop().create_task(self._hear())
+            self._hearing = asyncio.get_running_loop().create_task(
+                self._hear(), context=self._variables.copy()
+            )
 
     async def drained(self) -> None:
         hearing = self._hearing
         if hearing is not None and hearing is not asyncio.current_task() and not hearing.done():
-            await asyncio.wait([hearing])
+            heard = asyncio.get_running_loop().create_future()
+            self._unheard.append(heard)
+            await asyncio.wait([hearing, heard], return_when=asyncio.FIRST_COMPLETED)
 
     def _call_plain(self, event: Event) -> None:
         try:
             self._call(event)
-        except Exception:
+        except (Exception, asyncio.CancelledError, SystemExit):
             log.exception("A listener raised on %s", type(event).__name__)
 
     async def _hear(self) -> None:
         _hearing.set(self._owner)
         while self._unheard:
             event = self._unheard.popleft()
-            try:
-                await self._call(event)
-            except Exception:
-                log.exception("A listener raised on %s", type(event).__name__)
+            if isinstance(event, Event):
+                await self._call_async(event)
+            elif not event.done():
+                event.set_result(None)
+
+    async def _call_async(self, event: Event) -> None:
+        try:
+            await self._call(event)
+        except (Exception, asyncio.CancelledError, SystemExit) as error:
+            raise_if_cancelled(error)
+            log.exception("A listener raised on %s", type(event).__name__)
