@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
 from importlib.metadata import entry_points
@@ -133,7 +132,6 @@ def _plugged_in(name: str) -> DriverFactory | None:
     return None
 
 
-@functools.cache
 def _entry_points() -> tuple[Any, ...]:
     return tuple(entry_points(group=GROUP))
 

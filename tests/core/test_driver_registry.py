@@ -335,9 +335,17 @@ class TestEntryPoints:
         asked: list[str] = []
         monkeypatch.undo()
         monkeypatch.setattr(registry, "entry_points", lambda group: asked.append(group) or [])
-        registry._entry_points.cache_clear()
-        try:
-            driver_names()
-        finally:
-            registry._entry_points.cache_clear()
+        driver_names()
         assert asked == ["asyncqueue.drivers"]
+
+    def test_one_installed_after_the_first_look_is_found(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        monkeypatch.undo()
+        assert "late" not in driver_names()
+        package = tmp_path / "late-1.0.dist-info"
+        package.mkdir()
+        (package / "METADATA").write_text("Metadata-Version: 2.1\nName: late\nVersion: 1.0\n")
+        (package / "entry_points.txt").write_text(f"[{registry.GROUP}]\nlate = {__name__}:Kafka\n")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        assert driver_from("late://x").name == "kafka"
