@@ -110,7 +110,10 @@ def check_queue(value: str | None, what: str = "queue") -> str | None:
 
 def _attempts_from_retries(values: Mapping[str, Any]) -> int | None:
     if values.get("max_attempts") is not None:
-        raise TypeError("give max_attempts (all runs) or max_retries (extra runs), not both")
+        raise TypeError(
+            "give max_attempts (all runs) or max_retries (extra runs), not both; got "
+            f"max_attempts={values['max_attempts']!r} and max_retries={values['max_retries']!r}"
+        )
     retries = values["max_retries"]
     return None if retries is None else _whole("max_retries", retries) + 1
 
@@ -145,7 +148,9 @@ def _retention(value: Any) -> float | None:
     if value is None:
         return None
     seconds = to_finite_seconds(value, "retention")
-    return max(seconds, 0.0)
+    if seconds < 0:
+        raise ValueError(f"retention must not be negative, got {value!r}; 0 keeps nothing")
+    return seconds
 
 
 def _flag(name: str) -> Callable[[Any], bool]:
