@@ -65,7 +65,8 @@ def _refuse_unsupported_fields(cls: Any) -> None:
 def _custom_type(kind: Any, seen: frozenset[int] = frozenset()) -> Any | None:
     """The first type in this tree that msgspec cannot carry, if there is one."""
     if isinstance(kind, msgspec.inspect.CustomType):
-        return None if kind.cls is msgspec.UnsetType else kind.cls
+        # `object` promises as little as `Any`: what it holds decides, at dispatch.
+        return None if kind.cls in (msgspec.UnsetType, object) else kind.cls
     if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
         return None
     deeper = seen | {id(kind)}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @functools.cache
 def untyped_fields(cls: Any) -> frozenset[str]:
-    """The fields of a struct or dataclass with an ``Any`` somewhere in their types."""
+    """The fields of a struct or dataclass with an ``Any`` or ``object`` in their types."""
     kind: Any = msgspec.inspect.type_info(cls)
     return frozenset(field.name for field in kind.fields if _has_any(field.type))
 
@@ -38,9 +38,11 @@ def refuse_changed(job: Any, back: Any) -> None:
 
 
 def _has_any(kind: Any, seen: frozenset[int] = frozenset()) -> bool:
-    """Whether there is an ``Any`` somewhere in this type."""
+    """Whether there is an ``Any`` or ``object`` somewhere in this type."""
     if isinstance(kind, msgspec.inspect.AnyType):
         return True
+    if isinstance(kind, msgspec.inspect.CustomType):
+        return kind.cls is object
     if id(kind) in seen or not isinstance(kind, (msgspec.inspect.Type, msgspec.inspect.Field)):
         return False
     deeper = seen | {id(kind)}

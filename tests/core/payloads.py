@@ -63,6 +63,11 @@ class Loose(Job, name="codec.Loose"):
     value: Any = None
 
 
+class LooseObject(Job, name="codec.LooseObject"):
+    value: object = None
+    named: dict[str, object] = {}  # noqa: RUF012 - msgspec copies it
+
+
 class LooseInside(Job, name="codec.LooseInside"):
     inner: Inner
     listed: list[Any] = []  # noqa: RUF012 - msgspec copies it

@@ -21,6 +21,7 @@ from tests.core.payloads import (
     Inner,
     Loose,
     LooseInside,
+    LooseObject,
     Pair,
     Plain,
     Size,
@@ -59,6 +60,14 @@ class TestChanged:
             codec.encode(Loose(value), LIMIT)
         assert str(caught.value).startswith("Loose.value: ")
         assert "would come back as" in str(caught.value)
+
+    def test_in_one_that_says_object(self) -> None:
+        """DSP-14."""
+        assert round_trip(LooseObject([1, None], {"a": 2.5})) == LooseObject([1, None], {"a": 2.5})
+        with pytest.raises(PayloadError, match=r"LooseObject\.value: .* would come back as"):
+            codec.encode(LooseObject((1, 2)), LIMIT)
+        with pytest.raises(PayloadError, match=r"LooseObject\.named: .* cannot be stored"):
+            codec.encode(LooseObject(1, {"a": object()}), LIMIT)
 
     def test_deep_inside_a_typed_one(self) -> None:
         with pytest.raises(PayloadError, match=r"LooseInside\.inner: .* would come back as"):

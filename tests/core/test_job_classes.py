@@ -162,6 +162,7 @@ class TestKeywords:
             ("unique_for", -1, ValueError),
             ("unique_until", "done", ValueError),
             ("retention", math.inf, ValueError),
+            ("retention", -1, ValueError),
             ("middleware", 5, TypeError),
             ("middleware", [5], TypeError),
             ("name", 5, TypeError),
@@ -271,7 +272,6 @@ class TestFields:
             dict[str, Mailer | None],
             complex,
             type,
-            object,
             Iterator[int],
             NoReturn,
             Literal[1.5],
@@ -286,6 +286,14 @@ class TestFields:
         with pytest.raises(PayloadError, match="Defined"):
             define(fields={"good": int, "bad": kind})
         assert len(own_registry) == 0
+
+    @pytest.mark.parametrize("kind", [Any, object, list[object], dict[str, object | None]])
+    def test_types_that_promise_nothing_wait_for_the_dispatch(
+        self, own_registry: Registry, kind: Any
+    ) -> None:
+        """DSP-14."""
+        define(fields={"anything": kind})
+        assert len(own_registry) == 1
 
     def test_the_field_is_named_where_one_type_is_at_fault(self) -> None:
         with pytest.raises(PayloadError, match=r"Defined\.bad: a .*Mailer cannot be stored"):
