@@ -30,7 +30,7 @@ class Reporter:
 
     def processing(self, run: Run) -> None:
         """An attempt starts."""
-        if self._listeners and self._listeners.wants(JobProcessing):
+        if self._listeners.wants(JobProcessing):
             self._listeners.send(JobProcessing(**job_facts(run.claim, run)))
 
     def settled(self, verdict: Verdict) -> None:
@@ -114,7 +114,8 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
 def _name(verdict: Verdict) -> str:
     claim, run = verdict.claim, verdict.run
     total = f"/{run.ctx.max_attempts}" if run is not None else ""
-    return f"{claim.name} {claim.id} on {claim.queue} (attempt {claim.attempts}{total})"
+    trace = f", trace {run.ctx.trace.trace_id}" if run is not None and run.ctx.trace else ""
+    return f"{claim.name} {claim.id} on {claim.queue} (attempt {claim.attempts}{total}{trace})"
 
 
 def _extra(verdict: Verdict) -> dict[str, Any]:
