@@ -234,6 +234,8 @@ class _JobLogger(logging.LoggerAdapter[logging.Logger]):
 
 def _percent(done: float, total: float | None) -> float:
     whole = 100.0 if total is None else total
+    if not isinstance(done, (int, float)) or not isinstance(whole, (int, float)):
+        raise TypeError(f"progress takes numbers, got done={done!r}, total={total!r}")
     if not whole > 0 or not 0 <= done < float("inf"):
         raise ValueError(f"progress needs 0 <= done and total > 0, got done={done}, total={total}")
     return round(min(done / whole, 1.0) * 100, 2)
