@@ -130,15 +130,21 @@ def _delay(job: Any, options: JobOptions, given: DispatchOptions, clock: Clock) 
     if given.at is not None:
         if given.delay is not None:
             raise ValueError("give delay= or at=, not both")
-        if given.at.tzinfo is None:
-            raise ValueError(
-                f"at={given.at!r} has no time zone; use an aware datetime such as datetime.now(UTC)"
-            )
-        return max(given.at.timestamp() - clock.time(), 0.0)
+        return max(_instant(given.at) - clock.time(), 0.0)
     delay: Any = options.delay if given.delay is None else given.delay
     if callable(delay):
         delay = delay(job)
     return max(to_finite_seconds(delay, "delay"), 0.0) if delay else 0.0
+
+
+def _instant(at: datetime) -> float:
+    if not isinstance(at, datetime):
+        raise TypeError(f"at must be an aware datetime, got {at!r}; delay= takes seconds")
+    if at.tzinfo is None:
+        raise ValueError(
+            f"at={at!r} has no time zone; use an aware datetime such as datetime.now(UTC)"
+        )
+    return at.timestamp()
 
 
 def _max_attempts(options: JobOptions, given: DispatchOptions) -> int | None:

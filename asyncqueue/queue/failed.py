@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.errors import JobNotFound
 from asyncqueue.lanes import source_of
-from asyncqueue.queue.info import FailedJob, FailedPage, failed_job
+from asyncqueue.queue.info import FailedJob, FailedPage, check_page, failed_job
 from asyncqueue.record import Filter, State
+from asyncqueue.registry import fold
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ class FailedStore:
 
     async def list(self, queue: str | None = None, limit: int = 50, offset: int = 0) -> FailedPage:
         """Failed jobs, newest first, and how many there are in all."""
+        check_page(limit, offset)
         which = _failed(queue=queue)
         driver = await self._driver()
         found = await driver.find(which, limit=limit, offset=offset, order="finished")
@@ -61,6 +63,8 @@ class FailedStore:
     async def flush(self, older_than: Duration | None = None) -> int:
         """Remove all records, or those older than this; answers how many."""
         age = None if older_than is None else to_finite_seconds(older_than, "older_than")
+        if age is not None and age < 0:
+            raise ValueError(f"older_than must not be negative, got {older_than!r}; 0 means all")
         driver = await self._driver()
         return await driver.delete(_failed(age=age))
 
@@ -80,7 +84,7 @@ def _failed(
         ids=None if id is None else (id,),
         source=source_of(queue) if queue else None,
         states=(State.FAILED,),
-        name=name,
+        name=fold(name) if name else None,
         finished_before=age,
     )
 

@@ -93,6 +93,12 @@ class FailedPage(msgspec.Struct, frozen=True):
     total: int
 
 
+def check_page(limit: int, offset: int = 0) -> None:
+    """Raise ``ValueError`` for a page that cannot be meant."""
+    if limit < 1 or offset < 0:
+        raise ValueError(f"a page needs limit >= 1 and offset >= 0, got {limit=}, {offset=}")
+
+
 def moment(seconds: float) -> datetime:
     """Seconds since the epoch as an aware datetime."""
     return datetime.fromtimestamp(seconds, UTC)

@@ -17,6 +17,7 @@ from asyncqueue.errors import ConfigError, JobNotFound, QueueClosed
 from asyncqueue.events import JobCancelled, JobQueued, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
 from asyncqueue.listeners import Listeners
+from asyncqueue.options import check_queue
 from asyncqueue.queue.build import NO_OPTIONS, DispatchOptions, record_of, record_of_fields
 from asyncqueue.queue.dispatcher import Dispatcher
 from asyncqueue.queue.failed import FailedStore
@@ -26,12 +27,13 @@ from asyncqueue.queue.info import (
     Page,
     QueueStats,
     WorkerInfo,
+    check_page,
     job_info,
     worker_info,
 )
 from asyncqueue.queue.inline import InlineRunner
 from asyncqueue.record import FINISHED, WAITING, Filter, State, StoredJob
-from asyncqueue.registry import Registry, default_registry
+from asyncqueue.registry import Registry, default_registry, fold
 from asyncqueue.settings import Settings
 from asyncqueue.trace import current_trace
 
@@ -286,6 +288,7 @@ class Queue:
         clock = self.driver.clock
         records = [record_of(job, given, self.settings, clock) for job in jobs]
         if not records:
+            await self.ready()
             return []
         duplicates = await self._store(records, within, after_commit)
         return [
@@ -309,8 +312,9 @@ class Queue:
         as :meth:`dispatch`.
         """
         maker = self.registry.find(name)
+        kind = fold(name)
         given = DispatchOptions(queue=queue, **options)
-        record = record_of_fields(name, payload, maker, given, self.settings, self.driver.clock)
+        record = record_of_fields(kind, payload, maker, given, self.settings, self.driver.clock)
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, maker, duplicates[0])
 
@@ -356,8 +360,9 @@ class Queue:
 
     async def size(self, queue: str) -> int:
         """Waiting jobs of a queue, or of one lane: ready and delayed, not running."""
+        source = source_of(_named(queue))
         driver = await self.ready()
-        return await driver.count(Filter(source=source_of(queue), states=WAITING))
+        return await driver.count(Filter(source=source, states=WAITING))
 
     async def status(self, id: str) -> JobInfo:
         """One job; :class:`~asyncqueue.errors.JobNotFound` if the store has no record of it."""
@@ -373,11 +378,12 @@ class Queue:
         cursor: str | None = None,
     ) -> Page[JobInfo]:
         """A page of jobs, newest first; pass its ``next`` as ``cursor`` for the one after it."""
+        check_page(limit)
         driver = await self.ready()
         which = Filter(
             source=source_of(queue) if queue else None,
             states=None if state is None else (_state(state),),
-            name=name,
+            name=fold(name) if name else None,
         )
         found = await driver.find(which, limit=limit, cursor=cursor)
         return Page([self._info(stored) for stored in found.items], found.next)
@@ -439,8 +445,9 @@ class Queue:
 
     async def clear(self, queue: str) -> int:
         """Remove the waiting jobs of a queue or lane; answers how many. Never failed records."""
+        source = source_of(_named(queue))
         driver = await self.ready()
-        return await driver.delete(Filter(source=source_of(queue), states=WAITING))
+        return await driver.delete(Filter(source=source, states=WAITING))
 
     async def pause(self, queue: str) -> None:
         """Start nothing new from this queue, in any worker; what runs goes on."""
@@ -469,7 +476,7 @@ class Queue:
     # Inside
 
     async def _pause(self, queue: str, *, on: bool) -> list[str]:
-        name, lane = split_lane(queue)
+        name, lane = split_lane(_named(queue))
         if lane is not None:
             raise ValueError(f'Only whole queues can be paused: use "{name}", not {queue!r}')
         return await (await self.ready()).pause([name], on)
@@ -508,6 +515,13 @@ def _refuse_keys(settings: Settings) -> None:
                 f"QUEUE_{name.upper()} is set, but this version of asyncqueue does not sign or "
                 "encrypt jobs. Unset it, or keep secrets out of the payloads."
             )
+
+
+def _named(queue: str) -> str:
+    name = check_queue(queue)
+    if name is None:
+        raise ValueError(f'say which queue, such as "default"; got {queue!r}')
+    return name
 
 
 def _state(text: str) -> State:

@@ -1,0 +1,96 @@
+"""What a queue makes of its arguments, and what it refuses."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncqueue import Job, Queue, QueueClosed, Trace, Worker, use_trace
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncqueue.registry import Registry
+
+pytestmark = pytest.mark.usefixtures("own_registry")
+
+
+@pytest.fixture
+def note(own_registry: Registry) -> type[Job]:
+    class Note(Job, max_attempts=1):
+        async def handle(self, ctx: Any) -> None:
+            raise ValueError("no paper")
+
+    return Note
+
+
+@pytest.fixture
+def named(queue: Queue, own_registry: Registry) -> Queue:
+    queue.registry = own_registry
+    return queue
+
+
+async def test_a_name_has_one_spelling_in_the_store(named: Queue, note: type[Job]) -> None:
+    """REG-02, MID-03."""
+    for spelling in ("*jobs.Note", "jobs.Note", "Note"):
+        handle = await named.dispatch_named(spelling, {})
+        assert (await handle.status()).name == "Note"
+        assert len((await named.jobs(name=spelling, limit=100)).items) > 0
+    assert len((await named.jobs(name="Note")).items) == 3
+
+
+@pytest.mark.parametrize("at", ["2030-01-01T00:00:00Z", 1893456000, datetime(2030, 1, 1)])  # noqa: DTZ001
+async def test_an_instant_is_an_aware_datetime(queue: Queue, note: type[Job], at: Any) -> None:
+    """DSP-20."""
+    with pytest.raises((TypeError, ValueError), match=r"^at"):
+        await queue.dispatch(note(), at=at)
+    assert await queue.size("default") == 0
+    handle = await queue.dispatch(note(), at=datetime(2999, 1, 1, tzinfo=UTC))
+    assert (await handle.status()).state == "delayed"
+
+
+ASKED_WRONGLY: dict[str, Callable[[Queue], Awaitable[object]]] = {
+    "size of nothing": lambda queue: queue.size(""),
+    "size of None": lambda queue: queue.size(None),  # type: ignore[arg-type]
+    "clear nothing": lambda queue: queue.clear(""),
+    "pause nothing": lambda queue: queue.pause(""),
+    "resume nothing": lambda queue: queue.resume(""),
+    "pages of no jobs": lambda queue: queue.jobs(limit=0),
+    "pages of less": lambda queue: queue.jobs(limit=-1),
+    "pages of no failed": lambda queue: queue.failed.list(limit=0),
+    "before the first": lambda queue: queue.failed.list(offset=-1),
+    "older than later": lambda queue: queue.failed.prune(-1),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED_WRONGLY.values(), ids=ASKED_WRONGLY)
+async def test_what_cannot_be_meant_is_refused(
+    queue: Queue, ask: Callable[[Queue], Awaitable[object]]
+) -> None:
+    with pytest.raises((TypeError, ValueError), match="got"):
+        await ask(queue)
+
+
+async def test_a_closed_queue_takes_not_even_nothing(queue: Queue) -> None:
+    """SHD-19."""
+    await queue.close()
+    with pytest.raises(QueueClosed):
+        await queue.dispatch_many([])
+
+
+async def test_the_log_line_of_a_failure_names_the_trace(
+    named: Queue, note: type[Job], caplog: pytest.LogCaptureFixture
+) -> None:
+    """TRC-09: job type, queue, job id and trace id."""
+    trace_id = "ab" * 16
+    with use_trace(Trace(trace_id, "cd" * 8, None)):
+        handle = await named.dispatch(note(), queue="notes")
+    logger = logging.getLogger("tests.trace")
+    with caplog.at_level(logging.ERROR, logger.name):
+        await Worker(named, ["notes"], stop_when_empty=True, logger=logger).run()
+    [record] = caplog.records
+    line = record.getMessage()
+    assert all(part in line for part in ("Note", handle.id, "notes", trace_id, "no paper"))
