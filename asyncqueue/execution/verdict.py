@@ -83,9 +83,10 @@ class Verdict:
         error, settlement = self.error, self.settlement
         if error is None or settlement.state is State.PENDING:
             return
-        settlement.error = describe(error)[:MAX_ERROR]
+        settlement.error = _storable(describe(error)[:MAX_ERROR])
         if isinstance(self.outcome, (Errored, Refused, Exhausted)):
-            settlement.traceback = "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
+            text = "".join(traceback.format_exception(error))
+            settlement.traceback = _storable(text[-MAX_TRACEBACK:])
 
 
 def describe(error: BaseException) -> str:
@@ -96,6 +97,11 @@ def describe(error: BaseException) -> str:
     except Exception:  # noqa: BLE001 - an error that cannot even say what it is
         return name
     return f"{name}: {text}" if text else name
+
+
+def _storable(text: str) -> str:
+    """Without the halves of surrogate pairs, by which Python spells bytes that are no text."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def job_facts(claim: Claim, run: Run | None) -> dict[str, Any]:

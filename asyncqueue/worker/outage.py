@@ -21,7 +21,7 @@ class Outage:
         self._log = log
         self._failures = 0
 
-    def failed(self, error: Exception) -> float:
+    def failed(self, error: BaseException) -> float:
         """A try failed; answers the seconds to pause before the next one."""
         self._failures += 1
         if self._failures == 1:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Final
 
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.execution.report import call_failed_hook
 from asyncqueue.worker.outage import Outage
@@ -18,6 +20,11 @@ if TYPE_CHECKING:
     from asyncqueue.execution.report import Reporter
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.worker.holdings import Holdings
+
+MOST_BUGS: Final = 5
+"""Tries of a group that the driver meets with an error that is not in its protocol."""
+SHORT_PAUSE: Final = 0.2
+"""Seconds between two tries at most, once the worker waits for them to end."""
 
 
 class Settler:
@@ -46,7 +53,9 @@ class Settler:
         self._idle = asyncio.Event()
         self._idle.set()
         self._unsettled = 0
+        self._patience = math.inf
         self._closing: asyncio.Timeout | None = None
+        self._ending = asyncio.Event()
         self._hooks: set[asyncio.Task[None]] = set()
         self._outage = Outage("store how jobs ended", 0.05, log)
 
@@ -83,10 +92,13 @@ class Settler:
 
     def hurry(self, patience: float) -> None:
         """At the end wait for that many seconds only."""
+        self._patience = patience
         if self._closing is not None and not self._closing.expired():
             self._closing.reschedule(asyncio.get_running_loop().time() + patience)
 
     async def _finish(self, patience: float) -> None:
+        patience = min(patience, self._patience)
+        self._ending.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience) as self._closing:
                 await self._idle.wait()
@@ -102,6 +114,8 @@ class Settler:
         for hook in self._hooks:
             self._log.warning("A failed hook still runs after %g s; it is cancelled", patience)
             hook.cancel()
+        if self._hooks:  # They may need the services, which leave next, to unwind.
+            await asyncio.wait(self._hooks, timeout=SHORT_PAUSE)
 
     async def _settle(self) -> None:
         while True:
@@ -114,35 +128,54 @@ class Settler:
                 except asyncio.CancelledError:
                     self._waiting = group + self._waiting
                     raise
+                except Exception:  # noqa: BLE001 - a logger may raise, too
+                    # Whatever it is that broke its word, the next group must not suffer for it.
+                    self._log.exception("Settling %d outcomes broke off", len(group))
+                    self._leave(group)
                 self._unsettled -= len(group)
             self._idle.set()
             self._on_settled()
 
     async def _store(self, group: list[Verdict]) -> None:
+        bugs = 0
         while True:
             try:
                 held = await self._driver.settle([verdict.settlement for verdict in group])
             except DriverUnavailable as error:
-                await asyncio.sleep(self._outage.failed(error))
+                await self._pause(self._outage.failed(error))
             except DriverError as error:
                 await self._refused(group, error)
                 return
-            except Exception as error:  # noqa: BLE001 - a driver's bug must not end the settling
-                await asyncio.sleep(self._outage.failed(error))
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a driver's bug
+                raise_if_cancelled(error)
+                bugs += 1
+                if bugs == MOST_BUGS:
+                    await self._refused(group, error)
+                    return
+                await self._pause(self._outage.failed(error))
             else:
                 self._outage.over()
                 break
         for verdict, applied in zip(group, held, strict=True):
             self._after(verdict, applied=applied)
 
-    async def _refused(self, group: list[Verdict], error: DriverError) -> None:
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the next try, which comes soon once the worker ends."""
+        if self._ending.is_set():
+            await asyncio.sleep(min(seconds, SHORT_PAUSE))
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ending.wait()
+
+    async def _refused(self, group: list[Verdict], error: BaseException) -> None:
         """The store answers, but refuses: find out which verdict it refuses, and leave that."""
         if len(group) > 1:
             for verdict in group:
                 await self._store([verdict])
             return
         claim = group[0].claim
-        self._holdings.drop(claim)
+        self._leave(group)
         self._log.error(
             "The store refused the outcome of %s %s; the job runs again when its lease runs "
             "out: %s",
@@ -150,6 +183,11 @@ class Settler:
             claim.id,
             error,
         )
+
+    def _leave(self, group: list[Verdict]) -> None:
+        """Leave these jobs to their leases."""
+        for verdict in group:
+            self._holdings.drop(verdict.claim)
 
     def _after(self, verdict: Verdict, *, applied: bool) -> None:
         self._holdings.drop(verdict.claim)
