@@ -75,6 +75,7 @@ class Runner:
         self.log = log
         self.report = Reporter(listeners, log)
         self.deadlines = Deadlines(driver.clock)
+        self._listeners = listeners
         self._driver = driver
         self._registry = registry
         self._defaults = defaults
@@ -113,17 +114,14 @@ class Runner:
         """Watch its timeout and say that it starts: the last thing before it is executed."""
         if run.timeout < math.inf:
             self.deadlines.add(run, run.timeout)
-        self.report.processing(run)
-
-    def end(self, run: Run) -> None:
-        """Watch its timeout no longer: the first thing after it was executed."""
-        self.deadlines.remove(run)
+        if self._listeners:
+            self.report.processing(run)
 
     async def perform(self, run: Run) -> Outcome:
         """Run it under its timeout to its end."""
         self.begin(run)
         outcome = await run.execute()
-        self.end(run)
+        self.deadlines.remove(run)
         return outcome
 
     def judge(self, run: Run, outcome: Outcome) -> Verdict | None:

@@ -32,7 +32,8 @@ class Verdict:
     ``run`` is None where the job could not even be rebuilt.
     """
 
-    __slots__ = ("claim", "duration", "outcome", "run", "settlement")
+    failed = False
+    """Whether the job failed for good after somebody tried to run it."""
 
     def __init__(
         self,
@@ -48,17 +49,13 @@ class Verdict:
         self.run = run
         self.duration = duration
         if not isinstance(outcome, Completed):
+            self.failed = settlement.state is State.FAILED and not isinstance(outcome, Refused)
             self._describe_error()
 
     @property
     def error(self) -> BaseException | None:
         """What went wrong, if something did."""
         return getattr(self.outcome, "error", None)
-
-    @property
-    def failed(self) -> bool:
-        """Whether the job failed for good after somebody tried to run it."""
-        return self.settlement.state is State.FAILED and not isinstance(self.outcome, Refused)
 
     def event(self) -> tuple[type[JobEvent], dict[str, Any]] | None:
         """The event of this outcome and its own fields; None where nothing is said."""

@@ -56,10 +56,9 @@ class Consumer:
         self._worker_id = worker_id
         self._capacity = pool.slots + prefetch
         self._variables = variables
-        self._buffer: deque[Claim] = deque()
+        self._buffer: deque[Holding] = deque()
         self._freed = asyncio.Event()
-        self._quiet = asyncio.Event()
-        self._quiet.set()
+        self._quiet: asyncio.Event | None = None
         self._watch: Watch | None = None
         self._outage = Outage("claim jobs", timing.poll_interval, log)
 
@@ -75,7 +74,7 @@ class Consumer:
         """Start nothing more: hand back what waits here unstarted."""
         self.closed = True
         while self._buffer:
-            self._hand_back(self._buffer.popleft())
+            self._hand_back(self._buffer.popleft().claim)
         self.look_again()
 
     def look_again(self) -> None:
@@ -86,11 +85,10 @@ class Consumer:
 
     async def quiet(self) -> None:
         """Return when nothing runs in this pool."""
-        for run in tuple(self.running):
-            # A loop that is torn down cancels runs that had not even begun.
-            if run.task is not None and run.task.done():
-                self._free(run)
-        await self._quiet.wait()
+        if self.running:
+            if self._quiet is None:
+                self._quiet = asyncio.Event()
+            await self._quiet.wait()
 
     async def _round(self, watch: Watch) -> None:
         room = self._capacity - len(self.running) - len(self._buffer)
@@ -129,35 +127,37 @@ class Consumer:
             await watch.wait(seconds)
 
     def _accept(self, claim: Claim) -> None:
-        self._holdings.add(claim)
+        holding = self._holdings.add(claim)
         if self.closed:
             self._hand_back(claim)
         elif len(self.running) < self._pool.slots:
-            self._start(claim)
+            self._start(holding)
         else:
-            self._buffer.append(claim)
+            self._buffer.append(holding)
 
-    def _start(self, claim: Claim) -> None:
-        made = self._runner.prepare(claim)
+    def _start(self, holding: Holding) -> None:
+        made = self._runner.prepare(holding.claim)
         if isinstance(made, Verdict):
             self._settler.put(made)
             self._quota.job_refused()
             return
-        holding = self._holdings.get(claim.id)
-        if holding is None or holding.claim is not claim:
-            return
         holding.run = made
         made.on_abandoned = self._free
         self.running.add(made)
-        self._quiet.clear()
         made.task = asyncio.get_running_loop().create_task(
             self._work(made), context=self._variables.copy()
         )
 
+    def _start_waiting(self, holding: Holding) -> None:
+        if self._holdings.get(holding.claim.id) is holding:
+            self._start(holding)
+        else:  # Its lease was lost meanwhile, and the job was claimed anew.
+            self._quota.give_back(1)
+
     async def _work(self, run: Run) -> None:
         self._runner.begin(run)
         outcome = await run.execute()
-        self._runner.end(run)
+        self._runner.deadlines.remove(run)
         if run.abandoned:
             return
         verdict = self._runner.judge(run, outcome)
@@ -174,8 +174,8 @@ class Consumer:
         self.running.discard(run)
         self._quota.job_ended()
         while self._buffer and len(self.running) < self._pool.slots:
-            self._start(self._buffer.popleft())
-        if not self.running:
+            self._start_waiting(self._buffer.popleft())
+        if self._quiet is not None and not self.running:
             self._quiet.set()
         self._freed.set()
 
@@ -188,9 +188,9 @@ class Consumer:
 
     def drop_unstarted(self, holding: Holding) -> bool:
         """Take a claim that waits here out again; False where it is not waiting here."""
-        if holding.claim not in self._buffer:
+        if holding not in self._buffer:
             return False
-        self._buffer.remove(holding.claim)
+        self._buffer.remove(holding)
         self._quota.give_back(1)
         self._freed.set()
         return True

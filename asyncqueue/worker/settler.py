@@ -51,7 +51,6 @@ class Settler:
         self._waiting: list[Verdict] = []
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
-        self._idle.set()
         self._unsettled = 0
         self._patience = math.inf
         self._closing: asyncio.Timeout | None = None
@@ -62,13 +61,12 @@ class Settler:
     @property
     def idle(self) -> bool:
         """Whether everything was stored and said."""
-        return self._idle.is_set()
+        return not self._unsettled
 
     def put(self, verdict: Verdict) -> None:
         """Store this with the next group."""
         self._waiting.append(verdict)
         self._unsettled += 1
-        self._idle.clear()
         self._wake.set()
 
     @contextlib.asynccontextmanager
@@ -101,7 +99,9 @@ class Settler:
         self._ending.set()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience) as self._closing:
-                await self._idle.wait()
+                while self._unsettled:
+                    self._idle.clear()
+                    await self._idle.wait()
                 while self._hooks:
                     await asyncio.wait(self._hooks)
         if not self.idle:
