@@ -174,7 +174,8 @@ def _unique_until(value: Any) -> str:
     return str(value)
 
 
-def _middleware(value: Any) -> tuple[Any, ...]:
+def check_middleware(value: Any) -> tuple[Any, ...]:
+    """Functions that can be called with ``(ctx, call_next)``, outermost first."""
     if not isinstance(value, Sequence):
         raise TypeError(f"middleware must be a list of functions, got {value!r}")
     layers = tuple(cast("Sequence[Any]", value))
@@ -202,5 +203,5 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "unique_for": _span("unique_for"),
     "unique_until": _unique_until,
     "retention": _retention,
-    "middleware": _middleware,
+    "middleware": check_middleware,
 }

@@ -17,7 +17,7 @@ from asyncqueue.errors import ConfigError, JobNotFound, QueueClosed
 from asyncqueue.events import JobCancelled, JobQueued, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
 from asyncqueue.listeners import Listeners
-from asyncqueue.options import check_queue
+from asyncqueue.options import check_middleware, check_queue
 from asyncqueue.queue.build import NO_OPTIONS, DispatchOptions, record_of, record_of_fields
 from asyncqueue.queue.dispatcher import Dispatcher
 from asyncqueue.queue.failed import FailedStore
@@ -105,11 +105,10 @@ class Queue:
         middleware: Sequence[Callable[..., Any]] = (),
         clock: Clock | None = None,
     ) -> None:
-        self.settings = settings or Settings()
-        _refuse_keys(self.settings)
+        self.settings = _checked(settings)
         self.registry = default_registry if registry is None else registry
         self.services = services
-        self.middleware = tuple(middleware)
+        self.middleware = check_middleware(middleware)
         self.listeners = Listeners()
         self._owns_driver = not isinstance(url, Driver)
         self.driver: Driver = (
@@ -507,14 +506,18 @@ class Queue:
         return f"<Queue on {self.driver.name}{' closed' if self._closed else ''}>"
 
 
-def _refuse_keys(settings: Settings) -> None:
+def _checked(settings: Settings | None) -> Settings:
     """What cannot be kept must not be promised: this version neither signs nor encrypts."""
+    settings = Settings() if settings is None else settings
+    if not isinstance(settings, Settings):
+        raise TypeError(f"settings must be a Settings(…), got {settings!r}")
     for name in ("signing_keys", "encryption_keys"):
         if getattr(settings, name):
             raise ConfigError(
                 f"QUEUE_{name.upper()} is set, but this version of asyncqueue does not sign or "
                 "encrypt jobs. Unset it, or keep secrets out of the payloads."
             )
+    return settings
 
 
 def _named(queue: str) -> str:

@@ -74,6 +74,19 @@ async def test_what_cannot_be_meant_is_refused(
         await ask(queue)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"settings": {"default": "emails"}}, "settings"),
+        ({"middleware": [3]}, "middleware"),
+        ({"middleware": 3}, "middleware"),
+    ],
+)
+def test_a_queue_names_what_it_cannot_be_built_with(wrong: Any, named: str) -> None:
+    with pytest.raises(TypeError, match=f"^{named} must be .* got "):
+        Queue("memory://", **wrong)
+
+
 async def test_a_closed_queue_takes_not_even_nothing(queue: Queue) -> None:
     """SHD-19."""
     await queue.close()
