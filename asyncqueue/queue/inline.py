@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from asyncqueue.backoff import exponential
 from asyncqueue.drivers.sync import SyncDriver
+from asyncqueue.events import JobQueued
 from asyncqueue.execution.plan import Defaults
 from asyncqueue.execution.report import call_failed_hook
 from asyncqueue.execution.runner import Runner
 from asyncqueue.execution.settlement import Budget
 from asyncqueue.execution.verdict import Verdict
 from asyncqueue.services import Services
+from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
     from asyncqueue.queue.queue import Queue
@@ -27,6 +30,7 @@ class InlineRunner:
 
     def __init__(self, queue: Queue) -> None:
         settings = queue.settings
+        self._listeners = queue.listeners
         self._services = Services(queue.services)
         self._entered: asyncio.Lock | None = None
         self._ready = False
@@ -65,6 +69,7 @@ class InlineRunner:
         if isinstance(made, Verdict):
             self._runner.report.settled(made)
             raise made.error or RuntimeError(f"{claim.name} was refused")
+        self._send_queued(claim)
         made.budget = Budget(max_attempts=1)
         made.task = asyncio.current_task()
         outcome = await self._runner.perform(made)
@@ -86,6 +91,22 @@ class InlineRunner:
         if self._ready:
             self._ready = False
             await self._services.leave()
+
+    def _send_queued(self, claim: Claim) -> None:
+        """Before the job runs: afterwards is too late, and after an error never."""
+        if self._listeners.wants(JobQueued):
+            self._listeners.send(
+                JobQueued(
+                    at=datetime.now(UTC),
+                    job_id=claim.id,
+                    name=claim.name,
+                    queue=claim.queue,
+                    attempt=0,
+                    max_attempts=1,
+                    trace=current_trace(),
+                    delay=0.0,
+                )
+            )
 
     async def _enter_services(self) -> None:
         if self._entered is None:

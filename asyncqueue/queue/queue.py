@@ -330,7 +330,7 @@ class Queue:
 
     async def _store_now(self, records: list[Record]) -> list[str | None]:
         duplicates = await self._dispatcher.store(records)
-        if self.listeners.wants(JobQueued):
+        if self._inline is None and self.listeners.wants(JobQueued):
             for record, duplicate in zip(records, duplicates, strict=True):
                 if duplicate is None:
                     self._send_queued(record)
