@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any, TypeVar
+import os
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from weakref import WeakKeyDictionary
 
-from asyncqueue.drivers.sqlite.connection import begin, connect, roll_back
-from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.connection import begin
+from asyncqueue.drivers.sqlite.failures import explained, still_locked
+from asyncqueue.drivers.sqlite.pool import Pool
 from asyncqueue.drivers.sqlite.settle import look_up, settle
 from asyncqueue.drivers.sqlite.store import Store
 from asyncqueue.errors import DriverError, LeaseLost
@@ -18,47 +23,101 @@ if TYPE_CHECKING:
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Watches
+    from asyncqueue.drivers.sqlite.lendable import Lendable
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
     from asyncqueue.record import Settlement
 
 T = TypeVar("T")
+THREADS: Final = 4
+"""One for each event loop would do, and hardly anybody has more than one."""
 
 
 class Completing:
-    """Opens such transactions. Each has a connection of its own and holds the write lock."""
+    """Opens such transactions. Each has a connection to itself and holds the write lock.
+
+    Whatever may take time is done in threads that nothing else uses: were they all taken, nobody
+    could commit. For the same reason those of one event loop do not wait for the lock in threads,
+    but for their turn.
+    """
 
     def __init__(self, place: Place, sql: Statements, clock: Clock, watches: Watches) -> None:
         self._place = place
         self._sql = sql
         self._clock = clock
         self._watches = watches
+        self._process = os.getpid()
+        self._pool = Pool(place)
+        # Without a shutdown: a block that outlives the driver needs them to roll back, and they
+        # end when nobody knows this object any more.
+        self._threads = ThreadPoolExecutor(THREADS, "asyncqueue-sqlite-transaction")
+        self._steps: set[Future[Any]] = set()
+        self._turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
 
     @contextlib.asynccontextmanager
     async def transaction(self, settlement: Settlement) -> AsyncGenerator[sqlite3.Connection]:
         """See :meth:`asyncqueue.drivers.base.Driver.transaction`."""
-        opening = _in_thread(self._open, settlement)
+        self._check_process()
+        give_up_at = time.monotonic() + self._place.patience
+        async with self._turn():
+            connection = await self._opened(settlement, give_up_at)
+            try:
+                yield connection
+            except BaseException:
+                if await _to_its_end(self._step(connection.end)):
+                    raise asyncio.CancelledError from None
+                raise
+            # A cancellation meanwhile came too late: what counts is how the commit ended.
+            await _to_its_end(self._step(self._complete, [connection], settlement))
+
+    async def close(self) -> None:
+        """Let go of the file. A block that has not reached its end by now is not committed."""
+        await asyncio.to_thread(self._close)
+
+    def _close(self) -> None:
+        self._pool.close()
+        wait(tuple(self._steps))
+
+    def _check_process(self) -> None:
+        if os.getpid() != self._process:
+            raise DriverError(
+                f"The sqlite driver on {self._place.path} was opened before this process was "
+                "forked; open a queue of its own in each process."
+            )
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncGenerator[None]:
+        turn = self._turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
         try:
-            connection = await asyncio.shield(opening)
+            async with asyncio.timeout(self._place.patience):
+                await turn.acquire()
+        except TimeoutError:
+            raise still_locked(self._place) from None
+        try:
+            yield
+        finally:
+            turn.release()
+
+    async def _opened(self, settlement: Settlement, give_up_at: float) -> Lendable:
+        opening = self._step(self._open, settlement, give_up_at)
+        try:
+            return await asyncio.shield(asyncio.wrap_future(opening))
         except asyncio.CancelledError:
             # The thread goes on: what it opens must not keep the lock.
-            opening.add_done_callback(_discard)
+            if not opening.cancel():
+                opening.add_done_callback(self._discard)
             raise
-        try:
-            yield connection
-            await _to_its_end(_in_thread(self._commit, connection, settlement))
-        finally:
-            _end(connection)
 
-    def _open(self, settlement: Settlement) -> sqlite3.Connection:
+    def _open(self, settlement: Settlement, give_up_at: float) -> Lendable:
         with explained(self._place):
-            connection = connect(self._place)
-            connection.text_factory = str
+            connection = self._pool.take()
             try:
-                begin(connection, self._place.patience)
+                begin(connection, give_up_at - time.monotonic())
                 self._check_held(connection, settlement)
             except BaseException:
-                _end(connection)
+                connection.end()
                 raise
         return connection
 
@@ -67,12 +126,24 @@ class Completing:
         if (settlement.id, settlement.token) not in held:
             raise _lost(settlement)
 
+    def _complete(self, handed_over: list[Lendable], settlement: Settlement) -> None:
+        # A thread lets go of the arguments of a step too late: the pool would see a borrower.
+        connection = handed_over.pop()
+        try:
+            self._commit(connection, settlement)
+        except BaseException:
+            connection.end()
+            raise
+        self._pool.give_back(connection)
+
     def _commit(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+        self._check_open(settlement)
         if not connection.in_transaction:
             raise DriverError(
                 f"The transaction of job {settlement.id} was ended inside its block, so the job "
                 "is not settled; leave commit and rollback to the block."
             )
+        connection.text_factory = str
         store = self._store(connection)
         with explained(self._place):
             if settle(store, [settlement]) != [True]:
@@ -80,40 +151,47 @@ class Completing:
             connection.execute("COMMIT")
         self._watches.ring(store.rung)
 
+    def _check_open(self, settlement: Settlement) -> None:
+        if self._pool.closed:
+            raise DriverError(
+                f"The sqlite driver was closed before the transaction of job {settlement.id} "
+                "reached its end; nothing was written."
+            )
+
     def _store(self, connection: sqlite3.Connection) -> Store:
         return Store(connection, self._sql, self._clock.time())
 
+    def _discard(self, opening: Future[Lendable]) -> None:
+        # This may be called in the thread of the event loop.
+        if opening.exception() is None:
+            self._step(opening.result().end)
 
-def _in_thread(step: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
-    # No task: the end of asyncio.run() cancels all tasks, even one that is waited for below.
-    return asyncio.get_running_loop().run_in_executor(None, step, *arguments)
+    def _step(self, step: Callable[..., T], *arguments: Any) -> Future[T]:
+        future = self._threads.submit(step, *arguments)
+        self._steps.add(future)
+        future.add_done_callback(self._steps.discard)
+        return future
 
 
-async def _to_its_end(commit: asyncio.Future[None]) -> None:
-    """Wait for a commit whatever happens.
+async def _to_its_end(step: Future[None]) -> bool:
+    """Wait for a step whatever happens; answers whether a cancellation came meanwhile.
 
     Its thread cannot be stopped, and a connection that is closed under it takes the whole process
-    down. A cancellation meanwhile came too late: what counts is how the commit ended.
+    down.
     """
-    while not commit.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait([commit])
-    commit.result()
+    cancelled = False
+    # No task: the end of asyncio.run() cancels all tasks, even one that is waited for here.
+    ended = asyncio.wrap_future(step)
+    while not ended.done():
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError:
+            cancelled = True
+    ended.result()
+    return cancelled
 
 
 def _lost(settlement: Settlement) -> LeaseLost:
     return LeaseLost(
         f"Job {settlement.id} is no longer held with token {settlement.token}; nothing was written."
     )
-
-
-def _discard(opening: asyncio.Future[sqlite3.Connection]) -> None:
-    if not opening.cancelled() and opening.exception() is None:
-        _end(opening.result())
-
-
-def _end(connection: sqlite3.Connection) -> None:
-    try:
-        roll_back(connection)
-    finally:
-        connection.close()

@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.sqlite.place import Place
 
 T = TypeVar("T")
+C = TypeVar("C", bound=sqlite3.Connection)
 OLDEST_SQLITE: Final = (3, 35)
 """The first with RETURNING."""
 SHORTEST_PAUSE: Final = 0.0002
 LONGEST_PAUSE: Final = 0.002
 
 
-def connect(place: Place) -> sqlite3.Connection:
+def connect(place: Place, factory: type[C] = sqlite3.Connection) -> C:
     """A connection in write-ahead mode that commits only when told to.
 
     SQLite's own waiting for locks is off: its pauses grow to 100 ms, and a writer needs the
@@ -36,6 +37,7 @@ def connect(place: Place) -> sqlite3.Connection:
         timeout=0,
         isolation_level=None,
         check_same_thread=False,
+        factory=factory,
         cached_statements=256,
     )
     try:

@@ -82,7 +82,7 @@ class SqliteDriver(Driver):
         self._watches = Watches()
         self._idle = True
         self._opening = threading.Lock()
-        self._threads: tuple[Writer, Reader] | None = None
+        self._threads: tuple[Writer, Reader, Completing] | None = None
 
     @property
     def path(self) -> Path:
@@ -129,15 +129,21 @@ class SqliteDriver(Driver):
             except BaseException:
                 reader.close()
                 raise
-            self._threads = writer, reader
+            completing = Completing(self._place, self._sql, self.clock, self._watches)
+            self._threads = writer, reader, completing
             if not self._watches.idle:
                 writer.notice_changes()
 
     async def close(self) -> None:
-        """Finish what was asked for and let go of the file. Harmless when it is closed."""
+        """Finish what was asked for and let go of the file. Harmless when it is closed.
+
+        The block of a :meth:`transaction` that has not reached its end by now will fail there
+        with DriverError, and nothing of it is written.
+        """
         threads, self._threads = self._threads, None
         if threads is not None:
-            writer, reader = threads
+            writer, reader, completing = threads
+            await completing.close()
             await writer.stop()
             await asyncio.to_thread(reader.close)
 
@@ -290,12 +296,13 @@ class SqliteDriver(Driver):
         """See :meth:`asyncqueue.drivers.base.Driver.transaction`.
 
         It holds SQLite's one write lock from its begin to its end: keep the block short, every
-        other writer waits for it.
+        other writer waits for it. The connection may have served earlier blocks and may serve
+        later ones; it is closed instead where the block raised, or did what outlasts it: a PRAGMA
+        with an argument, ATTACH, temporary tables, functions and other callbacks. After the block
+        the connection writes no more.
         """
         settle.check([settlement])
-        _ = self._writer
-        completing = Completing(self._place, self._sql, self.clock, self._watches)
-        return completing.transaction(settlement)
+        return self._opened[2].transaction(settlement)
 
     async def _all_gone(self, call: Call[int]) -> int:
         """Repeat a call that removes a bounded number of jobs until it finds no more."""
@@ -308,13 +315,14 @@ class SqliteDriver(Driver):
 
     @property
     def _writer(self) -> Writer:
-        return self._both()[0]
+        return self._opened[0]
 
     @property
     def _reader(self) -> Reader:
-        return self._both()[1]
+        return self._opened[1]
 
-    def _both(self) -> tuple[Writer, Reader]:
+    @property
+    def _opened(self) -> tuple[Writer, Reader, Completing]:
         if self._threads is None:
             raise DriverError(f"The sqlite driver on {self.path} is closed; open it first.")
         return self._threads

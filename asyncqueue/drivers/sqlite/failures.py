@@ -53,13 +53,18 @@ def explained(place: Place) -> Generator[None]:
         raise _explain(error, place) from error
 
 
+def still_locked(place: Place) -> DriverUnavailable:
+    """The error of one who waited for the write lock in vain."""
+    return DriverUnavailable(
+        f"The database {place.path} was locked by another connection for {place.patience:g} "
+        "seconds; end its transaction or raise busy_timeout."
+    )
+
+
 def _explain(error: sqlite3.Error, place: Place) -> DriverError:
     code, path = _code(error), place.path
     if code in _BUSY:
-        return DriverUnavailable(
-            f"The database {path} was locked by another connection for {place.patience:g} seconds; "
-            "end its transaction or raise busy_timeout."
-        )
+        return still_locked(place)
     if code in _REASONS:
         return DriverUnavailable(f"The database {path} {_REASONS[code]} ({error}).")
     return DriverError(f"The database {path} refused a statement: {error}.")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from asyncqueue.drivers.sqlite.enqueue import enqueue
 from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.lendable import LEGACY
 from asyncqueue.drivers.sqlite.store import Store
 from asyncqueue.errors import TransactionUnsupported
 
@@ -17,9 +18,6 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
     from asyncqueue.record import Record
-
-LEGACY: Final = -1
-"""What ``Connection.autocommit`` is where ``isolation_level`` decides; always so before 3.12."""
 
 
 def enqueue_within(
