@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import typing
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,14 @@ from asyncqueue.hints import alternatives, hints_of
 from asyncqueue.registry import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
+
+
+def check_services(given: Sequence[Any] | Mapping[str, Any]) -> Sequence[Any] | Mapping[str, Any]:
+    """Raise ``TypeError`` for what is neither a list nor a dict of services."""
+    if isinstance(given, (str, bytes, type)) or not isinstance(given, Iterable):
+        raise TypeError(f"services must be a list or a dict of them, got {given!r}")
+    return given
 
 
 class Services:
@@ -25,7 +32,7 @@ class Services:
     """
 
     def __init__(self, *given: Sequence[Any] | Mapping[str, Any] | None) -> None:
-        self._given = given
+        self._given = [check_services(group) for group in given if group is not None]
         self._stack = AsyncExitStack()
         self._by_name: dict[str, Any] = {}
         self._by_type: dict[type, Any] = {}
@@ -33,11 +40,11 @@ class Services:
     async def enter(self) -> None:
         """Enter the context managers among them, in order."""
         for group in self._given:
-            if isinstance(group, dict):
+            if isinstance(group, Mapping):
                 for name, service in group.items():
                     self._by_name[name] = await self._add(service)
             else:
-                for service in typing.cast("Sequence[Any]", group or ()):
+                for service in group:
                     await self._add(service)
 
     async def leave(self) -> None:

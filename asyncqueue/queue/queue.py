@@ -34,6 +34,7 @@ from asyncqueue.queue.info import (
 from asyncqueue.queue.inline import InlineRunner
 from asyncqueue.record import FINISHED, WAITING, Filter, State, StoredJob
 from asyncqueue.registry import Registry, default_registry, fold
+from asyncqueue.services import check_services
 from asyncqueue.settings import Settings
 from asyncqueue.trace import current_trace
 
@@ -107,7 +108,7 @@ class Queue:
     ) -> None:
         self.settings = _checked(settings)
         self.registry = default_registry if registry is None else registry
-        self.services = services
+        self.services = check_services(services)
         self.middleware = check_middleware(middleware)
         self.listeners = Listeners()
         self._owns_driver = not isinstance(url, Driver)

@@ -17,6 +17,7 @@ import anyio
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.events import WorkerStarted, WorkerStopping
 from asyncqueue.ids import new_id
+from asyncqueue.options import check_middleware
 from asyncqueue.record import Presence
 from asyncqueue.services import Services
 from asyncqueue.worker.logs import worker_log
@@ -109,7 +110,7 @@ class Worker:
         self.prefetch = max(prefetch, 0)
         self.handler = handler
         self.unknown_jobs: Literal["fail", "release"] = check_unknown_jobs(unknown_jobs)
-        self.middleware = tuple(middleware)
+        self.middleware = check_middleware(middleware)
         self.services = Services(queue.services, services)
         self.log = worker_log(logger)
         self.stop_reason = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -80,11 +81,33 @@ async def test_what_cannot_be_meant_is_refused(
         ({"settings": {"default": "emails"}}, "settings"),
         ({"middleware": [3]}, "middleware"),
         ({"middleware": 3}, "middleware"),
+        ({"services": 3}, "services"),
+        ({"services": "mailer"}, "services"),
     ],
 )
 def test_a_queue_names_what_it_cannot_be_built_with(wrong: Any, named: str) -> None:
     with pytest.raises(TypeError, match=f"^{named} must be .* got "):
         Queue("memory://", **wrong)
+
+
+@pytest.mark.parametrize("wrong", [{"middleware": [3]}, {"services": 3}])
+def test_a_worker_does_as_well(queue: Queue, wrong: Any) -> None:
+    with pytest.raises(TypeError, match="must be .* got "):
+        Worker(queue, **wrong)
+
+
+async def test_services_may_be_any_mapping(named: Queue, own_registry: Registry) -> None:
+    """DEP-04."""
+    asked: list[object] = []
+
+    class Ask(Job):
+        async def handle(self, ctx: Any) -> None:
+            asked.append(ctx.get("order_service"))
+
+    await named.dispatch(Ask())
+    services = MappingProxyType({"order_service": 7})
+    await Worker(named, services=services, stop_when_empty=True).run()
+    assert asked == [7]
 
 
 async def test_a_closed_queue_takes_not_even_nothing(queue: Queue) -> None:
