@@ -50,7 +50,7 @@ class _Cancel:
 
     def cancel(self) -> None:
         """Do not call it; harmless when it ran already."""
-        self._clock._forget(self._timer)  # pyright: ignore[reportPrivateUsage]
+        self._clock._forget(self._timer)  # noqa: SLF001 # pyright: ignore[reportPrivateUsage]
 
 
 class Clock:

@@ -68,7 +68,7 @@ class Drained(msgspec.Struct, frozen=True):
         )
 
 
-async def drain(  # noqa: PLR0913 - what a caller may want to say
+async def drain(
     queue: Queue,
     *,
     queues: str | Sequence[str] | None = None,

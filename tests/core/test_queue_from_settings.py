@@ -1,8 +1,11 @@
 from __future__ import annotations
 
-import pytest
+from typing import TYPE_CHECKING
 
 from asyncqueue import Queue, Settings
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_queue_without_a_url_takes_it_from_its_settings(tmp_path):

@@ -58,7 +58,7 @@ class MemoryDriver(Driver):
     def clone(self) -> MemoryDriver:
         """A second handle on the same jobs; may be used from another thread."""
         twin = type(self)(clock=self.clock)
-        twin._store = self._store
+        twin._store = self._store  # noqa: SLF001 - of its own class
         return twin
 
     @property

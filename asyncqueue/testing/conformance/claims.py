@@ -190,7 +190,7 @@ class ClaimRules(Rules):
         which = Filter(states=(State.PROCESSING,))
         async with asyncio.timeout(REAL_SECONDS):
             while sorted(ids((await driver.find(which)).items)) != sorted(got):
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(0.01)  # noqa: ASYNC110 - nothing tells when a store is done
         assert await driver.count(Filter(states=(State.PENDING,))) == 30 - len(got)
 
     @needs("sweep")

@@ -108,7 +108,7 @@ def _assert_nothing_runs_on(
     assert not any(thread.is_alive() for thread in ours), f"threads were left running: {ours}"
 
 
-def record(
+def record(  # noqa: PLR0913 - as many as a record has
     id: str,
     queue: str = "q",
     *,
@@ -165,7 +165,7 @@ async def enqueue_and_claim(driver: Driver, id: str = "a", queue: str = "q") -> 
     return await claim_one(driver, Source(queue))
 
 
-def settlement(
+def settlement(  # noqa: PLR0913 - as many as a settlement has
     claim: Claim,
     state: State,
     *,
