@@ -189,8 +189,8 @@ class ClaimRules(Rules):
         got = await _claim_and_cancel(driver, 20)
         which = Filter(states=(State.PROCESSING,))
         async with asyncio.timeout(REAL_SECONDS):
-            while sorted(ids((await driver.find(which)).items)) != sorted(got):
-                await asyncio.sleep(0.01)  # noqa: ASYNC110 - nothing tells when a store is done
+            while sorted(ids((await driver.find(which)).items)) != sorted(got):  # noqa: ASYNC110 - nothing tells when a store is done
+                await asyncio.sleep(0.01)
         assert await driver.count(Filter(states=(State.PENDING,))) == 30 - len(got)
 
     @needs("sweep")
