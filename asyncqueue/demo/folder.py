@@ -23,20 +23,21 @@ CREATE TABLE file_index (
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """Which files are to be indexed: paths below ``root``."""
+    """Which files are to be indexed: paths below ``root``, or absolute ones."""
 
     root: str
     paths: list[str]
 
 
 class Folder:
-    """The directory: the database, the journal, the manifest, a lock, the logs."""
+    """The directory: the database, the journal, the manifest, a lock, the logs, broken files."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory.absolute()
         self.database = self.directory / "queue.db"
         self.journal = self.directory / "journal.jsonl"
         self.large_file_lock = self.directory / "large-file.lock"
+        self.broken = self.directory / "broken"
         self._manifest = self.directory / "files.json"
 
     @classmethod

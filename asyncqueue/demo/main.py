@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from asyncqueue.demo import summary
+from asyncqueue.demo import broken, summary
 from asyncqueue.demo.bar import Bar
 from asyncqueue.demo.books import draw_up
 from asyncqueue.demo.client import Client
 from asyncqueue.demo.crew import ENDINGS, Crew, DemoFailedError
-from asyncqueue.demo.files import select, standard_library
-from asyncqueue.demo.folder import Folder
+from asyncqueue.demo.files import installed_packages, select, standard_library
+from asyncqueue.demo.folder import Folder, Manifest
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from asyncqueue.demo.files import Selection
 
 WORKERS: Final = 2
-LIMIT: Final = 3000
+LIMIT: Final = 2500
 KILL_AT: Final = 0.4
 """The share of jobs that are over when the demo kills a worker."""
 STALLED: Final = 60.0
@@ -112,17 +112,35 @@ def _demonstrate(options: argparse.Namespace) -> int:
             err=True,
         )
         return 2
-    root: Path = options.path or standard_library()
-    selection = select(root, options.limit)
+    selection = _select(options)
     if not selection.manifest.paths:
-        click.echo(f"There is no text or source file below {root}.", err=True)
+        click.echo(f"There is no text or source file below {selection.manifest.root}.", err=True)
         return 2
-    _introduce(selection, "" if options.path else ", Python's own standard library")
-    directory = Path(tempfile.mkdtemp(prefix="asyncqueue-demo-"))
+    folder = Folder(Path(tempfile.mkdtemp(prefix="asyncqueue-demo-")))
     try:
-        return _perform(Folder(directory), selection)
+        _introduce(selection, "" if options.path else ", Python's own standard library")
+        manifest = selection.manifest
+        if not options.path and not selection.has_broken_data:
+            manifest = _with_broken_files(manifest, folder)
+        _announce()
+        return _perform(folder, manifest)
     finally:
-        _leave(Folder(directory), keep=options.keep)
+        _leave(folder, keep=options.keep)
+
+
+def _select(options: argparse.Namespace) -> Selection:
+    if options.path:
+        return select(options.path, options.limit)
+    return select(standard_library(), options.limit, installed_packages())
+
+
+def _with_broken_files(manifest: Manifest, folder: Folder) -> Manifest:
+    click.echo(
+        f"This Python comes without its test data, of which some can never be indexed; "
+        f"{broken.COUNT} more files, broken ones that\nthe demo writes to {folder.broken}, "
+        "stand in for it."
+    )
+    return Manifest(manifest.root, manifest.paths + broken.write(folder.broken))
 
 
 def _introduce(selection: Selection, remark: str) -> None:
@@ -131,12 +149,20 @@ def _introduce(selection: Selection, remark: str) -> None:
         f"Indexing {len(paths):,} text and source files ({selection.total_bytes / 1e6:,.1f} MB) of "
         f"{selection.manifest.root}{remark}: one job each."
     )
+    if selection.directories[1:]:
+        click.echo(
+            "It is a small one here, so some of them belong to installed packages:\n"
+            f"{' and '.join(selection.directories[1:])}."
+        )
     if selection.beyond_limit:
         click.echo(f"Left out: {selection.beyond_limit:,} files behind {paths[-1]} (see --limit).")
     if selection.too_large:
         click.echo(f"Left out: {selection.too_large:,} files over 2 MB.")
     if selection.unnameable:
         click.echo(f"Left out: {selection.unnameable:,} files whose names are not UTF-8.")
+
+
+def _announce() -> None:
     click.echo(
         f"A web application takes them over HTTP, {WORKERS} workers run them; these "
         f"{WORKERS + 1} processes share one SQLite file.\n"
@@ -144,9 +170,9 @@ def _introduce(selection: Selection, remark: str) -> None:
     )
 
 
-def _perform(folder: Folder, selection: Selection) -> int:
-    folder.prepare(selection.manifest)
-    paths = selection.manifest.paths
+def _perform(folder: Folder, manifest: Manifest) -> int:
+    folder.prepare(manifest)
+    paths = manifest.paths
     bar = Bar(len(paths))
     began = time.monotonic()
     with Crew(folder, WORKERS, bar.say) as crew:
