@@ -245,7 +245,7 @@ class Run:
                 return backoff.delay(attempt)
             try:
                 return max(to_finite_seconds(backoff(self.job, attempt, error), "backoff"), 0.0)
-            except Exception:
+            except (Exception, asyncio.CancelledError, SystemExit):
                 log, name = self.runner.log, self.claim.name
                 log.exception("%s: its backoff raised; the worker's or the default is used", name)
         return exponential().delay(attempt)

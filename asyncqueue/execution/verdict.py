@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from asyncio import CancelledError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -91,7 +92,7 @@ def describe(error: BaseException) -> str:
     name = type(error).__qualname__
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - an error that cannot even say what it is
+    except (Exception, CancelledError, SystemExit):  # noqa: BLE001 - it cannot even say what it is
         return name
     return f"{name}: {text}" if text else name
 

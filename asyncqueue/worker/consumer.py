@@ -6,8 +6,8 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING
 
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.execution.verdict import Verdict
-from asyncqueue.record import Claimed
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver, Watch
     from asyncqueue.execution.run import Run
     from asyncqueue.execution.runner import Runner
-    from asyncqueue.record import Claim
+    from asyncqueue.record import Claim, Claimed
     from asyncqueue.worker.holdings import Holding, Holdings
     from asyncqueue.worker.options import Pool, Timing
     from asyncqueue.worker.quota import Quota
@@ -100,23 +100,27 @@ class Consumer:
         watch.clear()
         ended = self._quota.ended
         claimed = await self._claim(asked)
+        if claimed is None:
+            return
         self._quota.give_back(asked - len(claimed.claims))
-        for claim in claimed.claims:
-            self._accept(claim)
+        await self._accept_all(claimed.claims)
         if len(claimed.claims) < asked and not self.closed:
             if not claimed.claims:
                 self.looked_at = ended
                 self._quota.found_nothing()
             await watch.wait(_shorter(self._timing.poll_interval, claimed.due_in))
 
-    async def _claim(self, limit: int) -> Claimed:
+    async def _claim(self, limit: int) -> Claimed | None:
+        """None where the store could not be asked: after a pause, to be tried again."""
         try:
             claimed = await self._driver.claim(
                 self._pool.sources, limit, self._timing.lease, self._worker_id
             )
-        except Exception as error:  # noqa: BLE001 - no fault of a store may end the pump
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends the pump
+            raise_if_cancelled(error)
+            self._quota.give_back(limit)
             await self._pause(self._outage.failed(error))
-            return Claimed([])
+            return None
         self._outage.over()
         return claimed
 
@@ -126,7 +130,19 @@ class Consumer:
             watch.clear()
             await watch.wait(seconds)
 
+    async def _accept_all(self, claims: list[Claim]) -> None:
+        ended = self._quota.ended
+        for claim in claims:
+            self._accept(claim)
+        if self._quota.ended != ended:
+            # Refused jobs take no slot. However many there are, others must have their turn.
+            await asyncio.sleep(0)
+
     def _accept(self, claim: Claim) -> None:
+        former = self._holdings.get(claim.id)
+        if former is not None and former.run is not None:
+            # Its lease ran out while nobody could renew it: nobody else would tell it.
+            former.run.interrupt("lease_lost", self._timing.drain)
         holding = self._holdings.add(claim)
         if self.closed:
             self._hand_back(claim)
@@ -155,12 +171,18 @@ class Consumer:
             self._quota.give_back(1)
 
     async def _work(self, run: Run) -> None:
-        self._runner.begin(run)
-        outcome = await run.execute()
-        self._runner.deadlines.remove(run)
-        if run.abandoned:
-            return
-        verdict = self._runner.judge(run, outcome)
+        try:
+            self._runner.begin(run)
+            outcome = await run.execute()
+            self._runner.deadlines.remove(run)
+            if run.abandoned:
+                return
+            verdict = self._runner.judge(run, outcome)
+        except (Exception, asyncio.CancelledError, SystemExit):
+            # A fault of ours must not take the slot along.
+            self._runner.log.critical("%s cannot be run", run.claim.name, exc_info=True)
+            self._runner.deadlines.remove(run)
+            verdict = None
         if verdict is None:
             self._holdings.drop(run.claim)
         else:

@@ -22,7 +22,7 @@ class Quota:
         self.ended = 0
         """Jobs that were run to their end, or never will be run here."""
         self._ran = 0
-        self._waiting: list[asyncio.Event] = []
+        self._waiting: set[asyncio.Event] = set()
         self._limit = limit
         self._left = limit or 0
         self._on_used_up = on_used_up
@@ -37,7 +37,7 @@ class Quota:
             return wanted
         taken = min(max(wanted, 0), self._left)
         if taken == 0:
-            self._waiting.append(waiting)
+            self._waiting.add(waiting)
         self._left -= taken
         return taken
 
