@@ -10,9 +10,10 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.drivers.base import Driver
 from asyncqueue.record import Extension, Hold
-from asyncqueue.worker.outage import Outage
+from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.pulse import Pulse
 from asyncqueue.worker.side import beside, in_own_thread
 
@@ -106,10 +107,16 @@ class Heartbeat:
         for duty in duties:
             duty.cancel()
         await asyncio.wait(duties)
-        await driver.retire(self._presence.id)
+        try:
+            await driver.retire(self._presence.id)
+        except Exception as error:  # noqa: BLE001 - it will be forgotten when its time is over
+            self._log.warning("Cannot retire worker %s: %s", self._presence.id, error)
 
     async def _renewing(self, driver: Driver) -> None:
-        outage = Outage("renew leases", min(self._lease / 10, 1.0), self._log)
+        shortest = min(self._lease / 10, 1.0)
+        # Two thirds of the lease are left when the first try fails: no pause may outlast them.
+        longest = min(self._lease / 6, LONGEST_PAUSE)
+        outage = Outage("renew leases", shortest, self._log, longest=longest)
         while True:
             await driver.clock.sleep(self._lease / BEATS_PER_LEASE)
             if not self._gave_up:
@@ -119,9 +126,7 @@ class Heartbeat:
         outage = Outage("look for cancellations", LOOK, self._log)
         while True:
             await asyncio.sleep(LOOK)
-            self._look_at_loop()
-            if len(self._holdings):
-                await self._until_done(self._look_for_cancellations, driver, outage)
+            await self._until_done(self._look, driver, outage)
 
     async def _until_done(
         self, duty: Callable[[Driver], Awaitable[None]], driver: Driver, outage: Outage
@@ -129,7 +134,8 @@ class Heartbeat:
         while True:
             try:
                 await duty(driver)
-            except Exception as error:  # noqa: BLE001 - no fault of a store may end the beat
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends the beat
+                raise_if_cancelled(error)
                 await asyncio.sleep(outage.failed(error))
             else:
                 outage.over()
@@ -150,7 +156,10 @@ class Heartbeat:
     async def _announce(self, driver: Driver) -> None:
         await driver.announce(self._presence, max(self._lease, 2.0))
 
-    async def _look_for_cancellations(self, driver: Driver) -> None:
+    async def _look(self, driver: Driver) -> None:
+        self._look_at_loop()
+        if not len(self._holdings):
+            return
         for job_id in await driver.called_off(self._presence.id):
             holding = self._holdings.get(job_id)
             if holding is not None:

@@ -52,4 +52,4 @@ class Holdings:
 
     def runs(self) -> list[Run]:
         """Those that have started, now."""
-        return [holding.run for holding in self._held.values() if holding.run is not None]
+        return [holding.run for holding in self.snapshot() if holding.run is not None]

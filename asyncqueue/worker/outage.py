@@ -15,9 +15,12 @@ LONGEST_PAUSE: Final = 5.0
 class Outage:
     """Logs an outage once when it begins and once when it ends; pauses grow with jitter."""
 
-    def __init__(self, what: str, shortest: float, log: logging.Logger) -> None:
+    def __init__(
+        self, what: str, shortest: float, log: logging.Logger, *, longest: float = LONGEST_PAUSE
+    ) -> None:
         self._what = what
         self._shortest = shortest
+        self._longest = max(longest, shortest)
         self._log = log
         self._failures = 0
 
@@ -26,8 +29,7 @@ class Outage:
         self._failures += 1
         if self._failures == 1:
             self._log.error("Cannot %s, trying again: %s", self._what, error)
-        longest = max(LONGEST_PAUSE, self._shortest)
-        pause = min(self._shortest * 2 ** min(self._failures - 1, 16), longest)
+        pause = min(self._shortest * 2 ** min(self._failures - 1, 16), self._longest)
         return pause * random.uniform(1.0, 1.25)  # noqa: S311 - spreads workers, no secret
 
     def over(self) -> None:

@@ -57,10 +57,12 @@ class _Thread:
         self._home = asyncio.get_running_loop()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stopped: asyncio.Event | None = None
+        self._stop_asked = False
         self.started: asyncio.Future[None] = self._home.create_future()
         self.ended: asyncio.Future[None] = self._home.create_future()
 
     def stop(self) -> None:
+        self._stop_asked = True
         if self._loop is not None and self._stopped is not None:
             with contextlib.suppress(RuntimeError):  # It has ended by itself.
                 self._loop.call_soon_threadsafe(self._stopped.set)
@@ -71,12 +73,17 @@ class _Thread:
         except Exception as error:  # noqa: BLE001 - raised or logged at home
             failure = error
             self._at_home(lambda: self._fail(failure))
+        except BaseException as error:  # noqa: BLE001 - a cancellation here is none at home
+            text = repr(error)
+            self._at_home(lambda: self._fail(RuntimeError(f"its thread ended by {text}")))
         finally:
             self._at_home(lambda: self.ended.done() or self.ended.set_result(None))
 
     async def _run(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stopped = asyncio.Event()
+        if self._stop_asked:  # Before there was anything to tell it to.
+            return
         await self._duty(
             lambda: self._at_home(lambda: self.started.done() or self.started.set_result(None)),
             self._stopped,

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ class Sweeper:
             try:
                 await duty()
                 outage.over()
-            except Exception as error:  # noqa: BLE001 - no fault of a store may end the sweeping
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends it
+                raise_if_cancelled(error)
                 pause = outage.failed(error)
             await self._driver.clock.sleep(pause)
 

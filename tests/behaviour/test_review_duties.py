@@ -1,0 +1,141 @@
+"""What the worker does beside its jobs goes on, starts or ends, whatever the driver raises."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+
+import pytest
+
+from asyncqueue import DriverUnavailable, Queue, State, Worker
+from asyncqueue.drivers.base import Driver
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.worker import side
+from asyncqueue.worker.heartbeat import Heartbeat
+from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
+
+from ..recorder import PATIENCE, until
+from .stopping import Stage, define, obedient
+
+log = logging.getLogger("tests.worker")
+
+
+@pytest.fixture
+async def stage():
+    return Stage()
+
+
+@pytest.mark.parametrize("raised", [asyncio.CancelledError, KeyError])
+@pytest.mark.parametrize("verb", ["sweep", "prune"])
+async def test_sweeping_and_pruning_outlive_any_error(
+    driver, make_queue, make_worker, verb, raised
+):
+    sound, calls = getattr(driver, verb), []
+
+    async def once_broken(*args):
+        calls.append(args)
+        if len(calls) == 1:
+            raise raised
+        return await sound(*args)
+
+    setattr(driver, verb, once_broken)
+    async with make_worker(on=make_queue(driver)):
+        await until(lambda: calls)
+        async with asyncio.timeout(PATIENCE):
+            while len(calls) < 2:
+                driver.clock.advance(1)
+                await asyncio.sleep(0.002)
+
+
+async def test_a_look_at_the_loop_that_fails_does_not_end_the_looking(
+    queue, make_worker, stage, monkeypatch, caplog
+):
+    """An operator can still cancel a job afterwards."""
+    sound, looks = Heartbeat._look_at_loop, []
+
+    def once_broken(self):
+        looks.append(self)
+        if len(looks) == 1:
+            raise RuntimeError("dictionary changed size during iteration")
+        sound(self)
+
+    monkeypatch.setattr(Heartbeat, "_look_at_loop", once_broken)
+    handle = await queue.dispatch(define(obedient, stage)())
+    async with make_worker():
+        await until(lambda: looks)
+        await stage.started.wait()
+        assert await handle.cancel()
+        await until(stage.cancelled.is_set)
+        while (await handle.status()).state is not State.CANCELLED:
+            await asyncio.sleep(0.002)
+
+
+def test_pauses_between_renewals_are_short_against_the_lease():
+    outage = Outage("renew leases", 0.3, log, longest=0.5)
+    assert all(outage.failed(OSError()) <= 0.5 * 1.25 for _ in range(20))
+    outage = Outage("claim jobs", 0.1, log)
+    assert max(outage.failed(OSError()) for _ in range(20)) >= LONGEST_PAUSE
+
+
+class Single(MemoryDriver):
+    """A driver with one handle only, whose workers cannot be retired."""
+
+    clone = Driver.clone
+
+    async def retire(self, worker: str) -> None:
+        raise DriverUnavailable("the store is away")
+
+
+async def test_a_worker_that_cannot_be_retired_ends_well(clock, caplog):
+    queue = Queue(Single(clock=clock))
+    worker = Worker(queue, logger=log)
+    await worker.start()
+    await worker.stop()
+    assert not worker.running
+    assert "Cannot retire worker" in caplog.text
+    await queue.close()
+
+
+class Second(MemoryDriver):
+    async def open(self) -> None:
+        raise asyncio.CancelledError
+
+
+async def test_a_second_connection_that_is_cancelled_is_an_error_of_the_start(clock):
+    driver = MemoryDriver(clock=clock)
+    driver.clone = lambda: Second(clock=clock)
+    queue = Queue(driver)
+    worker = Worker(queue, logger=log)
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(RuntimeError, match="CancelledError"):
+            await worker.start()
+    assert not worker.running
+    await queue.close()
+
+
+async def test_a_thread_that_is_stopped_before_its_loop_exists_ends(monkeypatch):
+    may_begin = threading.Event()
+
+    class Late(threading.Thread):
+        def run(self):
+            may_begin.wait(PATIENCE)
+            super().run()
+
+    async def duty(started, stopped):
+        started()
+        await stopped.wait()
+
+    async def enter():
+        async with side.in_own_thread(duty, name="late", log=log):
+            raise AssertionError("it never started")
+
+    monkeypatch.setattr(side.threading, "Thread", Late)
+    entering = asyncio.create_task(enter())
+    await asyncio.sleep(0)
+    entering.cancel()
+    await asyncio.sleep(0)
+    may_begin.set()
+    async with asyncio.timeout(PATIENCE):
+        with pytest.raises(asyncio.CancelledError):
+            await entering
