@@ -21,5 +21,10 @@ def new_id() -> str:
         # 48 bits of milliseconds, then a 12 bit count that keeps ids of one millisecond apart.
         _last = max(_last + 1, int(time.time() * 1000) << 12)
         moment, noise = _last, _random.getrandbits(62)
-    digits = f"{moment >> 12:012x}7{moment & 0xFFF:03x}{noise | 1 << 63:016x}"
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return "%08x-%04x-7%03x-%04x-%012x" % (  # noqa: UP031 - half the time of an f-string here
+        moment >> 28,
+        moment >> 12 & 0xFFFF,
+        moment & 0xFFF,
+        noise >> 48 | 0x8000,
+        noise & 0xFFFFFFFFFFFF,
+    )
