@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import inspect
 import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.events import JobProcessing
 from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Interrupted, Refused
 from asyncqueue.execution.plan import in_thread
 from asyncqueue.execution.verdict import describe, job_facts
 from asyncqueue.record import State
+from asyncqueue.trace import use_trace
 
 if TYPE_CHECKING:
     from asyncqueue.execution.run import Run
@@ -102,12 +106,15 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
     if not run.plan.has_failed_hook:
         return
     hook: Any = run.job.failed
+    trace = run.ctx.trace
     try:
-        if inspect.iscoroutinefunction(hook):
-            await hook(run.ctx, error)
-        else:
-            await in_thread(hook, run.ctx, error)
-    except (Exception, SystemExit):
+        with contextlib.nullcontext() if trace is None else use_trace(trace):
+            if inspect.iscoroutinefunction(hook):
+                await hook(run.ctx, error)
+            else:
+                await in_thread(hook, run.ctx, error)
+    except (Exception, asyncio.CancelledError, SystemExit) as raised:
+        raise_if_cancelled(raised)
         log.exception("%s.failed raised", run.claim.name)
 
 

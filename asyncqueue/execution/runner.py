@@ -13,13 +13,20 @@ from asyncqueue import codec
 from asyncqueue.after_commit import collect_after_commit
 from asyncqueue.errors import AttemptsExhausted, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
-from asyncqueue.execution.outcome import Completed, Exhausted, Interrupted, Outcome, Refused
+from asyncqueue.execution.outcome import (
+    Cancelled,
+    Completed,
+    Exhausted,
+    Interrupted,
+    Outcome,
+    Refused,
+)
 from asyncqueue.execution.plan import Defaults, Plan
 from asyncqueue.execution.report import Reporter
 from asyncqueue.execution.run import Run
 from asyncqueue.execution.settlement import Budget, decide, release_unrun
 from asyncqueue.execution.verdict import Verdict
-from asyncqueue.record import Extension, Hold
+from asyncqueue.record import Extension, Hold, State
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
@@ -136,6 +143,13 @@ class Runner:
     def hand_back(claim: Claim) -> Verdict:
         """The verdict on a claim that was never started because the worker stops."""
         return Verdict(claim, Interrupted(), release_unrun(claim), None)
+
+    def call_off(self, claim: Claim) -> Verdict:
+        """The verdict on a claim that was never started because an operator cancelled it."""
+        settlement = release_unrun(claim)
+        settlement.state = State.CANCELLED
+        settlement.retention = self._defaults.retention
+        return Verdict(claim, Cancelled(), settlement, None)
 
     # What a handler asks for
 

@@ -104,6 +104,7 @@ class Settler:
                     await self._idle.wait()
                 while self._hooks:
                     await asyncio.wait(self._hooks)
+        self._closing = None
         if not self.idle:
             self._log.error(
                 "%d outcomes could not be stored in %g s; their jobs run again when their "

@@ -45,7 +45,7 @@ class Shift:
         self._timing = worker.timing
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
-        self._grace = math.inf
+        self._timers: list[Timer] = []
         self._claiming: list[asyncio.Task[None]] = []
         self._holdings = Holdings()
         self._quota = Quota(
@@ -96,9 +96,10 @@ class Shift:
         """Take nothing new; cancel what still runs after ``grace`` seconds."""
         self.end(reason)
         self.interrupting = True
-        self._grace = min(self._grace, grace)
-        self._stop.set()
-        self._regrace()
+        if grace <= 0:
+            self.hurry()
+        elif grace < math.inf:
+            self._timers.append(self._worker.queue.driver.clock.call_later(grace, self.hurry))
 
     def hurry(self) -> None:
         """Cancel what runs now."""
@@ -123,6 +124,7 @@ class Shift:
         """Work until an end is asked for, then shut down."""
         worker = self._worker
         async with AsyncExitStack() as stack:
+            stack.callback(lambda: [timer.cancel() for timer in self._timers])
             stack.push_async_callback(worker.services.leave)
             await worker.services.enter()
             await stack.enter_async_context(self._heartbeat().running())
@@ -130,8 +132,7 @@ class Shift:
             await stack.enter_async_context(sweeper.running())
             await stack.enter_async_context(self._settler.running(self._patience))
             stack.callback(self._runner.deadlines.close)
-            limits = self._arm_limits()
-            stack.callback(lambda: [timer.cancel() for timer in limits])
+            self._arm_limits()
             started.set_result(None)
             worker.announce_started()
             await self._consume()
@@ -170,21 +171,12 @@ class Shift:
             asyncio.gather(*(consumer.quiet() for consumer in self._consumers))
         )
         hurry = asyncio.ensure_future(self._hurry.wait())
-        self._regrace()
         await asyncio.wait([quiet, hurry], return_when=asyncio.FIRST_COMPLETED)
         hurry.cancel()
         for consumer in self._consumers:
             for run in tuple(consumer.running):
                 run.interrupt("shutdown", self._timing.drain)
         await quiet
-
-    def _regrace(self) -> None:
-        """The grace begins, or got shorter."""
-        if self.interrupting and self._grace < math.inf:
-            if self._grace <= 0:
-                self.hurry()
-            else:
-                self._worker.queue.driver.clock.call_later(self._grace, self.hurry)
 
     def _patience(self) -> float:
         drain = self._timing.drain
@@ -232,17 +224,15 @@ class Shift:
         if holding.run is not None:
             holding.run.interrupt(cause, self._timing.drain)
         elif any(consumer.drop_unstarted(holding) for consumer in self._consumers):
-            # Handed back, a cancelled job ends as cancelled; a lost one changes nothing.
-            self._settler.put(self._runner.hand_back(holding.claim))
+            # Of a lost one the store wants to hear nothing: whatever is said changes nothing.
+            self._settler.put(self._runner.call_off(holding.claim))
 
     # Its limits
 
-    def _arm_limits(self) -> list[Timer]:
+    def _arm_limits(self) -> None:
         limits, clock = self._worker.limits, self._worker.queue.driver.clock
-        timers: list[Timer] = []
         if limits.max_time is not None:
-            timers.append(clock.call_later(limits.max_time, lambda: self.end("max_time")))
-        return timers
+            self._timers.append(clock.call_later(limits.max_time, lambda: self.end("max_time")))
 
     def _settled(self) -> None:
         most = self._worker.limits.max_memory_mb

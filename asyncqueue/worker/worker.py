@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import contextvars
 import os
 import socket
@@ -29,7 +28,7 @@ from asyncqueue.worker.options import (
     pools_of,
     timing_of,
 )
-from asyncqueue.worker.shift import Shift
+from asyncqueue.worker.shift import LAST_BREATH, Shift
 
 if TYPE_CHECKING:
     import logging
@@ -179,7 +178,7 @@ class Worker:
             raise
         if not started.done():
             started.cancel()
-            await self._main
+            await self._ended()
 
     async def run(self) -> None:
         """Start it and return when it has ended: stopped, at a limit, or cancelled.
@@ -270,24 +269,34 @@ class Worker:
             self.log.info("Worker %s ended", self.id)
 
     def _request_stop(self, reason: str, grace: float | None = None) -> None:
-        if self._shift is not None:
+        if self._shift is not None and self.running:
             self._shift.stop(reason, self.timing.grace if grace is None else grace)
 
     async def _stopped(self, timeout: Duration | None) -> None:
         if _inside.get() is self or self.queue.listeners.hearing():
             return
         if timeout is not None:
-            seconds = max(to_finite_seconds(timeout, "timeout"), 0.0)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._ended()
+            await self._ended(max(to_finite_seconds(timeout, "timeout"), 0.0))
             if self.running and self._shift is not None:
                 await self._shift.give_up()
-        await self._ended()
+                await self._force_end()
+        else:
+            await self._ended()
 
-    async def _ended(self) -> None:
+    async def _force_end(self) -> None:
+        """Nothing runs any more: cancel services and listeners that take too long to end."""
+        await self._ended(2 * LAST_BREATH)
+        for _ in range(3):
+            if self._main is not None and self.running:
+                self.log.warning("Worker %s does not wait for services and listeners", self.id)
+                self._main.cancel()
+                await self._ended(LAST_BREATH)
+
+    async def _ended(self, timeout: float | None = None) -> None:
         if self._main is not None:
-            await asyncio.shield(self._main)
+            await asyncio.wait([self._main], timeout=timeout)
+            if self._main.done() and not self._main.cancelled():
+                self._main.result()
 
     async def _ended_despite_cancellation(self) -> None:
         # The shield keeps an enclosing cancel scope from cancelling this wait over and over.

@@ -1,0 +1,153 @@
+"""A worker ends when it was told to, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from asyncqueue import Context, Job, State, Trace, WorkerStopping, current_trace, use_trace
+from asyncqueue.events import JobCancelled
+
+from ..recorder import PATIENCE, until
+from .stopping import Stage, define, obedient
+
+
+@pytest.fixture
+async def stage():
+    stage = Stage()
+    yield stage
+    stage.proceed.set()
+
+
+async def test_a_bounded_stop_does_not_wait_for_a_listener(queue, make_worker, stage, caplog):
+    async def hangs(event):
+        await stage.proceed.wait()
+
+    queue.on(WorkerStopping, hangs)
+    worker = make_worker()
+    await worker.start()
+    async with asyncio.timeout(PATIENCE):
+        await worker.stop(timeout=0.02)
+    assert not worker.running
+    assert "does not wait for services and listeners" in caplog.text
+
+
+async def test_a_bounded_stop_does_not_wait_for_a_service(queue, make_worker, stage):
+    left = []
+
+    @contextlib.asynccontextmanager
+    async def before():
+        try:
+            yield 1
+        finally:
+            left.append("before")
+
+    @contextlib.asynccontextmanager
+    async def hangs():
+        try:
+            yield 1.0
+        finally:
+            await stage.proceed.wait()
+
+    worker = make_worker(services=[before, hangs])
+    running = asyncio.create_task(worker.run())
+    await until(lambda: worker.running)
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(worker.stop(timeout=0.02), worker.stop())
+        await running
+    assert not worker.running
+    assert left == ["before"]
+    await worker.start()
+    await worker.stop(timeout=0.02)
+
+
+async def test_a_bounded_stop_ends_a_start_that_hangs(queue, make_worker, stage):
+    @contextlib.asynccontextmanager
+    async def hangs():
+        stage.started.set()
+        await stage.proceed.wait()
+        yield 1
+
+    worker = make_worker(services=[hangs])
+    starting = asyncio.create_task(worker.start())
+    await stage.started.wait()
+    async with asyncio.timeout(PATIENCE):
+        await worker.stop(timeout=0.02)
+        await starting
+    assert not worker.running
+
+
+async def test_no_timer_outlives_the_worker(queue, make_worker, clock):
+    await queue.ready()
+    before = clock.pending
+    for _ in range(3):
+        worker = make_worker(grace=3600, max_time=7200)
+        await worker.start()
+        await asyncio.gather(worker.stop(), worker.stop())
+    await until(lambda: clock.pending == before)
+
+
+async def test_a_second_stop_does_not_begin_the_grace_again(queue, make_worker, clock, stage):
+    await queue.dispatch(define(obedient, stage, timeout=600)())
+    worker = make_worker(grace=60)
+    await worker.start()
+    await stage.started.wait()
+    first = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0)
+    clock.advance(50)
+    second = asyncio.create_task(worker.stop())
+    await asyncio.sleep(0)
+    clock.advance(11)
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(first, second)
+    assert stage.ctx.cause == "shutdown"
+
+
+async def test_a_prefetched_job_that_is_cancelled_is_told(queue, make_worker, events, stage):
+    job = define(obedient, stage)
+    _, second = await queue.dispatch_many([job(), job()])
+    async with make_worker(concurrency=1, prefetch=1):
+        while (await second.status()).state is not State.PROCESSING:
+            await asyncio.sleep(0)
+        assert await second.cancel()
+        (event,) = await events.wait_for(JobCancelled)
+        assert event.job_id == second.id
+        info = await second.status()
+        assert (info.state, info.attempts) == (State.CANCELLED, 0)
+    assert len(stage.contexts) == 1
+
+
+def breaking(hook):
+    class Breaks(Job, max_attempts=1, replace=True):
+        async def handle(self, ctx: Context) -> None:
+            raise ValueError("broken")
+
+        async def failed(self, ctx: Context, error: BaseException) -> None:
+            hook()
+
+    return Breaks
+
+
+async def test_a_hook_has_the_trace_of_its_job(queue, make_worker):
+    traces = []
+    trace = Trace("1" * 32, "2" * 16)
+    with use_trace(trace):
+        await queue.dispatch(breaking(lambda: traces.append(current_trace()))())
+    async with make_worker():
+        await until(lambda: traces)
+    assert traces == [trace]
+
+
+async def test_a_cancellation_of_the_hooks_own_making_is_logged(queue, make_worker, caplog):
+    called = []
+
+    def hook():
+        called.append(1)
+        raise asyncio.CancelledError
+
+    await queue.dispatch(breaking(hook)())
+    async with make_worker():
+        await until(lambda: called)
+    assert "Breaks.failed raised" in caplog.text
