@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
@@ -9,31 +10,58 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
-_waiting: ContextVar[list[Callable[[], Awaitable[object]]] | None] = ContextVar(
-    "asyncqueue_after_commit", default=None
-)
+    Work = Callable[[], Awaitable[object]]
+
+
+class _Waiting:
+    def __init__(self) -> None:
+        self.work: list[Work] = []
+        self.over = False
+
+
+_waiting: ContextVar[_Waiting | None] = ContextVar("asyncqueue_after_commit", default=None)
 
 
 @contextlib.asynccontextmanager
 async def collect_after_commit() -> AsyncGenerator[None]:
     """Keep what :func:`after_commit` is given in the block; do it after the block, in order.
 
-    When the block raises, it is dropped.
+    When the block raises, it is dropped. Else all of it is done, even if some of it raises or the
+    caller is cancelled meanwhile: both reach the caller afterwards.
     """
-    work: list[Callable[[], Awaitable[object]]] = []
-    token = _waiting.set(work)
+    waiting = _Waiting()
+    token = _waiting.set(waiting)
     try:
         yield
     finally:
         _waiting.reset(token)
-    for item in work:
-        await item()
+        waiting.over = True
+    if waiting.work:
+        doing = asyncio.ensure_future(_do_all(waiting.work))
+        try:
+            await asyncio.shield(doing)
+        except asyncio.CancelledError:
+            await asyncio.wait([doing])
+            raise
 
 
-def after_commit(work: Callable[[], Awaitable[object]]) -> bool:
+def after_commit(work: Work) -> bool:
     """Keep ``work`` for the commit of the transaction around; False where there is none."""
     waiting = _waiting.get()
-    if waiting is None:
+    if waiting is None or waiting.over:
         return False
-    waiting.append(work)
+    waiting.work.append(work)
     return True
+
+
+async def _do_all(work: list[Work]) -> None:
+    errors: list[Exception] = []
+    for item in work:
+        try:
+            await item()
+        except Exception as error:  # noqa: BLE001 - raised below
+            errors.append(error)
+    if len(errors) == 1:
+        raise errors[0]
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} of {len(work)} could not be done", errors)

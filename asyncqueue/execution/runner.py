@@ -164,16 +164,16 @@ class Runner:
     @contextlib.asynccontextmanager
     async def transaction(self, run: Run) -> AsyncGenerator[Any]:
         """A transaction of the store that ends with the completion of this run."""
-        if run.finished or run.settled:
-            raise LeaseLost(f"{run.claim.name} {run.claim.id} is not running any more")
+        _refuse_to_complete(run)
         verdict = self.judge(run, Completed())
         assert verdict is not None  # noqa: S101 - a completion is always settled
         async with collect_after_commit():
             async with self._driver.transaction(verdict.settlement) as connection:
                 yield connection
+                _refuse_to_complete(run)
             run.settled = True
-        verdict.duration = self.clock.time() - run.started
-        self.report.settled(verdict)
+            verdict.duration = self.clock.time() - run.started
+            self.report.settled(verdict)
 
     # Inside
 
@@ -220,3 +220,14 @@ class Runner:
         settlement = decide(claim, outcome, _NO_BUDGET, now=self.clock.time(), retention=0.0)
         assert settlement is not None  # noqa: S101 - only an ignored outcome has none
         return settlement
+
+
+def _refuse_to_complete(run: Run) -> None:
+    """Raise LeaseLost for a run that ended, or must end otherwise even if it swallows that."""
+    if run.finished or run.settled:
+        raise LeaseLost(f"{run.claim.name} {run.claim.id} is not running any more")
+    if run.ctx.cause in {"timeout", "cancelled", "lease_lost"}:
+        raise LeaseLost(
+            f"{run.claim.name} {run.claim.id} was interrupted ({run.ctx.cause}): it cannot "
+            "complete any more"
+        )

@@ -6,12 +6,17 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.errors import DriverUnavailable
+
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
     from asyncqueue.record import Record
 
     Answers = list[str | None]
+    Group = list[tuple[list[Record], asyncio.Future[Answers]]]
 
+_OF_ALL: Final = (DriverUnavailable, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
+"""Errors that say nothing about a single record."""
 LARGEST_GROUP: Final = 1_000
 """Records in one store call, unless a single dispatch has more."""
 
@@ -49,19 +54,30 @@ class Dispatcher:
             group = self._next_group()
             if not group:
                 continue
-            try:
-                answers = await self._driver.enqueue([r for records, _ in group for r in records])
-            except BaseException as error:
-                for _, future in group:
+            if not await self._stored(group):
+                # One of them is at fault: the others must not suffer for it.
+                for records, future in group:
                     if not future.done():
-                        future.set_exception(error)
-                if not isinstance(error, Exception):
-                    raise
-            else:
-                _hand_out(group, answers)
+                        await self._stored([(records, future)])
 
-    def _next_group(self) -> list[tuple[list[Record], asyncio.Future[Answers]]]:
-        group: list[tuple[list[Record], asyncio.Future[Answers]]] = []
+    async def _stored(self, group: Group) -> bool:
+        """Whether every caller has its answer; a refused group of several has to be taken apart."""
+        try:
+            answers = await self._driver.enqueue([r for records, _ in group for r in records])
+        except BaseException as error:
+            if len(group) > 1 and not isinstance(error, _OF_ALL):
+                return False
+            for _, future in group:
+                if not future.done():
+                    future.set_exception(error)
+            if not isinstance(error, Exception):
+                raise
+        else:
+            _hand_out(group, answers)
+        return True
+
+    def _next_group(self) -> Group:
+        group: Group = []
         size = 0
         while self._waiting and size < LARGEST_GROUP:
             records, future = self._waiting.popleft()
@@ -71,7 +87,7 @@ class Dispatcher:
         return group
 
 
-def _hand_out(group: list[tuple[list[Record], asyncio.Future[Answers]]], answers: Answers) -> None:
+def _hand_out(group: Group, answers: Answers) -> None:
     start = 0
     for records, future in group:
         end = start + len(records)

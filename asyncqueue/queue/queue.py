@@ -138,13 +138,15 @@ class Queue:
         """The open driver; opens it on first use."""
         if self._open:
             return self.driver
-        if self._closed:
-            raise QueueClosed("This queue was closed; build a new Queue to go on.")
+        self._refuse_if_closed()
         if self._opening is None:
             self._opening = asyncio.Lock()
         async with self._opening:
             if not self._open:
                 await self.driver.open()
+                if self._closed:  # Meanwhile.
+                    await self._close_driver()
+                self._refuse_if_closed()
                 self._open = True
         return self.driver
 
@@ -160,8 +162,7 @@ class Queue:
         await self.listeners.drained()
         if self._inline is not None:
             await self._inline.close()
-        if self._owns_driver:
-            await self.driver.close()
+        await self._close_driver()
 
     async def shutdown(self, timeout: Duration) -> None:
         """Wait for work in flight in this process, ``timeout`` seconds at most; then close."""
@@ -474,6 +475,14 @@ class Queue:
         return self.listeners.on(event_type, listener)
 
     # Inside
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise QueueClosed("This queue was closed; build a new Queue to go on.")
+
+    async def _close_driver(self) -> None:
+        if self._owns_driver:
+            await self.driver.close()
 
     async def _pause(self, queue: str, *, on: bool) -> list[str]:
         name, lane = split_lane(_named(queue))

@@ -1,0 +1,213 @@
+"""Dispatches do not suffer for each other, for their transaction, or for a queue that closes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from asyncqueue import (
+    Context,
+    DriverUnavailable,
+    Job,
+    JobFailed,
+    JobProcessed,
+    Queue,
+    QueueClosed,
+    State,
+)
+from asyncqueue.after_commit import after_commit, collect_after_commit
+from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.sqlite import SqliteDriver
+
+from ..recorder import PATIENCE, Recorder, until
+from .frail import frail
+
+
+def noting():
+    class Noting(Job, replace=True):
+        n: int = 0
+
+        async def handle(self, ctx: Context) -> int:
+            return self.n
+
+    return Noting
+
+
+async def test_a_record_that_cannot_be_stored_does_not_take_others_along(tmp_path, make_queue):
+    driver = SqliteDriver(tmp_path / "queue.db")
+    queue, sound = make_queue(driver), driver.enqueue
+
+    async def enqueue(records, **options):
+        if any(record.id == "bad" for record in records):
+            raise ValueError("bad")
+        return await sound(records, **options)
+
+    driver.enqueue = enqueue
+    job = noting()
+    answers = await asyncio.gather(
+        *(queue.dispatch(job(n), id="bad" if n == 2 else None) for n in range(5)),
+        return_exceptions=True,
+    )
+    assert isinstance(answers.pop(2), ValueError)
+    assert len({handle.id for handle in answers}) == 4
+    assert await queue.size("default") == 4
+    await driver.close()
+
+
+async def test_a_store_that_is_away_is_asked_once_for_the_whole_group(tmp_path, make_queue):
+    queue = make_queue(frail(SqliteDriver(tmp_path / "queue.db")))
+    await queue.ready()
+    queue.driver.broken.add("enqueue")
+    job = noting()
+    answers = await asyncio.gather(
+        *(queue.dispatch(job()) for _ in range(5)), return_exceptions=True
+    )
+    assert all(isinstance(answer, DriverUnavailable) for answer in answers)
+    assert queue.driver.calls["enqueue"] == 1
+    await queue.driver.close()
+
+
+async def test_a_queue_that_is_closed_while_it_opens_stays_closed():
+    opening, may_open = asyncio.Event(), asyncio.Event()
+
+    class Slow(MemoryDriver):
+        is_open = False
+
+        async def open(self) -> None:
+            opening.set()
+            await may_open.wait()
+            self.is_open = True
+
+        async def close(self) -> None:
+            self.is_open = False
+
+    queue = Queue(driver := Slow())
+    queue._owns_driver = True
+    using = asyncio.create_task(queue.ping())
+    await opening.wait()
+    closing = asyncio.create_task(queue.close())
+    await asyncio.sleep(0)
+    may_open.set()
+    await closing
+    with pytest.raises(QueueClosed):
+        await using
+    with pytest.raises(QueueClosed):
+        await queue.ping()
+    assert not driver.is_open
+
+
+# After the commit
+
+
+async def test_all_that_waits_for_a_commit_is_done_whatever_one_raises():
+    done = []
+
+    async def work(n):
+        await asyncio.sleep(0)
+        done.append(n)
+        if n == 1:
+            raise DriverUnavailable("the store is away")
+
+    async def commit():
+        async with collect_after_commit():
+            for n in range(3):
+                assert after_commit(lambda n=n: work(n))
+
+    with pytest.raises(DriverUnavailable):
+        await commit()
+    assert done == [0, 1, 2]
+
+
+async def test_a_cancellation_comes_after_all_that_waited_for_the_commit():
+    done, begun = [], asyncio.Event()
+
+    async def work(n):
+        begun.set()
+        await asyncio.sleep(0)
+        done.append(n)
+
+    async def commit():
+        async with collect_after_commit():
+            for n in range(3):
+                after_commit(lambda n=n: work(n))
+
+    committing = asyncio.create_task(commit())
+    await begun.wait()
+    committing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await committing
+    assert done == [0, 1, 2]
+
+
+async def test_what_outlives_the_transaction_waits_for_it_no_longer():
+    over = asyncio.Event()
+
+    async def late():
+        await over.wait()
+        return after_commit(lambda: asyncio.sleep(0))
+
+    async with collect_after_commit():
+        outliving = asyncio.create_task(late())
+        await asyncio.sleep(0)
+    over.set()
+    assert await outliving is False
+
+
+# A handler's own transaction
+
+
+@pytest.fixture
+async def durable(tmp_path, clock, make_queue):
+    queue = make_queue(frail(SqliteDriver(tmp_path / "own.db", clock=clock)))
+    yield queue
+    await queue.close()
+    await queue.driver.close()
+
+
+async def test_a_completion_is_told_even_if_what_waits_for_it_fails(durable, make_worker, caplog):
+    job, events = noting(), Recorder(durable)
+
+    class Pays(Job, max_attempts=1, replace=True):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction():
+                await ctx.dispatch(job(), after_commit=True)
+                durable.driver.broken.add("enqueue")
+
+    handle = await durable.dispatch(Pays())
+    async with make_worker(on=durable):
+        await events.wait_for(JobProcessed)
+        await until(lambda: "raised after its transaction completed it" in caplog.text)
+    assert (await handle.status()).state is State.COMPLETED
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+async def test_a_timeout_that_is_swallowed_cannot_be_completed_any_more(
+    durable, make_worker, clock, begins
+):
+    begun, events = asyncio.Event(), Recorder(durable)
+
+    class Stubborn(Job, max_attempts=1, timeout=10, replace=True):
+        async def handle(self, ctx: Context) -> None:
+            if begins == "before":
+                async with ctx.transaction():
+                    await self.swallow()
+            else:
+                await self.swallow()
+                async with ctx.transaction():
+                    pass
+
+        async def swallow(self) -> None:
+            try:
+                begun.set()
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                pass
+
+    handle = await durable.dispatch(Stubborn())
+    async with make_worker(on=durable):
+        async with asyncio.timeout(PATIENCE):
+            await begun.wait()
+        clock.advance(11)
+        await events.wait_for(JobFailed)
+    assert (await handle.status()).state is State.FAILED
