@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from asyncqueue.record import Record, Settlement, Source
+
+
+MOST_KEPT: Final = 1_000
+"""Records after which those past their retention are looked for, if nobody else looks."""
 
 
 class SyncDriver(Driver):
@@ -30,6 +34,7 @@ class SyncDriver(Driver):
         self.run: Callable[[Claim], Awaitable[Settlement]] | None = None
         """What runs a claim: answers the settlement of a completed job, raises its error."""
         self._kept: dict[str, tuple[StoredJob, float]] = {}
+        self._most_kept = MOST_KEPT
 
     async def enqueue(
         self, records: Sequence[Record], *, within: object | None = None
@@ -89,14 +94,17 @@ class SyncDriver(Driver):
     async def _run(self, record: Record) -> str | None:
         if self.run is None:
             raise DriverError("The sync driver runs jobs for a Queue; use it as Queue('sync://').")
-        if record.id in {job.id for job in self._live()}:
-            return record.id
         started = self.clock.time()
+        kept_until = self._kept.get(record.id, (None, 0.0))[1]
+        if kept_until > started:
+            return record.id
         settlement = await self.run(_claim(record, started))
         if settlement.retention > 0:
             now = self.clock.time()
             kept = _stored(record, settlement, started, now)
             self._kept[record.id] = (kept, now + settlement.retention)
+            if len(self._kept) > self._most_kept:
+                self._most_kept = max(2 * len(self._live()), MOST_KEPT)
         return None
 
     def _live(self) -> list[StoredJob]:

@@ -41,7 +41,11 @@ def disturbed(driver, verb, disturb):
     return calls
 
 
-@pytest.mark.parametrize("text", ["\udcff in a file name", "a\0b", "x" * 1_000_000])
+@pytest.mark.parametrize(
+    "text",
+    ["\udcff in a file name", "a\0b", "x" * 1_000_000],
+    ids=["a half of a surrogate pair", "a zero byte", "a million characters"],
+)
 async def test_errors_of_any_text_can_be_stored(queue, make_worker, stage, text):
     async def breaks(_stage):
         raise ValueError(text)
