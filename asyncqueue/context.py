@@ -59,7 +59,15 @@ class Cancellation:
 class Host(Protocol):
     """The run that answers for what a context is asked; ``deadline`` is in the clock's seconds."""
 
+    claim: Claim
     deadline: float
+    trace: Trace | None
+    cancelled: Cancellation
+
+    @property
+    def max_attempts(self) -> int:
+        """How many runs the job has in all."""
+        ...
 
     @property
     def clock(self) -> Clock:
@@ -91,56 +99,70 @@ class Host(Protocol):
 class Context:
     """One attempt of one job.
 
-    ``job_id``, ``job_name``, ``queue``, ``attempt`` (1 on the first run), ``max_attempts``,
-    ``priority``, ``trace``, ``batch_id`` (None outside a batch) and ``cancelled`` (an
-    awaitable event with ``is_set()``) are plain attributes.
+    It refers to its run, never the other way round: a cycle for every job would leave each to
+    the garbage collector.
     """
 
-    __slots__ = (
-        "_claim",
-        "_host",
-        "_logger",
-        "attempt",
-        "batch_id",
-        "cancelled",
-        "job_id",
-        "job_name",
-        "max_attempts",
-        "priority",
-        "queue",
-        "trace",
-    )
+    __slots__ = ("_host", "_logger")
 
-    def __init__(
-        self,
-        claim: Claim,
-        host: Host,
-        *,
-        max_attempts: int,
-        trace: Trace | None,
-    ) -> None:
-        self._claim = claim
+    def __init__(self, host: Host) -> None:
         self._host = host
         self._logger: logging.LoggerAdapter[logging.Logger] | None = None
-        self.job_id = claim.id
-        self.job_name = claim.name
-        self.queue = claim.queue
-        self.attempt = claim.attempts
-        self.max_attempts = max_attempts
-        self.priority = claim.priority
-        self.batch_id: str | None = None
-        self.trace = trace
-        self.cancelled = Cancellation()
+
+    @property
+    def job_id(self) -> str:
+        """The id of the job."""
+        return self._host.claim.id
+
+    @property
+    def job_name(self) -> str:
+        """The registered name of the job's class."""
+        return self._host.claim.name
+
+    @property
+    def queue(self) -> str:
+        """The queue that the job was taken from."""
+        return self._host.claim.queue
+
+    @property
+    def attempt(self) -> int:
+        """Which run of the job this is: 1 on the first."""
+        return self._host.claim.attempts
+
+    @property
+    def max_attempts(self) -> int:
+        """How many runs the job has in all."""
+        return self._host.max_attempts
+
+    @property
+    def priority(self) -> int:
+        """The priority of the job: higher runs first."""
+        return self._host.claim.priority
+
+    @property
+    def batch_id(self) -> str | None:
+        """The batch of the job; None outside a batch."""
+        return None
+
+    @property
+    def trace(self) -> Trace | None:
+        """The trace that the producer dispatched the job in, else the worker's own."""
+        return self._host.trace
+
+    @property
+    def cancelled(self) -> Cancellation:
+        """An event that is set when the job is being interrupted: await it, or ``is_set()``."""
+        return self._host.cancelled
 
     @property
     def cause(self) -> Cause | None:
         """Why the job is interrupted: shutdown, timeout, cancelled or lease_lost; else None."""
-        return self.cancelled.cause
+        return self._host.cancelled.cause
 
     @property
     def dispatched_at(self) -> datetime:
         """When the job was dispatched, by the store's clock."""
-        return datetime.fromtimestamp(self._claim.created_at, UTC)
+        return datetime.fromtimestamp(self._host.claim.created_at, UTC)
 
     @property
     def deadline(self) -> datetime | None:

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.cancellation import raise_if_cancelled
+from asyncqueue.context import Context
 from asyncqueue.events import JobProcessing
 from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Interrupted, Refused
 from asyncqueue.execution.plan import in_thread
@@ -106,13 +107,13 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
     if not run.plan.has_failed_hook:
         return
     hook: Any = run.job.failed
-    trace = run.ctx.trace
+    trace = run.trace
     try:
         with contextlib.nullcontext() if trace is None else use_trace(trace):
             if inspect.iscoroutinefunction(hook):
-                await hook(run.ctx, error)
+                await hook(Context(run), error)
             else:
-                await in_thread(hook, run.ctx, error)
+                await in_thread(hook, Context(run), error)
     except (Exception, asyncio.CancelledError, SystemExit) as raised:
         raise_if_cancelled(raised)
         log.exception("%s.failed raised", run.claim.name)
@@ -120,8 +121,8 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
 
 def _name(verdict: Verdict) -> str:
     claim, run = verdict.claim, verdict.run
-    total = f"/{run.ctx.max_attempts}" if run is not None else ""
-    trace = f", trace {run.ctx.trace.trace_id}" if run is not None and run.ctx.trace else ""
+    total = f"/{run.max_attempts}" if run is not None else ""
+    trace = f", trace {run.trace.trace_id}" if run is not None and run.trace else ""
     return f"{claim.name} {claim.id} on {claim.queue} (attempt {claim.attempts}{total}{trace})"
 
 
@@ -134,6 +135,6 @@ def _extra(verdict: Verdict) -> dict[str, Any]:
         "attempt": claim.attempts,
         "outcome": verdict.settlement.state,
     }
-    if run is not None and run.ctx.trace is not None:
-        extra["trace_id"] = run.ctx.trace.trace_id
+    if run is not None and run.trace is not None:
+        extra["trace_id"] = run.trace.trace_id
     return extra

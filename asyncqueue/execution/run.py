@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from asyncqueue import codec
 from asyncqueue.backoff import Backoff, exponential
-from asyncqueue.context import Context
+from asyncqueue.context import Cancellation, Context
 from asyncqueue.durations import to_finite_seconds
 from asyncqueue.errors import JobTimeout, PayloadError
 from asyncqueue.execution.outcome import (
@@ -65,23 +65,19 @@ class Run:
         self.timeout = plan.timeout if header.timeout is None else _unpacked(header.timeout)
         self.started = runner.clock.time()
         self.deadline = self.started + self.timeout
-        self.ctx = Context(
-            claim,
-            self,
-            max_attempts=self.budget.max_attempts,
-            trace=header.trace or runner.trace,
-        )
+        self.trace = header.trace or runner.trace
+        self.cancelled = Cancellation()
 
     async def execute(self) -> Outcome:
         """Run middleware and handler to their end and say how they ended."""
-        if self.ctx.trace is not None:
-            enter_trace(self.ctx.trace)
+        if self.trace is not None:
+            enter_trace(self.trace)
         value: Any = None
         error: BaseException | None = None
         self.entered = True
         try:
-            if self.ctx.cause is None:
-                value = await self.plan.call(self.job, self.ctx)
+            if self.cancelled.cause is None:
+                value = await self.plan.call(self.job, Context(self))
             else:
                 error = asyncio.CancelledError()
         except (KeyboardInterrupt, GeneratorExit):
@@ -109,7 +105,7 @@ class Run:
             if self.settled:
                 return  # Its own transaction has ended the claim.
             self.lost = True
-        if not self.ctx.cancelled.set(cause):
+        if not self.cancelled.set(cause):
             return
         if not (self.plan.plain and cause == "shutdown"):
             self._cancel()
@@ -126,14 +122,14 @@ class Run:
             "when its lease runs out%s",
             self.claim.name,
             self.claim.id,
-            self.ctx.cause,
+            self.cancelled.cause,
             _where(self.task),
         )
         if self.on_abandoned is not None:
             self.on_abandoned(self)
 
     def _cancel(self) -> None:
-        # This is the only cancellation that ever reaches the run from us, and ``ctx.cause`` is
+        # This is the only cancellation that ever reaches the run from us, and its cause is
         # set before it: the handler's own cancellations cannot be mistaken for it. It does what
         # ``asyncio.timeout`` does, for a seventh of the price, which every job would pay.
         if self.entered and self.task is not None:
@@ -145,6 +141,11 @@ class Run:
         self.interrupt("timeout", self.runner.drain)
 
     # What the handler asks for
+
+    @property
+    def max_attempts(self) -> int:
+        """How many runs the job has in all."""
+        return self.budget.max_attempts
 
     @property
     def clock(self) -> Clock:
@@ -178,7 +179,7 @@ class Run:
     # Outcome
 
     def _classify(self, value: Any, error: BaseException | None) -> Outcome:
-        cause = self.ctx.cause
+        cause = self.cancelled.cause
         if self.lost or self.abandoned:
             return Ignored()
         if self.settled:

@@ -226,8 +226,8 @@ def _refuse_to_complete(run: Run) -> None:
     """Raise LeaseLost for a run that ended, or must end otherwise even if it swallows that."""
     if run.finished or run.settled:
         raise LeaseLost(f"{run.claim.name} {run.claim.id} is not running any more")
-    if run.ctx.cause in {"timeout", "cancelled", "lease_lost"}:
+    if run.cancelled.cause in {"timeout", "cancelled", "lease_lost"}:
         raise LeaseLost(
-            f"{run.claim.name} {run.claim.id} was interrupted ({run.ctx.cause}): it cannot "
+            f"{run.claim.name} {run.claim.id} was interrupted ({run.cancelled.cause}): it cannot "
             "complete any more"
         )

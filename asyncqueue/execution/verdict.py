@@ -110,6 +110,6 @@ def job_facts(claim: Claim, run: Run | None) -> dict[str, Any]:
         "name": claim.name,
         "queue": claim.queue,
         "attempt": claim.attempts,
-        "max_attempts": run.ctx.max_attempts if run is not None else claim.max_attempts or 0,
-        "trace": run.ctx.trace if run is not None else None,
+        "max_attempts": run.max_attempts if run is not None else claim.max_attempts or 0,
+        "trace": run.trace if run is not None else None,
     }

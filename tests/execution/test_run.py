@@ -108,7 +108,7 @@ async def test_what_an_interruption_makes_of_a_run(make_run, clock, cause, do, e
     run.interrupt(cause, 5.0)
     outcome = await task
     assert type(outcome) is expected
-    assert run.ctx.cause == cause
+    assert run.cancelled.cause == cause
     assert clock.pending == 0
     if cause == "timeout":
         assert isinstance(outcome.error, JobTimeout)
@@ -125,7 +125,7 @@ async def test_the_first_cause_counts(make_run, first, second):
     run.interrupt(second, 5.0)
     expected = {"shutdown": Interrupted, "timeout": Errored, "cancelled": Cancelled}
     assert type(await task) is expected[first]
-    assert run.ctx.cause == first
+    assert run.cancelled.cause == first
 
 
 @pytest.mark.parametrize("first", ["shutdown", "timeout", "cancelled"])
@@ -157,7 +157,7 @@ async def test_an_interruption_after_the_end_changes_nothing(make_run, clock):
     assert type(await (await begin(run))) is Completed
     run.interrupt("timeout", 5.0)
     run.abandon()
-    assert run.ctx.cause is None
+    assert run.cancelled.cause is None
     assert not run.abandoned
     assert clock.pending == 0
 
