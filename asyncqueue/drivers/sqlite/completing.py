@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Watches
     from asyncqueue.drivers.sqlite.lendable import Lendable
+    from asyncqueue.drivers.sqlite.original import Original
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
     from asyncqueue.record import Settlement
@@ -41,11 +42,19 @@ class Completing:
     but for their turn.
     """
 
-    def __init__(self, place: Place, sql: Statements, clock: Clock, watches: Watches) -> None:
+    def __init__(
+        self,
+        place: Place,
+        sql: Statements,
+        clock: Clock,
+        watches: Watches,
+        original: Original,
+    ) -> None:
         self._place = place
         self._sql = sql
         self._clock = clock
         self._watches = watches
+        self._original = original
         self._process = os.getpid()
         self._pool = Pool(place)
         # Without a shutdown: a block that outlives the driver needs them to roll back, and they
@@ -111,6 +120,8 @@ class Completing:
             raise
 
     def _open(self, settlement: Settlement, give_up_at: float) -> Lendable:
+        # First, because opening a connection would create a file that is missing.
+        self._original.check()
         with explained(self._place):
             connection = self._pool.take()
             try:
@@ -148,6 +159,7 @@ class Completing:
         with explained(self._place):
             if settle(store, [settlement]) != [True]:
                 raise _lost(settlement)
+            self._original.check()
             connection.execute("COMMIT")
         self._watches.ring(store.rung)
 

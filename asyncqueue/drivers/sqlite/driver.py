@@ -125,11 +125,13 @@ class SqliteDriver(Driver):
                 return
             reader = Reader(self._place, self._sql, self.clock)
             try:
-                writer = Writer(self._place, self._sql, self.clock, self._watches)
+                writer = Writer(self._place, self._sql, self.clock, self._watches, reader.original)
             except BaseException:
                 reader.close()
                 raise
-            completing = Completing(self._place, self._sql, self.clock, self._watches)
+            completing = Completing(
+                self._place, self._sql, self.clock, self._watches, reader.original
+            )
             self._threads = writer, reader, completing
             if not self._watches.idle:
                 writer.notice_changes()
@@ -160,7 +162,7 @@ class SqliteDriver(Driver):
         """
         enqueue.check(records)
         if within is not None:
-            _ = self._writer  # Only an open driver is known to have its tables.
+            self._reader.original.check()  # Only an open driver is known to have its tables.
             return enqueue_within(within, records, self._place, self._sql, self.clock.time())
         if not records:
             return []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncqueue.drivers.sqlite.connection import connect, patiently, readable
 from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.original import Original
 from asyncqueue.drivers.sqlite.store import Store
 
 if TYPE_CHECKING:
@@ -21,13 +22,17 @@ T = TypeVar("T")
 
 
 class Reader:
-    """Reads the last committed state, one call after the other."""
+    """Reads the last committed state, one call after the other.
+
+    ``original`` is the file that it reads.
+    """
 
     def __init__(self, place: Place, sql: Statements, clock: Clock) -> None:
         self._place = place
         self._sql = sql
         self._clock = clock
         self._connection = connect(place)
+        self.original = Original(place.path)
         self._connection.execute("PRAGMA query_only = ON")
         self._connection.text_factory = readable
         self._thread = ThreadPoolExecutor(1, "asyncqueue-sqlite-reader")
@@ -38,6 +43,7 @@ class Reader:
 
     def _read(self, look: Callable[[Store], T]) -> T:
         store = Store(self._connection, self._sql, self._clock.time())
+        self.original.check()
         with explained(self._place):
             return patiently(lambda: look(store), self._place.patience)
 

@@ -7,6 +7,7 @@ takes all of them: the busier the store, the less each call pays.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -25,12 +26,14 @@ from asyncqueue.drivers.sqlite.connection import (
 from asyncqueue.drivers.sqlite.failures import explain, is_unreadable
 from asyncqueue.drivers.sqlite.schema import ensure_schema
 from asyncqueue.drivers.sqlite.store import Store
+from asyncqueue.errors import DriverUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Watches
+    from asyncqueue.drivers.sqlite.original import Original
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
 
@@ -45,11 +48,19 @@ logger = logging.getLogger(__name__)
 class Writer:
     """Executes calls in the order in which they came."""
 
-    def __init__(self, place: Place, sql: Statements, clock: Clock, watches: Watches) -> None:
+    def __init__(
+        self,
+        place: Place,
+        sql: Statements,
+        clock: Clock,
+        watches: Watches,
+        original: Original,
+    ) -> None:
         self._place = place
         self._sql = sql
         self._clock = clock
         self._watches = watches
+        self._original = original
         self._calls: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
         self._stopping = False
         self._connection = connect(place)
@@ -93,8 +104,10 @@ class Writer:
     async def stop(self) -> None:
         """Finish what was asked for, then end the thread."""
         try:
-            # Behind the answer to this one stand the undone answers of cancelled callers.
-            await self.do(_nothing())
+            # Behind the answer to this one stand the undone answers of cancelled callers. Where
+            # the file is lost they are as well, and the thread is to end all the same.
+            with contextlib.suppress(DriverUnavailable):
+                await self.do(_nothing())
         finally:
             self._calls.put(None)
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
@@ -152,6 +165,7 @@ class Writer:
 
     def _probe(self, calls: Sequence[Call[Any]]) -> tuple[list[Outcome], list[Call[Any]]]:
         """Ask without the write lock; gives the answers, and the calls that do need it."""
+        self._original.check()
         store = Store(self._connection, self._sql, self._clock.time())
         answers = patiently(
             lambda: [call.probe(store) if call.probe else None for call in calls],
@@ -167,7 +181,8 @@ class Writer:
         try:
             return self._transact(calls)
         except Exception as error:
-            if len(calls) == 1 and not is_unreadable(error):
+            alone = len(calls) == 1 or isinstance(error, DriverUnavailable)
+            if alone and not is_unreadable(error):
                 raise
         # One of them is at fault and nothing was stored: the others must not suffer for it.
         return [self._alone(call) for call in calls]
@@ -184,6 +199,8 @@ class Writer:
         store = Store(self._connection, self._sql, self._clock.time())
         try:
             outcomes = [Outcome(call, call.work(store)) for call in calls]
+            # Here and not earlier: waiting for the lock may have taken seconds.
+            self._original.check()
             self._connection.execute("COMMIT")
         finally:
             roll_back(self._connection)
