@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import pytest
 
@@ -51,7 +52,8 @@ async def test_errors_of_any_text_can_be_stored(queue, make_worker, stage, text)
         raise ValueError(text)
 
     handle = await queue.dispatch(define(breaks, stage, max_attempts=1)())
-    async with make_worker():
+    # What is logged there is shown to nobody: pytest-xdist could not pass it on.
+    async with make_worker(logger=logging.Logger("unheard")):  # noqa: LOG001
         info = await ended(handle)
     assert info.state is State.FAILED
     assert info.error.startswith("ValueError: ")
