@@ -166,9 +166,9 @@ class SqliteDriver(Driver):
             return enqueue_within(within, records, self._place, self._sql, self.clock.time())
         if not records:
             return []
-        return await self._writer.do(
-            Call(lambda store: enqueue.enqueue(store, records), weight=len(records))
-        )
+        now = self.clock.time()
+        call = Call(lambda store: enqueue.enqueue(store, records, now), weight=len(records))
+        return await self._writer.do(call)
 
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str

@@ -34,12 +34,16 @@ def check(records: Sequence[Record]) -> None:
             )
 
 
-def enqueue(store: Store, records: Sequence[Record]) -> list[str | None]:
-    """Store the records that are new; answers for the others the id that is in their way."""
+def enqueue(store: Store, records: Sequence[Record], asked_at: float) -> list[str | None]:
+    """Store the records that are new; answers for the others the id that is in their way.
+
+    ``asked_at`` is the time of the call, from which delays and the times of keys count: waiting
+    for the lock makes no job late.
+    """
     failed = _failed_ids(store, records)
     answers: list[str | None] = []
     for chunk in in_chunks(records):
-        answers += _enqueue_chunk(store, chunk, failed)
+        answers += _enqueue_chunk(store, chunk, failed, asked_at)
     store.ring("queue", {record.queue for record in records})
     return answers
 
@@ -49,19 +53,23 @@ def _failed_ids(store: Store, records: Sequence[Record]) -> set[str]:
     return set(msgspec.json.decode(found))
 
 
-def _enqueue_chunk(store: Store, records: Sequence[Record], failed: set[str]) -> list[str | None]:
+def _enqueue_chunk(
+    store: Store, records: Sequence[Record], failed: set[str], asked_at: float
+) -> list[str | None]:
     if not failed:
         try:
-            _insert(store, records)
+            _insert(store, records, asked_at)
         except sqlite3.IntegrityError:
             pass  # The whole statement left no trace: now look who is in the way.
         else:
             return [None] * len(records)
-    return _enqueue_around(store, records, failed)
+    return _enqueue_around(store, records, failed, asked_at)
 
 
-def _enqueue_around(store: Store, records: Sequence[Record], failed: set[str]) -> list[str | None]:
-    ids, keys = _taken(store, records)
+def _enqueue_around(
+    store: Store, records: Sequence[Record], failed: set[str], asked_at: float
+) -> list[str | None]:
+    ids, keys = _taken(store, records, asked_at)
     ids |= failed
     fresh: list[Record] = []
     answers: list[str | None] = []
@@ -73,24 +81,25 @@ def _enqueue_around(store: Store, records: Sequence[Record], failed: set[str]) -
             ids.add(record.id)
             if record.key is not None:
                 keys[record.key] = record.id
-    _insert(store, fresh)
+    _insert(store, fresh, asked_at)
     return answers
 
 
-def _taken(store: Store, records: Sequence[Record]) -> tuple[set[str], dict[str | None, str]]:
+def _taken(
+    store: Store, records: Sequence[Record], asked_at: float
+) -> tuple[set[str], dict[str | None, str]]:
     """The ids that are taken, and the keys with who holds them."""
     ids = listed(record.id for record in records)
     keys = listed(record.key for record in records if record.key is not None)
-    store.change("enqueue.clear_ids", {"ids": ids, "now": store.now})
-    store.change("enqueue.clear_keys", {"keys": keys, "now": store.now})
+    store.change("enqueue.clear_ids", {"ids": ids, "now": asked_at})
+    store.change("enqueue.clear_keys", {"keys": keys, "now": asked_at})
     return (
         {id for (id,) in store.rows("enqueue.ids", (ids,))},
         dict(store.rows("enqueue.keys", (keys,))),
     )
 
 
-def _insert(store: Store, records: Sequence[Record]) -> None:
-    now = store.now
+def _insert(store: Store, records: Sequence[Record], now: float) -> None:
     if any(record.key is not None for record in records):
         rows = [_row(record, now) + _key_columns(record, now) for record in records]
         store.change_bulk("enqueue.insert_unique", rows)

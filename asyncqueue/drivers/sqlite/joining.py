@@ -37,7 +37,7 @@ def enqueue_within(
         _check_file(within, place)
         _enter_transaction(within)
         with _savepoint(within):
-            return enqueue(Store(within, sql, now), records)
+            return enqueue(Store(within, sql, now), records, now)
 
 
 def _check_file(connection: sqlite3.Connection, place: Place) -> None:
