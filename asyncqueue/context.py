@@ -57,7 +57,7 @@ class Cancellation:
 
 
 class Host(Protocol):
-    """The run that answers for what a context is asked; ``deadline`` is in the clock's seconds."""
+    """The run that answers for what a context is asked; ``deadline`` is in monotonic seconds."""
 
     claim: Claim
     deadline: float
@@ -167,13 +167,15 @@ class Context:
     @property
     def deadline(self) -> datetime | None:
         """When the attempt times out; None without a timeout."""
-        deadline = self._host.deadline
-        return None if deadline == float("inf") else datetime.fromtimestamp(deadline, UTC)
+        remaining = self._remaining()
+        if remaining == float("inf"):
+            return None
+        return datetime.fromtimestamp(self._host.clock.time() + remaining, UTC)
 
     @property
     def remaining(self) -> float:
         """Seconds until the attempt times out, at least 0; infinity without a timeout."""
-        return max(self._host.deadline - self._host.clock.time(), 0.0)
+        return max(self._remaining(), 0.0)
 
     @property
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
@@ -228,6 +230,9 @@ class Context:
         Raises :class:`~asyncqueue.errors.TransactionUnsupported` on drivers without them.
         """
         return self._host.transaction()
+
+    def _remaining(self) -> float:
+        return self._host.deadline - self._host.clock.monotonic()
 
     def _identity(self) -> dict[str, Any]:
         identity: dict[str, Any] = {

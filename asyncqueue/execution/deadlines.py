@@ -19,7 +19,7 @@ ROUND: Final = 0.1
 
 
 class Timed(Protocol):
-    """Something with a deadline, in seconds by the clock; infinity for none."""
+    """Something with a deadline, in seconds of the monotonic clock; infinity for none."""
 
     deadline: float
 
@@ -57,7 +57,7 @@ class Deadlines:
         """Its deadline changed."""
         if timed in self._watched:
             self.remove(timed)
-            self.add(timed, timed.deadline - self._clock.time())
+            self.add(timed, timed.deadline - self._clock.monotonic())
 
     def close(self) -> None:
         """Watch nothing."""
@@ -72,13 +72,13 @@ class Deadlines:
         if not self._watched:
             return
         self._round = self._clock.call_later(ROUND, self._look)
-        soon = self._clock.time() + 2 * ROUND
+        soon = self._clock.monotonic() + 2 * ROUND
         for timed in self._watched:
             if timed.deadline < soon and timed not in self._exact:
                 self._arm(timed)
 
     def _arm(self, timed: Timed) -> None:
-        delay = max(timed.deadline - self._clock.time(), 0.0)
+        delay = max(timed.deadline - self._clock.monotonic(), 0.0)
         self._exact[timed] = self._clock.call_later(delay, self._alarm(timed))
 
     def _alarm(self, timed: Timed) -> Callable[[], None]:

@@ -63,7 +63,8 @@ class Run:
         self.budget = plan.budget(claim.max_attempts)
         self.backoff = header.backoff or plan.backoff
         self.timeout = plan.timeout if header.timeout is None else _unpacked(header.timeout)
-        self.started = runner.clock.time()
+        # The wall clock may be set at any moment; that must not time anything out.
+        self.started = runner.clock.monotonic()
         self.deadline = self.started + self.timeout
         self.trace = header.trace or runner.trace
         self.cancelled = Cancellation()

@@ -113,7 +113,7 @@ class Runner:
             # A factory may raise anything.
             return self._refuse(claim, error, release=False)
         run = Run(self, claim, job, plan, envelope)
-        if run.budget.exhausted(claim, run.started):
+        if claim.attempts > 1 and run.budget.exhausted(claim, self.clock.time()):
             return self._exhausted(run)
         return run
 
@@ -134,10 +134,11 @@ class Runner:
     def judge(self, run: Run, outcome: Outcome) -> Verdict | None:
         """The verdict on an outcome; None where the lease decides."""
         now = self.clock.time()
+        duration = self.clock.monotonic() - run.started
         settlement = decide(run.claim, outcome, run.budget, now=now, retention=run.plan.retention)
         if settlement is None:
             return None
-        return Verdict(run.claim, outcome, settlement, run, now - run.started)
+        return Verdict(run.claim, outcome, settlement, run, duration)
 
     @staticmethod
     def hand_back(claim: Claim) -> Verdict:
@@ -172,7 +173,7 @@ class Runner:
                 yield connection
                 _refuse_to_complete(run)
             run.settled = True
-            verdict.duration = self.clock.time() - run.started
+            verdict.duration = self.clock.monotonic() - run.started
             self.report.settled(verdict)
 
     # Inside

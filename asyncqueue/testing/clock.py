@@ -79,6 +79,10 @@ class Clock:
         """Seconds since the epoch."""
         return self._time
 
+    def monotonic(self) -> float:
+        """The same: this clock is only ever moved forward."""
+        return self._time
+
     @property
     def pending(self) -> int:
         """How many timers and sleeps are still to come."""
