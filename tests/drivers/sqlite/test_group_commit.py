@@ -77,6 +77,25 @@ async def test_calls_are_grouped(driver: SqliteDriver) -> None:
     assert await driver.count(EVERYTHING) == 100
 
 
+async def test_a_wake_up_makes_no_claim_wait_for_the_disk(driver: SqliteDriver) -> None:
+    """PRF: what the writer hears of its own writes falls into one group with the next claim."""
+    await driver.enqueue([record("a"), record("b"), record("c")])
+    await claim(driver, 1)  # From now on claims do not look before they lock.
+    levels: set[str] = set()
+    driver._writer._connection.set_trace_callback(
+        lambda text: levels.add(driver._writer._synchronous) if text == "COMMIT" else None
+    )
+    blocked = Blocker(driver.path)
+    first = asyncio.create_task(claim(driver, 1))
+    await until_taken(driver)
+    driver._writer._wake()
+    second = asyncio.create_task(claim(driver, 1))
+    await asyncio.sleep(0)
+    blocked.let_go()
+    assert [job.id for job in (*await first, *await second)] == ["b", "c"]
+    assert levels == {"NORMAL"}
+
+
 async def test_looking_never_waits_for_a_writer(driver: SqliteDriver) -> None:
     """MON: while somebody writes for long, everything can be seen."""
     await driver.enqueue([record("a")])
