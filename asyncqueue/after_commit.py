@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 class _Waiting:
-    def __init__(self) -> None:
+    def __init__(self, store: object) -> None:
+        self.store = store
+        self.connection: object | None = None
         self.work: list[Work] = []
         self.over = False
 
@@ -23,16 +25,17 @@ _waiting: ContextVar[_Waiting | None] = ContextVar("asyncqueue_after_commit", de
 
 
 @contextlib.asynccontextmanager
-async def collect_after_commit() -> AsyncGenerator[None]:
+async def collect_after_commit(store: object) -> AsyncGenerator[_Waiting]:
     """Keep what :func:`after_commit` is given in the block; do it after the block, in order.
 
     When the block raises, it is dropped. Else all of it is done, even if some of it raises or the
-    caller is cancelled meanwhile: both reach the caller afterwards.
+    caller is cancelled meanwhile: both reach the caller afterwards. Gives what the ``connection``
+    of the transaction is to be told to, so that others can join it.
     """
-    waiting = _Waiting()
+    waiting = _Waiting(store)
     token = _waiting.set(waiting)
     try:
-        yield
+        yield waiting
     finally:
         _waiting.reset(token)
         waiting.over = True
@@ -52,6 +55,14 @@ def after_commit(work: Work) -> bool:
         return False
     waiting.work.append(work)
     return True
+
+
+def enclosing_connection(store: object) -> object | None:
+    """The connection of the transaction around, if it is one of this store."""
+    waiting = _waiting.get()
+    if waiting is None or waiting.over or waiting.store is not store:
+        return None
+    return waiting.connection
 
 
 async def _do_all(work: list[Work]) -> None:

@@ -168,8 +168,9 @@ class Runner:
         _refuse_to_complete(run)
         verdict = self.judge(run, Completed())
         assert verdict is not None  # noqa: S101 - a completion is always settled
-        async with collect_after_commit():
+        async with collect_after_commit(self._driver) as waiting:
             async with self._driver.transaction(verdict.settlement) as connection:
+                waiting.connection = connection
                 yield connection
                 _refuse_to_complete(run)
             run.settled = True

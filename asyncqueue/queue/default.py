@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, TypeVar, overload
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack, overload
 
-from asyncqueue.queue.queue import AsyncHandles, PlainHandles, Queue
+from asyncqueue.queue.queue import Queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from asyncqueue.job import Job
     from asyncqueue.queue.handle import JobHandle
+    from asyncqueue.queue.producing import AsyncHandles, ManyOptions, OneOptions, PlainHandles
 
 R = TypeVar("R")
 
@@ -40,18 +41,20 @@ def default_queue() -> Queue:
 
 
 @overload
-async def dispatch(job: AsyncHandles[R], **options: Any) -> JobHandle[R]: ...
+async def dispatch(job: AsyncHandles[R], **options: Unpack[OneOptions]) -> JobHandle[R]: ...
 @overload
-async def dispatch(job: PlainHandles[R], **options: Any) -> JobHandle[R]: ...
+async def dispatch(job: PlainHandles[R], **options: Unpack[OneOptions]) -> JobHandle[R]: ...
 @overload
-async def dispatch(job: Job, **options: Any) -> JobHandle[Any]: ...
+async def dispatch(job: Job, **options: Unpack[OneOptions]) -> JobHandle[Any]: ...
 async def dispatch(job: Any, **options: Any) -> JobHandle[Any]:
     """``Queue.dispatch`` on the default queue."""
     handle: JobHandle[Any] = await default_queue().dispatch(job, **options)
     return handle
 
 
-async def dispatch_many(jobs: Iterable[Job], **options: Any) -> list[JobHandle[Any]]:
+async def dispatch_many(
+    jobs: Iterable[Job], **options: Unpack[ManyOptions]
+) -> list[JobHandle[Any]]:
     """``Queue.dispatch_many`` on the default queue."""
     return await default_queue().dispatch_many(jobs, **options)
 

@@ -11,7 +11,7 @@ from asyncqueue.record import State
 if TYPE_CHECKING:
     from asyncqueue.durations import Duration
     from asyncqueue.queue.info import JobInfo
-    from asyncqueue.queue.queue import Queue
+    from asyncqueue.queue.operating import Operator
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -24,7 +24,9 @@ class JobHandle(Generic[R_co]):
 
     __slots__ = ("_maker", "_queue", "duplicate", "id")
 
-    def __init__(self, queue: Queue, job_id: str, maker: Any, *, duplicate: bool = False) -> None:
+    def __init__(
+        self, queue: Operator, job_id: str, maker: Any, *, duplicate: bool = False
+    ) -> None:
         self.id = job_id
         self.duplicate = duplicate
         self._queue = queue

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from asyncqueue import codec
-from asyncqueue.record import State, StoredJob
+from asyncqueue.record import QueueCounts, State, StoredJob
 
 if TYPE_CHECKING:
     from asyncqueue.record import Presence
@@ -143,6 +143,20 @@ def failed_job(stored: StoredJob) -> FailedJob:
         attempts=stored.attempts,
         failed_at=moment(stored.finished_at or stored.created_at),
         last_attempt_at=moment_or_none(stored.started_at),
+    )
+
+
+def queue_stats(counts: QueueCounts | None, *, paused: bool) -> QueueStats:
+    """The counts of a queue; all zero where the store knows none."""
+    counts = counts or QueueCounts()
+    return QueueStats(
+        pending=counts.pending,
+        delayed=counts.delayed,
+        processing=counts.processing,
+        completed=counts.completed,
+        failed=counts.failed,
+        paused=paused,
+        oldest_seconds=counts.oldest_seconds,
     )
 
 

@@ -226,6 +226,10 @@ class Worker:
         with anyio.CancelScope(shield=True):
             await self.stop()
 
+    def inside(self) -> bool:
+        """Whether the caller runs inside one of its jobs."""
+        return _inside.get() is self
+
     # For the shift
 
     def torn_down(self) -> bool:
@@ -273,7 +277,7 @@ class Worker:
             self._shift.stop(reason, self.timing.grace if grace is None else grace)
 
     async def _stopped(self, timeout: Duration | None) -> None:
-        if _inside.get() is self or self.queue.listeners.hearing():
+        if self.inside() or self.queue.listeners.hearing():
             return
         if timeout is not None:
             await self._ended(max(to_finite_seconds(timeout, "timeout"), 0.0))

@@ -12,11 +12,14 @@ from asyncqueue import (
     Job,
     JobFailed,
     JobProcessed,
+    JobQueued,
     JobRetrying,
     LeaseLost,
     Queue,
+    Registry,
     State,
     TransactionUnsupported,
+    Worker,
 )
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
@@ -259,3 +262,53 @@ async def test_drivers_without_transactions_say_so(clock, make_worker):
             await handle.result(PATIENCE)
     connection.close()
     assert len(refused) == 1
+
+
+async def test_a_dispatch_inside_the_transaction_is_part_of_it(tmp_path):
+    """TXN-01, TXN-02, TXN-08: at once visible with the commit, never after a rollback."""
+    registry = Registry()
+    queued: list[str] = []
+
+    class Follows(Job, replace=True, queue="later"):
+        n: int
+
+        async def handle(self, ctx: Context) -> None: ...
+
+    class Leads(Job, replace=True, max_attempts=1):
+        fails: bool
+
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction():
+                handle = await ctx.dispatch(Follows(1))
+                await ctx.dispatch(Follows(2), after_commit=True)
+                seen.append((handle.duplicate, await queue.size("later"), list(queued)))
+                if self.fails:
+                    raise ValueError("not this time")
+
+    registry.register(Follows)
+    registry.register(Leads)
+    seen: list[object] = []
+    async with Queue(f"sqlite:///{tmp_path / 'q.db'}", registry=registry) as queue:
+        queue.on(JobQueued, lambda event: queued.append(event.name))
+        await queue.dispatch_many([Leads(fails=True), Leads(fails=False)])
+        queued.clear()
+        await Worker(queue, concurrency=1, stop_when_empty=True).run()
+        assert seen == [(False, 0, []), (False, 0, [])]
+        assert await queue.size("later") == 2
+        assert queued == ["Follows", "Follows"]
+        assert (await queue.failed.list()).total == 1
+
+
+async def test_a_job_cannot_close_its_own_queue(queue, make_worker):
+    """The driver would be gone before the job is settled."""
+
+    class Closes(Job, replace=True, max_attempts=1):
+        async def handle(self, ctx: Context) -> None:
+            await queue.close()
+
+    worker = make_worker(stop_when_empty=True)
+    handle = await queue.dispatch(Closes())
+    await worker.run()
+    info = await handle.status()
+    assert info.state == "failed"
+    assert "cannot close the queue" in info.error

@@ -1,0 +1,70 @@
+"""The open store behind a queue, and what all of its calls need."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from asyncqueue.errors import JobNotFound, QueueClosed
+from asyncqueue.record import Filter, StoredJob
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.listeners import Listeners
+    from asyncqueue.registry import Registry
+    from asyncqueue.settings import Settings
+
+
+class Access:
+    """A store that opens itself on first use, and closes what it opened itself."""
+
+    def __init__(
+        self,
+        driver: Driver,
+        settings: Settings,
+        registry: Registry,
+        listeners: Listeners,
+        *,
+        owns_driver: bool,
+    ) -> None:
+        self.driver = driver
+        self.settings = settings
+        self.registry = registry
+        self.listeners = listeners
+        self._owns_driver = owns_driver
+        self._opening: asyncio.Lock | None = None
+        self._open = False
+        self._closed = False
+
+    async def ready(self) -> Driver:
+        """The open driver; opens it on first use."""
+        if self._open:
+            return self.driver
+        self._refuse_if_closed()
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if not self._open:
+                await self.driver.open()
+                if self._closed:  # Meanwhile.
+                    await self._close_driver()
+                self._refuse_if_closed()
+                self._open = True
+        return self.driver
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise QueueClosed("This queue was closed; build a new Queue to go on.")
+
+    async def _close_driver(self) -> None:
+        if self._owns_driver:
+            await self.driver.close()
+
+    async def _find(self, id: str) -> StoredJob:
+        driver = await self.ready()
+        found = await driver.find(Filter(ids=(id,)), limit=1)
+        if not found.items:
+            raise JobNotFound(
+                f"No job {id!r}: it was never stored here, or its record is past its retention."
+            )
+        return found.items[0]

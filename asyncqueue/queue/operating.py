@@ -1,0 +1,174 @@
+"""Looking after jobs, and operating queues."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from asyncqueue.durations import Duration, to_finite_seconds
+from asyncqueue.events import JobCancelled, QueuePaused, QueueResumed
+from asyncqueue.lanes import source_of, split_lane
+from asyncqueue.options import check_queue
+from asyncqueue.queue.access import Access
+from asyncqueue.queue.info import (
+    JobInfo,
+    Page,
+    QueueStats,
+    WorkerInfo,
+    check_page,
+    job_info,
+    queue_stats,
+    worker_info,
+)
+from asyncqueue.record import FINISHED, WAITING, Filter, State, StoredJob
+from asyncqueue.registry import fold
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncqueue.events import Event
+
+E = TypeVar("E", bound="Event")
+
+
+class Operator(Access):
+    """What operators ask of a queue."""
+
+    # Look
+
+    async def size(self, queue: str) -> int:
+        """Waiting jobs of a queue, or of one lane: ready and delayed, not running."""
+        source = source_of(_named(queue))
+        driver = await self.ready()
+        return await driver.count(Filter(source=source, states=WAITING))
+
+    async def status(self, id: str) -> JobInfo:
+        """One job; :class:`~asyncqueue.errors.JobNotFound` if the store has no record of it."""
+        return self._info(await self._find(id))
+
+    async def jobs(
+        self,
+        *,
+        queue: str | None = None,
+        state: str | None = None,
+        name: str | None = None,
+        limit: int = 50,
+        cursor: str | None = None,
+    ) -> Page[JobInfo]:
+        """A page of jobs, newest first; pass its ``next`` as ``cursor`` for the one after it."""
+        check_page(limit)
+        driver = await self.ready()
+        which = Filter(
+            source=source_of(queue) if queue else None,
+            states=None if state is None else (_state(state),),
+            name=fold(name) if name else None,
+        )
+        found = await driver.find(which, limit=limit, cursor=cursor)
+        return Page([self._info(stored) for stored in found.items], found.next)
+
+    async def stats(self) -> dict[str, QueueStats]:
+        """Counts by queue: of every queue with a record or a pause, and of the default one."""
+        driver = await self.ready()
+        counts = await driver.counts()
+        paused = set(await driver.paused())
+        names = sorted({*counts, *paused, split_lane(self.settings.default)[0]})
+        return {name: queue_stats(counts.get(name), paused=name in paused) for name in names}
+
+    async def workers(self) -> list[WorkerInfo]:
+        """The live workers on this store, in whatever process."""
+        driver = await self.ready()
+        return [worker_info(presence) for presence in await driver.workers()]
+
+    async def wait_finished(self, id: str, timeout: Duration | None = None) -> StoredJob:
+        """Wait until a job is finished; for :meth:`JobHandle.result`."""
+        seconds = None if timeout is None else to_finite_seconds(timeout, "timeout")
+        driver = await self.ready()
+        with driver.watch([f"job:{id}"]) as watch:
+            async with asyncio.timeout(seconds):
+                while True:
+                    watch.clear()
+                    stored = await self._find(id)
+                    if stored.state in FINISHED:
+                        return stored
+                    await watch.wait(self.settings.poll_interval)
+
+    # Operate
+
+    async def cancel(self, id: str) -> bool:
+        """Cancel a job; answers whether it was still waiting or running.
+
+        A waiting one ends as ``cancelled`` now. A running one is cancelled by its worker
+        within about a second, without its ``failed`` hook. Raises
+        :class:`~asyncqueue.errors.JobNotFound` for an unknown id.
+        """
+        driver = await self.ready()
+        stored = await self._find(id)
+        met = await driver.cancel(Filter(ids=(id,)), self.settings.retention)
+        state = met.get(id)
+        if state in WAITING and self.listeners.wants(JobCancelled):
+            self.listeners.send(self._cancelled(stored))
+        return state in (*WAITING, State.PROCESSING)
+
+    async def clear(self, queue: str) -> int:
+        """Remove the waiting jobs of a queue or lane; answers how many. Never failed records."""
+        source = source_of(_named(queue))
+        driver = await self.ready()
+        return await driver.delete(Filter(source=source, states=WAITING))
+
+    async def pause(self, queue: str) -> None:
+        """Start nothing new from this queue, in any worker; what runs goes on."""
+        for name in await self._pause(queue, on=True):
+            self.listeners.send(QueuePaused(at=datetime.now(UTC), queue=name))
+
+    async def resume(self, queue: str) -> None:
+        """Undo :meth:`pause`."""
+        for name in await self._pause(queue, on=False):
+            self.listeners.send(QueueResumed(at=datetime.now(UTC), queue=name))
+
+    async def paused(self) -> list[str]:
+        """The names of the paused queues."""
+        return await (await self.ready()).paused()
+
+    def on(
+        self, event_type: type[E], listener: Callable[[E], Awaitable[None] | object]
+    ) -> Callable[[], None]:
+        """Call ``listener`` for these events of this queue object and its workers.
+
+        A coroutine function runs beside the jobs; a plain one at once, so it must be quick.
+        Answers a function that ends it.
+        """
+        return self.listeners.on(event_type, listener)
+
+    async def _pause(self, queue: str, *, on: bool) -> list[str]:
+        name, lane = split_lane(_named(queue))
+        if lane is not None:
+            raise ValueError(f'Only whole queues can be paused: use "{name}", not {queue!r}')
+        return await (await self.ready()).pause([name], on)
+
+    def _info(self, stored: StoredJob) -> JobInfo:
+        return job_info(stored, self.registry, self.settings.max_attempts)
+
+    def _cancelled(self, stored: StoredJob) -> JobCancelled:
+        return JobCancelled(
+            at=datetime.now(UTC),
+            job_id=stored.id,
+            name=stored.name,
+            queue=stored.queue,
+            attempt=stored.attempts,
+            max_attempts=stored.max_attempts or self.settings.max_attempts,
+        )
+
+
+def _named(queue: str) -> str:
+    name = check_queue(queue)
+    if name is None:
+        raise ValueError(f'say which queue, such as "default"; got {queue!r}')
+    return name
+
+
+def _state(text: str) -> State:
+    try:
+        return State(text)
+    except ValueError:
+        raise ValueError(f"state must be one of {', '.join(State)}; got {text!r}") from None
