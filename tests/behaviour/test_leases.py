@@ -98,6 +98,7 @@ async def test_jobs_in_the_hands_of_a_worker_that_ended_are_not_renewed(
             while not stage.started.is_set():
                 # A sweep that was under way when the clock moved leaves it to the next one.
                 await queue.size("default")
+                await asyncio.sleep(0.01)
                 clock.advance(1)
         assert stage.ctx.attempt == 2
         stage.proceed.set()
