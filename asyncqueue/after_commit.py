@@ -25,7 +25,7 @@ _waiting: ContextVar[_Waiting | None] = ContextVar("asyncqueue_after_commit", de
 
 
 @contextlib.asynccontextmanager
-async def collect_after_commit(store: object) -> AsyncGenerator[_Waiting]:
+async def collect_after_commit(store: object = None) -> AsyncGenerator[_Waiting]:
     """Keep what :func:`after_commit` is given in the block; do it after the block, in order.
 
     When the block raises, it is dropped. Else all of it is done, even if some of it raises or the
