@@ -65,13 +65,17 @@ def counted_jobs(number: int) -> str:
 
 
 def in_hand(entries: list[Entry], pid: int) -> set[tuple[str, int]]:
-    """The runs, by path and attempt, that this process began and did not end."""
+    """The runs, by path and attempt, that this process began and whose end was not stored.
+
+    A run that failed for good and was begun again all the same ended too late to be stored.
+    """
     runs: set[tuple[str, int]] = set()
+    begun = {(entry.path, entry.attempt) for entry in entries if entry.event == "started"}
     for entry in entries:
         if entry.pid != pid or entry.event == "died":
             continue
         if entry.event == "started":
             runs.add((entry.path, entry.attempt))
-        else:
+        elif entry.event != "failed" or (entry.path, entry.attempt + 1) not in begun:
             runs.discard((entry.path, entry.attempt))
     return runs
