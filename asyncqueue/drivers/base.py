@@ -168,8 +168,8 @@ class Driver(ABC):
         raise DriverError(f"The {self.name} driver has no second handle to give.")
 
     async def ping(self) -> None:
-        """Raise :class:`~asyncqueue.errors.DriverUnavailable` unless the store answers."""
-        await self.counts()
+        """Raise :class:`~asyncqueue.errors.DriverUnavailable` unless the store answers. Cheap."""
+        await self.paused()
 
     def location(self) -> str:
         """Where the store is, as a URL without secrets; for banners and messages."""
