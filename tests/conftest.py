@@ -9,20 +9,34 @@ import pytest
 
 from asyncqueue import Queue, Worker
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.postgres import PostgresDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
 from .recorder import Recorder
+from .servers.databases import postgres_schema, postgres_server, postgres_url
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from asyncqueue import Driver
 
-DRIVERS: dict[str, Callable[[Path, Clock], Driver]] = {
-    "memory": lambda _folder, clock: MemoryDriver(clock=clock),
-    "sqlite": lambda folder, clock: SqliteDriver(folder / "queue.db", clock=clock),
+__all__ = ["postgres_schema", "postgres_server", "postgres_url"]
+
+
+def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    place = request.getfixturevalue("postgres_schema")
+    return PostgresDriver(place.dsn, schema=place.name, clock=clock)
+
+
+def _sqlite(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    return SqliteDriver(request.getfixturevalue("tmp_path") / "queue.db", clock=clock)
+
+
+DRIVERS: dict[str, Callable[[pytest.FixtureRequest, Clock], Driver]] = {
+    "memory": lambda _, clock: MemoryDriver(clock=clock),
+    "postgres": _postgres,
+    "sqlite": _sqlite,
 }
 """Every driver that the behaviour tests run on."""
 
@@ -33,8 +47,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=sorted(DRIVERS))
-def driver(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Driver:
-    return DRIVERS[request.param](tmp_path, clock)
+def driver(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    return DRIVERS[request.param](request, clock)
 
 
 @pytest.fixture

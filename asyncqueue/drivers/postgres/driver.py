@@ -1,0 +1,351 @@
+"""The verbs of the PostgreSQL driver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+from weakref import WeakKeyDictionary
+
+from asyncqueue.clock import SYSTEM_CLOCK, Clock, SystemClock
+from asyncqueue.drivers.base import Driver, Order, Watch
+from asyncqueue.drivers.postgres import (
+    claim,
+    diagnose,
+    enqueue,
+    leases,
+    look,
+    operate,
+    presence,
+    settle,
+)
+from asyncqueue.drivers.postgres.listening import OpenWatches
+from asyncqueue.drivers.postgres.names import Tables
+from asyncqueue.drivers.postgres.place import Place, normal
+from asyncqueue.drivers.postgres.session import Session
+from asyncqueue.drivers.postgres.statements import Statements
+from asyncqueue.errors import DriverError
+from asyncqueue.record import Claimed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.record import (
+        Extension,
+        Filter,
+        Found,
+        Hold,
+        Presence,
+        QueueCounts,
+        Record,
+        Settlement,
+        Source,
+        State,
+    )
+
+LONG: Final = 60.0
+"""Seconds that an operator's change of very many jobs may take."""
+CLONE_POOL: Final = 2
+
+
+class PostgresDriver(Driver):
+    """Jobs in a PostgreSQL database: durable, for any number of processes and hosts.
+
+    ``dsn`` is a URL as asyncpg and libpq take it. ``schema``, ``table`` and ``failed_table`` name
+    what is created when it is missing. ``pool_size``: connections at most for the verbs, for
+    looking around and for handlers' transactions, each (default 10). ``timeout``: seconds within
+    which a verb is done or raises DriverUnavailable (default 5). ``statement_cache_size``:
+    prepared statements kept for each connection; 0 behind a pooler in transaction mode.
+    ``listen_dsn``: where to listen, if ``dsn`` leads to such a pooler. ``clock``: where the time
+    comes from; by default the server's.
+
+    Constructing does no I/O. Raises ConfigError for settings that cannot be used.
+    """
+
+    name: ClassVar[str] = "postgres"
+
+    def __init__(  # noqa: PLR0913 - each is a setting of its own
+        self,
+        dsn: str,
+        *,
+        schema: str = "public",
+        table: str = "jobs",
+        failed_table: str = "failed_jobs",
+        pool_size: int = 10,
+        timeout: float = 5.0,
+        statement_cache_size: int = 256,
+        listen_dsn: str | None = None,
+        clock: Clock = SYSTEM_CLOCK,
+    ) -> None:
+        self.clock = clock
+        self._place = Place(
+            normal(dsn),
+            pool_size,
+            timeout,
+            statement_cache_size,
+            None if listen_dsn is None else normal(listen_dsn),
+        )
+        self._tables = Tables(schema, table, failed_table)
+        self._sql = Statements(self._tables)
+        self._watches = OpenWatches()
+        self._session: Session | None = None
+        self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
+            WeakKeyDictionary()
+        )
+
+    def location(self) -> str:
+        """``postgresql://user@host/database``, without the password."""
+        return self._place.location
+
+    async def diagnose(self) -> list[tuple[str, bool, str]]:
+        """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""
+        return await self._look(diagnose.findings)
+
+    def clone(self) -> PostgresDriver:
+        """A second, unopened handle on the same tables, with a small pool of its own."""
+        place, tables = self._place, self._tables
+        return type(self)(
+            place.dsn,
+            schema=tables.schema,
+            table=tables.jobs,
+            failed_table=tables.failed,
+            pool_size=min(place.pool_size, CLONE_POOL),
+            timeout=place.patience,
+            statement_cache_size=place.statement_cache_size,
+            listen_dsn=place.listen_dsn,
+            clock=self.clock,
+        )
+
+    async def open(self) -> None:
+        """Connect, and create the tables if they are missing. Harmless when it is open.
+
+        Raises DriverUnavailable where the server cannot be used, and DriverError where its tables
+        belong to another version or to somebody else.
+        """
+        async with self._opening.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
+            if self._session is not None:
+                self._leave(self._session)
+            if self._session is None:
+                session = Session(self._place, self._sql, self._now, self._watches)
+                await session.open()
+                self._session = session
+
+    async def close(self) -> None:
+        """Finish what was asked for and let go of the database. Harmless when it is closed.
+
+        The block of a :meth:`transaction` that has not reached its end by now will fail there
+        with DriverError, and nothing of it is written.
+        """
+        session, self._session = self._session, None
+        if session is not None:
+            if session.loop is asyncio.get_running_loop():
+                await session.close()
+            else:
+                session.abandon()
+
+    async def ping(self) -> None:
+        """Raise DriverUnavailable unless the server answers."""
+        await self._work(lambda store: store.rows("look.ping"))
+
+    # Move
+
+    async def enqueue(
+        self, records: Sequence[Record], *, within: object | None = None
+    ) -> list[str | None]:
+        """See :meth:`asyncqueue.drivers.base.Driver.enqueue`.
+
+        ``within`` is an asyncpg connection to the same database that is in a transaction. Raises
+        TransactionUnsupported for anything else.
+        """
+        enqueue.check(records)
+        if within is not None:
+            return await (await self._opened()).enqueue_within(within, records)
+        if not records:
+            return []
+        atomic = not enqueue.is_one_statement(records)
+        return await self._work(lambda store: enqueue.enqueue(store, records), atomic=atomic)
+
+    async def claim(
+        self, sources: Sequence[Source], limit: int, lease: float, worker: str
+    ) -> Claimed:
+        """See :meth:`asyncqueue.drivers.base.Driver.claim`."""
+        if limit <= 0 or not sources:
+            return Claimed([])
+        session = await self._opened()
+
+        async def give_back(claimed: Claimed) -> None:
+            if claimed.claims:
+                await session.work(lambda store: claim.give_back(store, claimed.claims))
+
+        await session.undone()
+        return await session.work(
+            lambda store: claim.claim(store, sources, limit, lease, worker), undo=give_back
+        )
+
+    async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
+        """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
+        if not extensions:
+            return []
+        return await self._work(lambda store: leases.extend(store, extensions, lease))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
+        settle.check(settlements)
+        if not settlements:
+            return []
+        return await self._work(lambda store: settle.settle(store, settlements))
+
+    # Wait
+
+    def watch(self, topics: Iterable[str]) -> Watch:
+        """Watch topics; what other processes commit is noticed within some milliseconds."""
+        watch = self._watches.open(topics)
+        session = self._session
+        if session is not None and session.loop is asyncio.get_running_loop():
+            session.listener.watch(watch.topics)
+        return watch
+
+    async def sweep(self) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.sweep`."""
+        returned, more = 0, True
+        while more:
+            swept = await self._work(leases.sweep)
+            returned, more = returned + swept.returned, swept.more
+        return returned
+
+    async def prune(self, failed_retention: float) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
+        return await self._all_gone(lambda store: operate.prune(store, failed_retention))
+
+    # Look
+
+    async def find(
+        self,
+        which: Filter,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        cursor: str | None = None,
+        order: Order = "created",
+    ) -> Found:
+        """See :meth:`asyncqueue.drivers.base.Driver.find`."""
+        page = (limit, offset, cursor)
+        return await self._look(lambda store: look.find(store, which, page, order))
+
+    async def counts(self) -> dict[str, QueueCounts]:
+        """See :meth:`asyncqueue.drivers.base.Driver.counts`."""
+        return await self._look(look.counts)
+
+    async def count(self, which: Filter) -> int:
+        """How many jobs are meant."""
+        return await self._look(lambda store: look.count(store, which))
+
+    # Operate
+
+    async def requeue(self, which: Filter) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.requeue`."""
+        return await self._operate(lambda store: operate.requeue(store, which))
+
+    async def cancel(self, which: Filter, retention: float) -> dict[str, State]:
+        """See :meth:`asyncqueue.drivers.base.Driver.cancel`."""
+        return await self._operate(lambda store: operate.cancel(store, which, retention))
+
+    async def delete(self, which: Filter) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.delete`."""
+        return await self._all_gone(lambda store: operate.delete(store, which))
+
+    async def pause(self, queues: Sequence[str], on: bool) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.pause`."""
+        return await self._work(lambda store: operate.pause(store, queues, on))
+
+    async def paused(self) -> list[str]:
+        """The names of the paused queues, sorted."""
+        return await self._work(operate.paused)
+
+    # Workers
+
+    async def announce(self, worker: Presence, ttl: float) -> None:
+        """See :meth:`asyncqueue.drivers.base.Driver.announce`."""
+        await self._work(lambda store: presence.announce(store, worker, ttl))
+
+    async def retire(self, worker: str) -> None:
+        """A worker ended: forget it."""
+        await self._work(lambda store: presence.retire(store, worker))
+
+    async def workers(self) -> list[Presence]:
+        """See :meth:`asyncqueue.drivers.base.Driver.workers`."""
+        return await self._look(presence.workers)
+
+    async def called_off(self, worker: str) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.called_off`."""
+        return await self._work(lambda store: presence.called_off(store, worker))
+
+    # Transactions
+
+    def transaction(self, settlement: Settlement) -> AbstractAsyncContextManager[Any]:
+        """See :meth:`asyncqueue.drivers.base.Driver.transaction`.
+
+        Gives an asyncpg connection of its own, which is of no use after the block. Transactions
+        inside the block become savepoints.
+        """
+        settle.check([settlement])
+        return self._transaction(settlement)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, settlement: Settlement) -> AsyncGenerator[Any]:
+        session = await self._opened()
+        async with session.completing.transaction(settlement) as connection:
+            yield connection
+
+    # Inside
+
+    def _now(self) -> float | None:
+        return None if isinstance(self.clock, SystemClock) else self.clock.time()
+
+    async def _work(
+        self, verb: Callable[[Store], Awaitable[Any]], *, atomic: bool = False
+    ) -> Any:
+        return await (await self._opened()).work(verb, atomic=atomic)
+
+    async def _look(self, verb: Callable[[Store], Awaitable[Any]]) -> Any:
+        return await (await self._opened()).look(verb)
+
+    async def _operate(self, verb: Callable[[Store], Awaitable[Any]]) -> Any:
+        return await (await self._opened()).operate(verb, LONG, atomic=True)
+
+    async def _all_gone(self, removing: Callable[[Store], Awaitable[int]]) -> int:
+        """Repeat a call that removes a bounded number of jobs until it finds no more."""
+        session = await self._opened()
+        gone = 0
+        while True:
+            removed = await session.operate(removing, LONG)
+            gone += removed
+            if removed < operate.REMOVED_AT_ONCE:
+                return gone
+
+    async def _opened(self) -> Session:
+        session = self._session
+        if session is None:
+            raise DriverError(
+                f"The postgres driver on {self.location()} is closed; open it first."
+            )
+        if session.loop is asyncio.get_running_loop():
+            return session
+        await self.open()
+        return await self._opened()
+
+    def _leave(self, session: Session) -> None:
+        """Let go of a session whose event loop or process is not this one, if it has ended."""
+        if session.process == os.getpid():
+            if session.loop is asyncio.get_running_loop():
+                return
+            if not session.loop.is_closed():
+                raise DriverError(
+                    f"The postgres driver on {self.location()} is open on another event loop; "
+                    "give each loop a queue of its own, or close this one there first."
+                )
+        session.abandon()
+        self._session = None

@@ -1,0 +1,18 @@
+-- What is there already. The meta table says which tables this asyncqueue created, so that an
+-- application's own table of the same name is never taken for a queue's.
+
+-- name: lock
+-- One process at a time creates tables; the others find them when it is done.
+SELECT pg_advisory_xact_lock(:lock::bigint);
+
+-- name: has_schema
+SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = :schema::text);
+
+-- name: has_table
+SELECT to_regclass(:table::text) IS NOT NULL;
+
+-- name: facts
+SELECT kind, name, value FROM {meta} WHERE kind IN ('schema', 'failed');
+
+-- name: note
+INSERT INTO {meta} (kind, name, value) VALUES (:kind::text, :name::text, :value::text);
