@@ -72,10 +72,14 @@ class Pool:
         while self._undoing:
             await asyncio.wait(self._undoing)
 
-    async def close(self) -> None:
-        """Wait for what is in flight, then close all connections."""
+    async def drained(self) -> None:
+        """Return when nothing is in flight."""
         while self._calls:
             await asyncio.wait(self._calls)
+
+    async def close(self) -> None:
+        """Wait for what is in flight, then close all connections."""
+        await self.drained()
         idle, self._idle = self._idle, []
         await asyncio.gather(*map(_bid_farewell, idle))
 

@@ -82,6 +82,8 @@ class Session:
         """Finish what was asked for and let go of the database."""
         await self.completing.close()
         await self.listener.close()
+        await self._working.drained()
+        await self._looking.drained()
         await self._notifier.close()
         if self.listener.expected_endings:
             with contextlib.suppress(DriverError):
