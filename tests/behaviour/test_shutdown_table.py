@@ -305,13 +305,14 @@ def _torn_down(driver, kind):
         outcome["hooked"] = stage.hooked
         if kind == "plain":
             job = define_plain(stage)
-            outcome["may_end"] = stage.loop.call_later(0.1, stage.thread_may_end.set)
         else:
             job = define(handlings[kind], stage)
         outcome["id"] = (await queue.dispatch(job())).id
         worker = Worker(queue, logger=logging.getLogger("tests.worker"))
         await worker.start()
         await started(stage)
+        if kind == "plain":
+            outcome["may_end"] = stage.loop.call_later(0.1, stage.thread_may_end.set)
 
     asyncio.run(main())
     return outcome

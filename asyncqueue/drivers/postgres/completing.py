@@ -69,10 +69,11 @@ class Completing:
             lending.terminate()
 
     def terminate(self) -> None:
-        """Drop the connections of an event loop that is gone."""
+        """Drop the connections; harmless when their event loop is gone."""
         self._closed = True
         if self._lending is not None:
-            self._lending.terminate()
+            with contextlib.suppress(RuntimeError):
+                self._lending.terminate()
 
     async def _borrow(self) -> Connection:
         self._check_open("a transaction")

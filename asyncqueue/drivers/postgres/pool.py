@@ -84,10 +84,11 @@ class Pool:
         await asyncio.gather(*map(_bid_farewell, idle))
 
     def terminate(self) -> None:
-        """Drop the connections of an event loop that is gone."""
-        for connection in self._idle:
-            connection.terminate()
-        self._idle = []
+        """Drop the idle connections; harmless when their event loop is gone."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            with contextlib.suppress(RuntimeError):
+                connection.terminate()
 
     def _start(self, act: Awaitable[T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(act)
@@ -122,6 +123,10 @@ class Pool:
         alarm = self._loop.call_at(give_up_at, connection.terminate)
         try:
             return await call(connection)
+        except asyncio.CancelledError:
+            # Only at the end of asyncio.run(), which spares nobody.
+            connection.terminate()
+            raise
         except Exception as error:
             if self._loop.time() >= give_up_at:
                 self.terminate()

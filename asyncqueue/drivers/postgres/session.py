@@ -19,7 +19,7 @@ from asyncqueue.drivers.postgres.store import Store
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
     from asyncqueue.drivers.postgres.listening import OpenWatches
     from asyncqueue.drivers.postgres.place import Place
@@ -62,6 +62,7 @@ class Session:
             lambda: self.work(lambda store: await_endings(store, self._sender)),
         )
         self._notifier = Notifier(self._sender, self._notify)
+        self._end = _at_the_end(self.abandon)
 
     async def open(self) -> None:
         """Create the tables if they are missing, and listen if somebody watches."""
@@ -71,6 +72,7 @@ class Session:
             await ensure_schema(connection, self.store_on(connection), self._place)
 
         try:
+            await anext(self._end)
             await self._looking.run(prepare)
         except BaseException:
             await self.close()
@@ -90,9 +92,10 @@ class Session:
                 await self.work(lambda store: retire(store, self._sender))
         await self._working.close()
         await self._looking.close()
+        await self._end.aclose()
 
     def abandon(self) -> None:
-        """Drop everything, on behalf of an event loop that is gone."""
+        """Drop everything, on behalf of an event loop that ends or is gone."""
         self._working.terminate()
         self._looking.terminate()
         self.completing.terminate()
@@ -160,6 +163,17 @@ class Session:
     async def _notify(self, texts: list[str]) -> None:
         channel = self._sql.tables.channel
         await self.work(lambda store: store.rows("presence.notify", channel=channel, texts=texts))
+
+
+async def _at_the_end(act: Callable[[], object]) -> AsyncGenerator[None]:
+    """Does this when it is closed: by its owner, or by asyncio, at the end of the event loop.
+
+    So a queue that nobody closed leaves no connection behind in a process that goes on.
+    """
+    try:
+        yield
+    finally:
+        act()
 
 
 async def _in_transaction(connection: Connection, act: Awaitable[T]) -> T:
