@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from asyncqueue.drivers.base import Driver
-from asyncqueue.drivers.locations import bare, sqlite_options, sqlite_path
+from asyncqueue.drivers.locations import bare, postgres_dsn, sqlite_options, sqlite_path
 from asyncqueue.errors import AsyncQueueError, ConfigError, UnknownDriver
 from asyncqueue.registry import suggest
 from asyncqueue.settings import Settings
@@ -21,7 +21,7 @@ DriverFactory = Callable[[Settings], Driver]
 
 GROUP: Final = "asyncqueue.drivers"
 _NAME: Final = re.compile(r"[a-z][a-z0-9+._-]*")
-_ABSENT: Final = ("postgres", "redis")
+_ABSENT: Final = ("redis",)
 """Drivers that the documentation names and this version does not have."""
 
 
@@ -158,4 +158,28 @@ def _sqlite(settings: Settings) -> Driver:
     return SqliteDriver(path, table=settings.table, failed_table=settings.failed_table, **options)
 
 
-_factories: Final[dict[str, DriverFactory]] = {"memory": _memory, "sync": _sync, "sqlite": _sqlite}
+def _postgres(settings: Settings) -> Driver:
+    dsn, options = postgres_dsn(settings.url or "")
+    try:
+        from asyncqueue.drivers.postgres import PostgresDriver  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise _lacking(error, "postgres", "asyncpg") from error
+    return PostgresDriver(dsn, table=settings.table, failed_table=settings.failed_table, **options)
+
+
+def _lacking(error: ModuleNotFoundError, driver: str, package: str) -> Exception:
+    """What to say where a driver's own package is not installed."""
+    if error.name is None or error.name.partition(".")[0] != package:
+        return error
+    return ConfigError(
+        f"The {driver} driver needs {package}, which is not installed: "
+        f"pip install asyncqueue[{driver}]"
+    )
+
+
+_factories: Final[dict[str, DriverFactory]] = {
+    "memory": _memory,
+    "postgres": _postgres,
+    "sqlite": _sqlite,
+    "sync": _sync,
+}

@@ -303,10 +303,7 @@ def _torn_down(driver, kind):
         queue = Queue(driver)
         outcome["events"] = Recorder(queue)
         outcome["hooked"] = stage.hooked
-        if kind == "plain":
-            job = define_plain(stage)
-        else:
-            job = define(handlings[kind], stage)
+        job = define_plain(stage) if kind == "plain" else define(handlings[kind], stage)
         outcome["id"] = (await queue.dispatch(job())).id
         worker = Worker(queue, logger=logging.getLogger("tests.worker"))
         await worker.start()

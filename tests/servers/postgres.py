@@ -69,7 +69,7 @@ def given_url() -> str | None:
 
 @functools.cache
 def find_programs() -> Programs:
-    """The first programs that are new enough. Raises :class:`NoServerError` where there are none."""
+    """The first that are new enough. Raises :class:`NoServerError` where there are none."""
     tried: list[str] = []
     for origin, folder in _candidates():
         if folder is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock, SystemClock
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         State,
     )
 
+T = TypeVar("T")
 LONG: Final = 60.0
 """Seconds that an operator's change of very many jobs may take."""
 CLONE_POOL: Final = 2
@@ -305,15 +306,13 @@ class PostgresDriver(Driver):
     def _now(self) -> float | None:
         return None if isinstance(self.clock, SystemClock) else self.clock.time()
 
-    async def _work(
-        self, verb: Callable[[Store], Awaitable[Any]], *, atomic: bool = False
-    ) -> Any:
+    async def _work(self, verb: Callable[[Store], Awaitable[T]], *, atomic: bool = False) -> T:
         return await (await self._opened()).work(verb, atomic=atomic)
 
-    async def _look(self, verb: Callable[[Store], Awaitable[Any]]) -> Any:
+    async def _look(self, verb: Callable[[Store], Awaitable[T]]) -> T:
         return await (await self._opened()).look(verb)
 
-    async def _operate(self, verb: Callable[[Store], Awaitable[Any]]) -> Any:
+    async def _operate(self, verb: Callable[[Store], Awaitable[T]]) -> T:
         return await (await self._opened()).operate(verb, LONG, atomic=True)
 
     async def _all_gone(self, removing: Callable[[Store], Awaitable[int]]) -> int:
@@ -329,9 +328,7 @@ class PostgresDriver(Driver):
     async def _opened(self) -> Session:
         session = self._session
         if session is None:
-            raise DriverError(
-                f"The postgres driver on {self.location()} is closed; open it first."
-            )
+            raise DriverError(f"The postgres driver on {self.location()} is closed; open it first.")
         if session.loop is asyncio.get_running_loop():
             return session
         await self.open()

@@ -47,7 +47,7 @@ async def enqueue(store: Store, records: Sequence[Record]) -> list[str | None]:
     if is_one_statement(records):
         answers = await _enqueue_plain(store, records)
     else:
-        answers = []
+        answers = list[str | None]()
         for run in _runs(records):
             answers += await _enqueue_unique(store, run)
     store.ring("queue", {record.queue for record in records})
@@ -112,7 +112,7 @@ async def _holders(store: Store, records: Sequence[Record]) -> dict[str, str | N
     keys = [record.key for record in records if record.key is not None]
     holders: dict[str | None, str] = {}
     if keys:
-        holders = {key: id for key, id in await store.rows("enqueue.keys", keys=keys)}
+        holders = {row[0]: row[1] for row in await store.rows("enqueue.keys", keys=keys)}
     return {
         record.id: record.id if record.id in ids else holders[record.key]
         for record in records

@@ -28,9 +28,8 @@ async def extend(store: Store, extensions: Sequence[Extension], lease: float) ->
         messages=column([storable(merged[claim].message) for claim in claims]),
         lease=lease,
     )
-    held = {
-        claims[place - 1]: Hold.CANCELLED if called_off else Hold.HELD
-        for place, called_off in rows
+    held: dict[tuple[str, int], Hold] = {
+        claims[place - 1]: Hold.CANCELLED if called_off else Hold.HELD for place, called_off in rows
     }
     return [held.get((e.id, e.token), Hold.LOST) for e in extensions]
 

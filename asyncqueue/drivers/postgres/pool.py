@@ -97,18 +97,14 @@ class Pool:
         task.add_done_callback(self._calls.discard)
         return task
 
-    async def _undo(
-        self, calling: asyncio.Task[T], undo: Callable[[T], Awaitable[object]]
-    ) -> None:
+    async def _undo(self, calling: asyncio.Task[T], undo: Callable[[T], Awaitable[object]]) -> None:
         await asyncio.wait([calling])
         if calling.exception() is None:
             # Where that fails it is done by the lease, which nobody renews.
             with contextlib.suppress(DriverError):
                 await undo(calling.result())
 
-    async def _repeat(
-        self, call: Callable[[Connection], Awaitable[T]], give_up_at: float
-    ) -> T:
+    async def _repeat(self, call: Callable[[Connection], Awaitable[T]], give_up_at: float) -> T:
         for last in (*[False] * (TRIES - 1), True):
             with explained(self._place):
                 try:

@@ -131,9 +131,7 @@ class Session:
             lambda c: self._do(c, verb, atomic=atomic), patience=max(patience, self._place.patience)
         )
 
-    async def enqueue_within(
-        self, within: object, records: Sequence[Record]
-    ) -> list[str | None]:
+    async def enqueue_within(self, within: object, records: Sequence[Record]) -> list[str | None]:
         """Store records in a transaction of the caller's."""
         return await enqueue_within(within, records, self._place, self.store_on)
 

@@ -30,9 +30,10 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     places = [first[claim] for claim in sorted(first)]
     ordered = [settlements[place] for place in places]
     statement = _statement(ordered)
-    ((count, held, queues, awaited),) = await store.rows(statement, **_columns(ordered))
+    ((count, some, queues, awaited),) = await store.rows(statement, **_columns(ordered))
     answers = [False] * len(settlements)
-    ended = places if count == len(ordered) else [places[n - 1] for n in held or ()]
+    held: list[int] = some or []
+    ended = places if count == len(ordered) else [places[n - 1] for n in held]
     for place in ended:
         answers[place] = True
     store.ring("queue", queues or ())

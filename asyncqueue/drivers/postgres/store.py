@@ -68,9 +68,7 @@ class Store:
         return await self.connection.fetch(statement.text, *self._given(statement, parameters))
 
     def _given(self, statement: Statement, parameters: Mapping[str, object]) -> list[object]:
-        return [
-            self.now if name == "now" else parameters[name] for name in statement.parameters
-        ]
+        return [self.now if name == "now" else parameters[name] for name in statement.parameters]
 
 
 def column(values: list[Any]) -> list[Any] | None:

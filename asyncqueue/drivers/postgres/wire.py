@@ -1,10 +1,11 @@
 """What this driver uses of asyncpg, with types: nobody else here imports it."""
+# ruff: noqa: D102 - asyncpg documents these methods
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-import asyncpg
+import asyncpg as untyped  # pyright: ignore[reportMissingTypeStubs]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -14,11 +15,12 @@ if TYPE_CHECKING:
     Row = Sequence[Any]
     Heard = Callable[[object, int, str, str], None]
 
-PostgresError: Final = cast("type[Exception]", asyncpg.PostgresError)
+asyncpg: Final[Any] = untyped
+PostgresError: Final[type[Exception]] = asyncpg.PostgresError
 """What the server refuses; ``sqlstate`` tells why."""
-InterfaceError: Final = cast("type[Exception]", asyncpg.InterfaceError)
+InterfaceError: Final[type[Exception]] = asyncpg.InterfaceError
 """What asyncpg itself refuses, a closed connection for one."""
-InternalClientError: Final = cast("type[Exception]", asyncpg.InternalClientError)
+InternalClientError: Final[type[Exception]] = asyncpg.InternalClientError
 
 
 class Transaction(Protocol):
