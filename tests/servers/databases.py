@@ -56,7 +56,7 @@ def postgres_server() -> Iterator[PostgresServer]:
     """A server that a test may pause, kill and restart: nobody else uses it."""
     folder = short_folder()
     try:
-        server = start_postgres(folder)
+        server = start_postgres(folder, synchronous_commit="on")
         yield server
         server.kill()
     finally:

@@ -5,6 +5,7 @@ Nothing is ever asked of the standard port: whatever answers there belongs to so
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -163,6 +164,27 @@ class PostgresServer(ServerProcess):
         made = self.as_owner(command)
         if made.returncode:
             raise ServerError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
+
+    def pause(self) -> None:
+        """Stop it in its tracks, and with it the processes that serve the connections."""
+        super().pause()
+        self._signal_children(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all of it go on after :meth:`pause`."""
+        self._signal_children(signal.SIGCONT)
+        super().resume()
+
+    def _signal_children(self, number: signal.Signals) -> None:
+        # Each leads a process group of its own.
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True, text=True
+        )
+        for line in listed.stdout.splitlines():
+            pid, parent = map(int, line.split())
+            if parent == self.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def as_owner(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
         """Run one of the server's programs as the account that owns the data."""

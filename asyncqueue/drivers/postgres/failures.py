@@ -5,7 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from asyncqueue.drivers.postgres.wire import InterfaceError, is_from_server
+from asyncqueue.drivers.postgres.wire import (
+    InterfaceError,
+    InternalClientError,
+    is_from_server,
+)
 from asyncqueue.errors import AsyncQueueError, DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.postgres.place import Place
 
-_RETRIED: Final = ("40P01", "40001")
+_UNDONE: Final = ("40P01", "40001")
 _UNAVAILABLE: Final = {
     "08": "the connection was lost; it is opened anew with the next call",
     "25006": "it takes no writes now; is it a standby? give the address of the primary",
@@ -37,8 +41,19 @@ _REFUSED: Final = {
 
 
 def is_worth_a_retry(error: BaseException) -> bool:
-    """True where the server undid a transaction for the sake of another one."""
-    return _sqlstate(error) in _RETRIED
+    """True where nothing was done that counts.
+
+    The server undid a transaction for the sake of another one, or asyncpg could not even send,
+    over a connection whose end it had not noticed yet.
+    """
+    return _sqlstate(error) in _UNDONE or never_sent(error)
+
+
+def never_sent(error: BaseException) -> bool:
+    """True where asyncpg itself found that a connection is of no use."""
+    return isinstance(error, (InterfaceError, InternalClientError)) and not isinstance(
+        error, ValueError
+    )
 
 
 @contextlib.contextmanager
@@ -63,9 +78,7 @@ def explain(error: Exception, place: Place) -> Exception:
         return error
     code, text = _sqlstate(error), str(error)
     if code is None:
-        # A connection that is closed, or a value that cannot be sent.
-        lost = isinstance(error, InterfaceError) and not isinstance(error, ValueError)
-        return unreachable(place, text) if lost else _refused(place, text)
+        return unreachable(place, text) if never_sent(error) else _refused(place, text)
     for advice in (_UNAVAILABLE.get(code), _UNAVAILABLE.get(code[:2])):
         if advice is not None:
             return unreachable(place, f"{text}; {advice}")

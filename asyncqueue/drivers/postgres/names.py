@@ -38,6 +38,11 @@ class Tables:
             )
 
     @property
+    def meta(self) -> str:
+        """The table that holds the schema version, the paused queues and the workers."""
+        return f"{self.jobs}_meta"
+
+    @property
     def lock(self) -> int:
         """The number of the advisory lock under which the tables are created."""
         return 0x61737100_00000000 | zlib.crc32(f"{self.schema}.{self.jobs}".encode())

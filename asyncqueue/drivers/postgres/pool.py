@@ -7,7 +7,12 @@ import contextlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from asyncqueue.drivers.postgres.failures import explained, is_worth_a_retry, silent
+from asyncqueue.drivers.postgres.failures import (
+    explained,
+    is_worth_a_retry,
+    never_sent,
+    silent,
+)
 from asyncqueue.drivers.postgres.wire import connect
 from asyncqueue.errors import DriverError
 
@@ -19,7 +24,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TRIES: Final = 5
-"""Of a call whose transaction the server undid for the sake of another one."""
+"""Of a call of which nothing was done."""
 SLACK: Final = 0.25
 """Seconds after the server's own limit before a connection counts as dead."""
 FAREWELL: Final = 1.0
@@ -124,6 +129,8 @@ class Pool:
             connection.terminate()
             raise
         except Exception as error:
+            if never_sent(error):
+                connection.terminate()
             if self._loop.time() >= give_up_at:
                 self.terminate()
                 raise silent(self._place) from error

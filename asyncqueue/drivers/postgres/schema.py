@@ -49,7 +49,7 @@ def _wanted(tables: Tables) -> list[tuple[str, str]]:
 
 async def _missing(store: Store, place: Place) -> list[tuple[str, str]]:
     tables = store.sql.tables
-    if not await store.value("open.has_table", table=tables.qualified("meta")):
+    if not await _has_table(store, tables.meta):
         return _wanted(tables)
     facts = {(kind, name): value for kind, name, value in await store.rows("open.facts")}
     version = facts.get(("schema", "version"))
@@ -65,10 +65,10 @@ async def _missing(store: Store, place: Place) -> list[tuple[str, str]]:
 async def _create(store: Store, place: Place, what: tuple[str, str]) -> None:
     tables = store.sql.tables
     kind, name = what
-    table = "jobs" if kind == "schema" else "failed"
-    if await store.value("open.has_table", table=tables.qualified(table)):
+    table = tables.jobs if kind == "schema" else tables.failed
+    if await _has_table(store, table):
         raise DriverError(
-            f"The database at {place.location} has a table {tables.qualified(table)} already that "
+            f"The database at {place.location} has a table {tables.schema}.{table} already that "
             "is not this queue's; give other names with table, failed_table and schema."
         )
     has_schema = await store.value("open.has_schema", schema=tables.schema)
@@ -77,3 +77,8 @@ async def _create(store: Store, place: Place, what: tuple[str, str]) -> None:
         if title != "schema" or not has_schema:
             await store.connection.execute(statement)
     await store.change("open.note", kind=kind, name=name, value=VERSION)
+
+
+async def _has_table(store: Store, table: str) -> bool:
+    schema = store.sql.tables.schema
+    return bool(await store.value("open.has_table", schema=schema, table=table))

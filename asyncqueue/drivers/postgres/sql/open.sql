@@ -9,7 +9,12 @@ SELECT pg_advisory_xact_lock(:lock::bigint);
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = :schema::text);
 
 -- name: has_table
-SELECT to_regclass(:table::text) IS NOT NULL;
+-- Not to_regclass(): within a transaction it goes on telling what it found first.
+SELECT EXISTS (
+    SELECT FROM pg_catalog.pg_class AS relation
+    JOIN pg_catalog.pg_namespace AS space ON space.oid = relation.relnamespace
+    WHERE space.nspname = :schema::text AND relation.relname = :table::text
+);
 
 -- name: facts
 SELECT kind, name, value FROM {meta} WHERE kind IN ('schema', 'failed');
