@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from operator import itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncqueue.record import Claim, Claimed
 
@@ -21,13 +21,20 @@ _FIELDS: Final = 10
 """The first columns are those of a claim."""
 
 
+class Claimer(NamedTuple):
+    """Who claims, and the number of the call."""
+
+    worker: str
+    handout: int
+
+
 async def claim(
-    store: Store, sources: Sequence[Source], limit: int, lease: float, worker: str
+    store: Store, sources: Sequence[Source], limit: int, lease: float, claimer: Claimer
 ) -> Claimed:
     """Claim up to ``limit`` due jobs."""
     claimed = Claimed([])
     for lanes in _disjoint(sources):
-        part = await _claim(store, lanes, limit - len(claimed.claims), lease, worker)
+        part = await _claim(store, lanes, limit - len(claimed.claims), lease, claimer)
         claimed.claims += part.claims
         if len(claimed.claims) >= limit:
             return Claimed(claimed.claims)
@@ -50,7 +57,7 @@ def _overlap(one: Source, other: Source) -> bool:
 
 
 async def _claim(
-    store: Store, lanes: Sequence[Source], limit: int, lease: float, worker: str
+    store: Store, lanes: Sequence[Source], limit: int, lease: float, claimer: Claimer
 ) -> Claimed:
     rows = await store.rows(
         "claim.take",
@@ -59,7 +66,8 @@ async def _claim(
         highs=[lane.high for lane in lanes],
         limit=limit,
         lease=lease,
-        worker=worker,
+        worker=claimer.worker,
+        handout=claimer.handout,
     )
     due_in = rows[0][_DUE_IN]
     if rows[0][0] is None:
@@ -97,4 +105,10 @@ async def give_back(store: Store, claims: Sequence[Claim]) -> None:
         ids=[claim.id for claim in ordered],
         tokens=[claim.token for claim in ordered],
     )
+    store.ring("queue", {row[0] for row in rows})
+
+
+async def give_back_handouts(store: Store, handouts: Sequence[int]) -> None:
+    """Return whatever these calls claimed."""
+    rows = await store.rows("claim.give_back_handouts", handouts=list(handouts))
     store.ring("queue", {row[0] for row in rows})

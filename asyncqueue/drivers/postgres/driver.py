@@ -25,7 +25,8 @@ from asyncqueue.drivers.postgres.names import Tables
 from asyncqueue.drivers.postgres.place import Place, normal
 from asyncqueue.drivers.postgres.session import Session
 from asyncqueue.drivers.postgres.statements import Statements
-from asyncqueue.errors import DriverError
+from asyncqueue.drivers.postgres.unsure import Unsure
+from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.record import Claimed
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class PostgresDriver(Driver):
         self._tables = Tables(schema, table, failed_table)
         self._sql = Statements(self._tables)
         self._watches = OpenWatches()
+        self._unsure = Unsure()
         self._session: Session | None = None
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakKeyDictionary()
@@ -176,15 +178,22 @@ class PostgresDriver(Driver):
         if limit <= 0 or not sources:
             return Claimed([])
         session = await self._opened()
+        await session.undone()
+        if self._unsure.of_claims:
+            await session.work(self._unsure.give_back)
+        claimer = claim.Claimer(worker, self._unsure.new_handout())
 
         async def give_back(claimed: Claimed) -> None:
             if claimed.claims:
                 await session.work(lambda store: claim.give_back(store, claimed.claims))
 
-        await session.undone()
-        return await session.work(
-            lambda store: claim.claim(store, sources, limit, lease, worker), undo=give_back
-        )
+        try:
+            return await session.work(
+                lambda store: claim.claim(store, sources, limit, lease, claimer), undo=give_back
+            )
+        except DriverUnavailable:
+            self._unsure.lost_handout(claimer.handout)
+            raise
 
     async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
         """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
@@ -197,7 +206,11 @@ class PostgresDriver(Driver):
         settle.check(settlements)
         if not settlements:
             return []
-        return await self._work(lambda store: settle.settle(store, settlements))
+        try:
+            return await self._work(lambda store: self._unsure.settle(store, settlements))
+        except DriverUnavailable:
+            self._unsure.lost_settlements(settlements)
+            raise
 
     # Wait
 

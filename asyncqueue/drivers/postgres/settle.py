@@ -70,3 +70,10 @@ def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
 async def is_held(store: Store, settlement: Settlement) -> bool:
     """Whether the claim that this settles is still held."""
     return bool(await store.rows("settle.held", id=settlement.id, token=settlement.token))
+
+
+async def were_settled(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
+    """Which of these were stored by an earlier call whose answer was lost."""
+    rows = await store.rows("settle.were_settled", **_columns(settlements))
+    places = {row[0] for row in rows}
+    return [place in places for place in range(1, len(settlements) + 1)]

@@ -52,6 +52,7 @@ taken AS (
         started_at = {now},
         leased_until = {now} + :lease::double precision,
         worker = :worker::text,
+        handout = :handout::bigint,
         key_hold = CASE key_hold WHEN 2 THEN 0 ELSE key_hold END
     WHERE seq = ANY (ARRAY(SELECT seq FROM chosen))
     RETURNING
@@ -88,3 +89,13 @@ FROM unnest(:ids::text[], :tokens::bigint[]) AS given (id, token)
 WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
 AND {jobs}.cancel_keep IS NULL
 RETURNING {jobs}.queue;
+
+-- name: give_back_handouts
+-- The same for all claims of some calls.
+UPDATE {jobs} SET state = 0, attempts = attempts - 1, worker = NULL, leased_until = NULL
+WHERE seq = ANY (ARRAY(
+    SELECT seq FROM {jobs}
+    WHERE state = 2 AND handout = ANY (:handouts::bigint[]) AND cancel_keep IS NULL
+    FOR UPDATE SKIP LOCKED
+))
+RETURNING queue;

@@ -4,7 +4,8 @@
 -- when a claim finds it due, so whoever looks must take "delayed and due" for pending.
 -- key_hold: 0 the key is free, 1 held until the end, 2 held until the first claim.
 -- cancel_keep: set once the cancellation of a running job was asked for; the seconds for which
--- its record is to be kept. Times are seconds since the epoch.
+-- its record is to be kept.
+-- handout: the number of the call that claimed it, should the answer be lost on the way. Times are seconds since the epoch.
 -- A finished record stays in its row until it is pruned, so that one unique index knows every id.
 -- No index that a claim looks at holds it: each index is partial and holds one state.
 -- What a claim does not hand out and may be large stands last.
@@ -21,6 +22,7 @@ CREATE TABLE {jobs} (
     attempts bigint NOT NULL DEFAULT 0,
     exceptions bigint NOT NULL DEFAULT 0,
     token bigint NOT NULL DEFAULT 0,
+    handout bigint,
     max_attempts bigint,
     created_at double precision NOT NULL,
     available_at double precision NOT NULL,

@@ -139,3 +139,19 @@ FROM held;
 -- name: held
 -- id, token -> one row if that claim is still held.
 SELECT 1 FROM {jobs} WHERE id = :id::text AND token = :token::bigint AND state + 0 = 2;
+
+-- name: were_settled
+-- Settlements of which nobody knows whether they were stored -> the places (from 1) of those that
+-- were. What nothing is kept of leaves no trace: then there is nothing left that contradicts.
+SELECT given.place
+FROM unnest(
+    :ids::text[], :tokens::bigint[], :states::smallint[], :retentions::double precision[]
+) WITH ORDINALITY AS given (id, token, state, retention, place)
+LEFT JOIN {jobs} AS job ON job.id = given.id
+LEFT JOIN {failed} AS failed ON failed.id = given.id
+WHERE CASE
+    WHEN given.state = 5 THEN failed.token = given.token
+    WHEN given.state < 2 THEN job.token = given.token AND job.state IN (0, 1, 4)
+    ELSE job.token = given.token AND job.state = given.state
+        OR given.retention <= 0 AND job.id IS NULL AND failed.id IS NULL
+END;
