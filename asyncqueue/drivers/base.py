@@ -42,8 +42,8 @@ Order = Literal["created", "finished"]
 class Watch:
     """A latch that rings when something may have happened to one of its topics.
 
-    Topics are ``queue:NAME`` (a job may be claimable there), ``job:ID`` (it may have finished)
-    and ``worker:ID`` (one of its jobs may have been cancelled). A ring between two waits is
+    Topics are ``queue:NAME`` (a job may be claimable there, or it was paused), ``job:ID`` (it may
+    have finished) and ``worker:ID`` (one of its jobs may have been cancelled). A ring between two waits is
     remembered, so :meth:`clear`, look, :meth:`wait` misses nothing.
     """
 

@@ -16,6 +16,7 @@ from asyncqueue.worker.consumer import Consumer
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holding, Holdings
 from asyncqueue.worker.memory import resident_mib
+from asyncqueue.worker.pauses import Pauses
 from asyncqueue.worker.quota import Quota
 from asyncqueue.worker.settler import Settler
 from asyncqueue.worker.sweeper import Sweeper
@@ -131,6 +132,9 @@ class Shift:
             sweeper = Sweeper(worker.queue.driver, self._timing, worker.log)
             await stack.enter_async_context(sweeper.running())
             await stack.enter_async_context(self._settler.running(self._patience))
+            if worker.prefetch:
+                pauses = Pauses(worker.queue.driver, self._consumers, worker.log)
+                await stack.enter_async_context(pauses.minded())
             stack.callback(self._runner.deadlines.close)
             self._arm_limits()
             started.set_result(None)
