@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, ove
 from asyncqueue.after_commit import after_commit as wait_for_commit
 from asyncqueue.after_commit import enclosing_connection
 from asyncqueue.events import JobQueued
-from asyncqueue.queue.build import NO_OPTIONS, DispatchOptions, record_of, record_of_fields
+from asyncqueue.queue.build import NO_OPTIONS, Builder, DispatchOptions
 from asyncqueue.queue.handle import JobHandle
 from asyncqueue.queue.operating import Operator
 from asyncqueue.registry import fold
@@ -68,6 +68,7 @@ class PlainHandles(Protocol[R_co]):
 class Producer(Operator):
     """What producers ask of a queue, beside what its handles ask."""
 
+    _builder: Builder
     _dispatcher: Dispatcher
     _inline: InlineRunner | None
 
@@ -106,7 +107,7 @@ class Producer(Operator):
         ``TransactionUnsupported``; nothing is stored then.
         """
         given = DispatchOptions(**options) if options else NO_OPTIONS
-        record = record_of(job, given, self.settings, self.driver.clock)
+        record = self._builder.record(job, given, self.driver.clock)
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, type(job), duplicates[0])
 
@@ -123,8 +124,7 @@ class Producer(Operator):
         if given.id is not None:
             raise TypeError("dispatch_many() cannot give several jobs one id; leave id= out")
         jobs = list(jobs)
-        clock = self.driver.clock
-        records = [record_of(job, given, self.settings, clock) for job in jobs]
+        records = self._builder.records(jobs, given, self.driver.clock)
         if not records:
             await self.ready()
             return []
@@ -152,7 +152,7 @@ class Producer(Operator):
         maker = self.registry.find(name)
         kind = fold(name)
         given = DispatchOptions(queue=queue, **options)
-        record = record_of_fields(kind, payload, maker, given, self.settings, self.driver.clock)
+        record = self._builder.record_of_fields(kind, payload, maker, given, self.driver.clock)
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, maker, duplicates[0])
 

@@ -11,8 +11,10 @@ from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.errors import AsyncQueueError, ConfigError
+from asyncqueue.forks import tell_of_forks
 from asyncqueue.listeners import Listeners
 from asyncqueue.options import check_middleware
+from asyncqueue.queue.build import Builder
 from asyncqueue.queue.dispatcher import Dispatcher
 from asyncqueue.queue.failed import FailedStore
 from asyncqueue.queue.inline import InlineRunner
@@ -80,9 +82,11 @@ class Queue(Producer):
         if clock is not None:
             self.driver.clock = clock
         self.failed = FailedStore(self.ready)
+        self._builder = Builder(self.settings)
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)
         self._workers: list[Attached] = []
+        tell_of_forks(self)
 
     @classmethod
     def from_env(cls, env_file: str = ".env", **options: Any) -> Queue:
@@ -111,6 +115,14 @@ class Queue(Producer):
         if self._inline is not None:
             await self._inline.close()
         await self._close_driver()
+
+    def forked(self) -> None:
+        """This is a child process: what is under way is under way in its parent only."""
+        self._opening = None
+        self._dispatcher = Dispatcher(self.driver)
+        self._inline = InlineRunner.bind(self)
+        self._workers = []
+        self.listeners.forget_events()
 
     async def shutdown(self, timeout: Duration) -> None:
         """Wait for work in flight in this process, ``timeout`` seconds at most; then close."""
