@@ -75,6 +75,11 @@ class Listeners:
         for listener in tuple(self._open):
             await listener.drained()
 
+    def forget_events(self) -> None:
+        """Let go of what is being heard: its event loop is not in this process."""
+        for listener in self._open:
+            listener.forget_events()
+
     def _of(self, event_type: type[Event]) -> list[_Listener]:
         found = self._by_type.get(event_type)
         if found is None:
@@ -115,6 +120,10 @@ class _Listener:
             heard = asyncio.get_running_loop().create_future()
             self._unheard.append(heard)
             await asyncio.wait([hearing, heard], return_when=asyncio.FIRST_COMPLETED)
+
+    def forget_events(self) -> None:
+        self._unheard.clear()
+        self._hearing = None
 
     def _call_plain(self, event: Event) -> None:
         try:

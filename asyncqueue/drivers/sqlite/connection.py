@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import random
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from asyncqueue.drivers.sqlite.failures import is_busy
 from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.forks import tell_of_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -18,14 +20,30 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.sqlite.place import Place
 
 T = TypeVar("T")
-C = TypeVar("C", bound=sqlite3.Connection)
+C = TypeVar("C", bound="Connection")
 OLDEST_SQLITE: Final = (3, 35)
 """The first with RETURNING."""
 SHORTEST_PAUSE: Final = 0.0002
 LONGEST_PAUSE: Final = 0.002
 
 
-def connect(place: Place, factory: type[C] = sqlite3.Connection) -> C:
+class Connection(sqlite3.Connection):
+    """A connection that a forked process leaves alone.
+
+    SQLite forbids to use, and even to close, what was opened before a fork: it may damage the
+    file. Freeing the object would close it, so a child keeps it to its end.
+    """
+
+    def forked(self) -> None:
+        """This is a child process."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+@overload
+def connect(place: Place) -> Connection: ...
+@overload
+def connect(place: Place, factory: type[C]) -> C: ...
+def connect(place: Place, factory: type[Connection] = Connection) -> Connection:
     """A connection in write-ahead mode that commits only when told to.
 
     SQLite's own waiting for locks is off: its pauses grow to 100 ms, and a writer needs the
@@ -40,6 +58,7 @@ def connect(place: Place, factory: type[C] = sqlite3.Connection) -> C:
         factory=factory,
         cached_statements=256,
     )
+    tell_of_forks(connection)
     try:
         patiently(lambda: _prepare(connection, place), place.patience)
     except BaseException:
