@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable
-from asyncqueue.execution.report import call_failed_hook
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from asyncqueue.execution.report import Reporter
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.worker.holdings import Holdings
+    from asyncqueue.worker.hooks import Hooks
 
 MOST_BUGS: Final = 5
 """Tries of a group that the driver meets with an error that is not in its protocol."""
@@ -40,6 +40,7 @@ class Settler:
         driver: Driver,
         holdings: Holdings,
         report: Reporter,
+        hooks: Hooks,
         log: logging.Logger,
         on_settled: Callable[[], None],
     ) -> None:
@@ -55,7 +56,7 @@ class Settler:
         self._patience = math.inf
         self._closing: asyncio.Timeout | None = None
         self._ending = asyncio.Event()
-        self._hooks: set[asyncio.Task[None]] = set()
+        self._hooks = hooks
         self._outage = Outage("store how jobs ended", 0.05, log)
 
     @property
@@ -102,8 +103,7 @@ class Settler:
                 while self._unsettled:
                     self._idle.clear()
                     await self._idle.wait()
-                while self._hooks:
-                    await asyncio.wait(self._hooks)
+                await self._hooks.finished()
         self._closing = None
         if not self.idle:
             self._log.error(
@@ -112,11 +112,7 @@ class Settler:
                 self._unsettled,
                 patience,
             )
-        for hook in self._hooks:
-            self._log.warning("A failed hook still runs after %g s; it is cancelled", patience)
-            hook.cancel()
-        if self._hooks:  # They may need the services, which leave next, to unwind.
-            await asyncio.wait(self._hooks, timeout=SHORT_PAUSE)
+        await self._hooks.give_up(patience)
 
     async def _settle(self) -> None:
         while True:
@@ -197,6 +193,4 @@ class Settler:
             return
         self._report.settled(verdict)
         if verdict.failed and verdict.run is not None and verdict.error is not None:
-            hook = asyncio.create_task(call_failed_hook(verdict.run, verdict.error, self._log))
-            self._hooks.add(hook)
-            hook.add_done_callback(self._hooks.discard)
+            self._hooks.call(verdict.run, verdict.error)

@@ -15,6 +15,7 @@ from asyncqueue.execution.runner import Runner
 from asyncqueue.worker.consumer import Consumer
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holding, Holdings
+from asyncqueue.worker.hooks import Hooks
 from asyncqueue.worker.memory import resident_mib
 from asyncqueue.worker.pauses import Pauses
 from asyncqueue.worker.quota import Quota
@@ -56,7 +57,12 @@ class Shift:
         )
         self._runner = self._make_runner()
         self._settler = Settler(
-            worker.queue.driver, self._holdings, self._runner.report, worker.log, self._settled
+            worker.queue.driver,
+            self._holdings,
+            self._runner.report,
+            Hooks(worker.concurrency, worker.defaults.timeout, worker.log),
+            worker.log,
+            self._settled,
         )
         self._consumers = [
             Consumer(
