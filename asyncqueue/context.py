@@ -40,7 +40,10 @@ class Cancellation:
             if self._waiters is None:
                 self._waiters = []
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:  # Whoever looks again and again with a timeout must leave nothing behind.
+                self._waiters.remove(waiter)
 
     def __await__(self) -> Any:
         return self.wait().__await__()
@@ -204,12 +207,15 @@ class Context:
         await self._host.progress(_percent(done, total), message)
 
     async def extend(self, seconds: Duration) -> None:
-        """Put the deadline off by this much and renew the lease.
+        """Put the deadline off by this much and renew the lease; 0 renews the lease only.
 
-        Raises :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by
-        now.
+        Raises ``ValueError`` for less and :class:`~asyncqueue.errors.LeaseLost` when the job
+        belongs to another worker by now.
         """
-        await self._host.more_time(to_finite_seconds(seconds, "extend"))
+        more = to_finite_seconds(seconds, "extend")
+        if more < 0:
+            raise ValueError(f"extend takes the seconds to add to the deadline, got {seconds!r}")
+        await self._host.more_time(more)
 
     async def dispatch(self, job: Any, **options: Any) -> Any:
         """Dispatch another job; options and answer as for ``Queue.dispatch``."""
@@ -227,6 +233,8 @@ class Context:
         block raises, or the job belongs to another worker by now
         (:class:`~asyncqueue.errors.LeaseLost`), neither happens. Keep it short, let it be the
         last thing that the handler does; what it returns afterwards is not stored.
+        On SQLite the block holds the only write lock, for which :meth:`progress`, :meth:`extend`
+        and a dispatch with ``after_commit=False`` inside it wait in vain.
         Raises :class:`~asyncqueue.errors.TransactionUnsupported` on drivers without them.
         """
         return self._host.transaction()
