@@ -32,7 +32,7 @@ def register_driver(
 
     The factory is called with the :class:`~asyncqueue.Settings`, whose ``url`` is the URL in
     use, and must not connect. Names are compared trimmed and without case. Answers the factory
-    that was replaced. The same factory again is a no-op.
+    that ``replace`` replaced, be it the same one. Without it the same factory again is a no-op.
 
     Raises ``ValueError`` for an empty or, without ``replace``, a taken name, ``TypeError`` for a
     factory that cannot be called.
@@ -45,7 +45,7 @@ def register_driver(
     if not callable(factory):
         raise TypeError(f"The driver {key!r} needs a factory that takes settings, got {factory!r}")
     taken = _factories.get(key)
-    if taken is factory:
+    if taken is factory and not replace:
         return None
     if taken is not None and not replace:
         raise ValueError(f"The driver name {key!r} is taken by {taken!r}; replace=True takes over.")

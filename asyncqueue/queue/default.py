@@ -24,8 +24,12 @@ def set_default(queue: Queue | None) -> Queue | None:
     """Make ``queue`` the default of this process; answers the former one.
 
     None means: build it from the environment when it is next asked for.
+
+    Raises ``TypeError`` for anything else.
     """
     global _default
+    if queue is not None and not isinstance(queue, Queue):
+        raise TypeError(f"set_default() takes a Queue or None, got {queue!r}")
     with _lock:
         former, _default = _default, queue
     return former

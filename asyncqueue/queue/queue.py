@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from asyncqueue.clock import Clock
+    from asyncqueue.settings_sources import StrPath
 
 
 class Attached(Protocol):
@@ -89,9 +90,14 @@ class Queue(Producer):
         tell_of_forks(self)
 
     @classmethod
-    def from_env(cls, env_file: str = ".env", **options: Any) -> Queue:
-        """A queue as the environment (and ``env_file``) describes it."""
-        return cls(settings=Settings.from_env(env_file), **options)
+    def from_env(
+        cls, env_file: StrPath | None = ".env", *, file: StrPath | None = None, **options: Any
+    ) -> Queue:
+        """A queue as the environment, ``env_file`` and ``file`` (YAML or TOML) describe it.
+
+        In this order, as for :meth:`Settings.from_env`; ``options`` are those of ``Queue``.
+        """
+        return cls(settings=Settings.from_env(env_file, file=file), **options)
 
     async def close(self) -> None:
         """Stop workers of this process, store what was dispatched, close. Harmless twice.

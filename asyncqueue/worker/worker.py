@@ -22,6 +22,9 @@ from asyncqueue.services import Services
 from asyncqueue.worker.logs import worker_log
 from asyncqueue.worker.options import (
     Queues,
+    check_handler,
+    check_prefetch,
+    check_queue_object,
     check_unknown_jobs,
     defaults_of,
     limits_of,
@@ -93,7 +96,7 @@ class Worker:
         services: Sequence[Any] | Mapping[str, Any] = (),
         middleware: Sequence[Callable[..., Any]] = (),
     ) -> None:
-        settings = queue.settings
+        settings = check_queue_object(queue).settings
         self.id = new_id()
         self.queue = queue
         self.pools = pools_of(queues, concurrency, settings)
@@ -106,8 +109,8 @@ class Worker:
             drain_timeout=drain_timeout,
         )
         self.limits = limits_of(max_jobs, max_time, max_memory_mb, stop_when_empty=stop_when_empty)
-        self.prefetch = max(prefetch, 0)
-        self.handler = handler
+        self.prefetch = check_prefetch(prefetch)
+        self.handler = check_handler(handler)
         self.unknown_jobs: Literal["fail", "release"] = check_unknown_jobs(unknown_jobs)
         self.middleware = check_middleware(middleware)
         self.services = Services(queue.services, services)
