@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from asyncqueue.drivers.sqlite.failures import is_busy
+from asyncqueue.drivers.sqlite.original import Original
 from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.forks import tell_of_forks
 
@@ -28,15 +29,26 @@ LONGEST_PAUSE: Final = 0.002
 
 
 class Connection(sqlite3.Connection):
-    """A connection that a forked process leaves alone.
+    """A connection that a forked process leaves alone, see :mod:`.kept_open`."""
 
-    SQLite forbids to use, and even to close, what was opened before a fork: it may damage the
-    file. Freeing the object would close it, so a child keeps it to its end.
-    """
+    file: tuple[int, int] | None = None
+    """Device and number of the open file."""
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self.file = None
 
     def forked(self) -> None:
-        """This is a child process."""
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+        """This is a child process, and nobody closed this before the fork."""
+        if self.file is not None:
+            _inherited.add(self.file)
+            # Freeing the object would close it, which may damage the file.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+_inherited: set[tuple[int, int]] = set()
+"""The files that this process, a forked one, cannot open."""
 
 
 @overload
@@ -58,8 +70,9 @@ def connect(place: Place, factory: type[Connection] = Connection) -> Connection:
         factory=factory,
         cached_statements=256,
     )
-    tell_of_forks(connection)
     try:
+        connection.file = Original(place.path).identity
+        tell_of_forks(connection)
         patiently(lambda: _prepare(connection, place), place.patience)
     except BaseException:
         connection.close()
@@ -120,6 +133,12 @@ def _check_environment(path: Path) -> None:
         )
     if path.is_dir():
         raise DriverUnavailable(f"The database {path} is a directory; give the path of a file.")
+    if _inherited and path.exists() and Original(path).identity in _inherited:
+        raise DriverError(
+            f"The database {path} was in use at the moment when this process was forked, so "
+            "SQLite cannot be used on it here; fork outside of transactions, or start processes "
+            'with the method "spawn".'
+        )
 
 
 @contextlib.contextmanager
