@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from asyncqueue.execution.outcome import (
     Retry,
     Snooze,
 )
+from asyncqueue.execution.whereabouts import place_of
 from asyncqueue.trace import enter_trace
 
 if TYPE_CHECKING:
@@ -118,13 +118,14 @@ class Run:
         if self.finished or self.abandoned:
             return
         self.abandoned = True
+        place = "" if self.task is None else place_of(self.task)
         self.runner.log.warning(
             "%s %s ignores its cancellation (%s) and leaks: its slot is free, the job comes back "
             "when its lease runs out%s",
             self.claim.name,
             self.claim.id,
             self.cancelled.cause,
-            _where(self.task),
+            f", last seen at {place}" if place else "",
         )
         if self.on_abandoned is not None:
             self.on_abandoned(self)
@@ -256,13 +257,3 @@ class Run:
 def _unpacked(timeout: float) -> float:
     """A timeout as it is stored: a negative one stands for none."""
     return math.inf if timeout < 0 else timeout
-
-
-def _where(task: asyncio.Task[Any] | None) -> str:
-    """``, last seen at FILE:LINE``, where the innermost frame of the coroutine can be told."""
-    coroutine: Any = task.get_coro() if task is not None else None
-    frame = None
-    while coroutine is not None and inspect.iscoroutine(coroutine):
-        frame = coroutine.cr_frame or frame
-        coroutine = coroutine.cr_await
-    return f", last seen at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""
