@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from asyncqueue.cli import ids
+from asyncqueue.cli import ids
 
-from .stored import Stored
+if TYPE_CHECKING:
+    from .stored import Stored
 
 
 def data(result):
@@ -134,8 +134,10 @@ def test_beginnings_are_looked_for_among_the_newest_jobs(run, stored: Stored, mo
     assert (missing.exit_code, missing.stderr.splitlines()) == (
         1,
         [
-            "Error: No job has the id 'older', and of the newest 4 none has one that begins with "
-            "it.",
+            (
+                "Error: No job has the id 'older', and of the newest 4 none has one that begins "
+                "with it."
+            ),
             "  There are older ones, which only a whole id finds.",
         ],
     )
