@@ -203,6 +203,8 @@ class Context:
 
         Raises ``ValueError`` for numbers that give no percentage and
         :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by now.
+        Inside :meth:`transaction` it stores nothing: nobody could see it before the job is
+        complete.
         """
         await self._host.progress(_percent(done, total), message)
 
@@ -233,6 +235,10 @@ class Context:
         block raises, or the job belongs to another worker by now
         (:class:`~asyncqueue.errors.LeaseLost`), neither happens. Keep it short, let it be the
         last thing that the handler does; what it returns afterwards is not stored.
+
+        Inside the block a dispatch is part of the transaction. Other calls of the queue that
+        change something are not and raise :class:`~asyncqueue.errors.DriverError`, and so does a
+        second transaction inside the first.
         On SQLite the block holds the only write lock, for which :meth:`progress`, :meth:`extend`
         and a dispatch with ``after_commit=False`` inside it wait in vain.
         Raises :class:`~asyncqueue.errors.TransactionUnsupported` on drivers without them.

@@ -49,6 +49,7 @@ class Run:
     abandoned = False
     lost = False
     settled = False
+    transacting = False
     on_abandoned: Callable[[Run], None] | None = None
     _cancel_sent = False
     _drain_timer: Timer | None = None

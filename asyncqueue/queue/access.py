@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from asyncqueue.after_commit import refuse_in_transaction
 from asyncqueue.errors import JobNotFound, QueueClosed
 from asyncqueue.record import Filter, StoredJob
 
@@ -51,6 +52,11 @@ class Access:
                 self._refuse_if_closed()
                 self._open = True
         return self.driver
+
+    async def ready_to_write(self, call: str) -> Driver:
+        """As :meth:`ready`, for a call that writes and joins no transaction."""
+        refuse_in_transaction(self.driver, call)
+        return await self.ready()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

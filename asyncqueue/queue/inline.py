@@ -101,6 +101,11 @@ class InlineRunner:
             self._ready = False
             await self._services.leave()
 
+    def forked(self) -> None:
+        """This is a child process: the services were entered by its parent, which leaves them."""
+        self._entered = None
+        self._ready = False
+
     def _send_queued(self, claim: Claim) -> None:
         """Before the job runs: afterwards is too late, and after an error never."""
         if self._listeners.wants(JobQueued):

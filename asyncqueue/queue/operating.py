@@ -102,7 +102,7 @@ class Operator(Access):
         within about a second, without its ``failed`` hook. Raises
         :class:`~asyncqueue.errors.JobNotFound` for an unknown id.
         """
-        driver = await self.ready()
+        driver = await self.ready_to_write("cancel()")
         stored = await self._find(id)
         met = await driver.cancel(Filter(ids=(id,)), self.settings.retention)
         state = met.get(id)
@@ -113,7 +113,7 @@ class Operator(Access):
     async def clear(self, queue: str) -> int:
         """Remove the waiting jobs of a queue or lane; answers how many. Never failed records."""
         source = source_of(_named(queue))
-        driver = await self.ready()
+        driver = await self.ready_to_write("clear()")
         return await driver.delete(Filter(source=source, states=WAITING))
 
     async def pause(self, queue: str) -> None:
@@ -144,7 +144,8 @@ class Operator(Access):
         name, lane = split_lane(_named(queue))
         if lane is not None:
             raise ValueError(f'Only whole queues can be paused: use "{name}", not {queue!r}')
-        return await (await self.ready()).pause([name], on)
+        driver = await self.ready_to_write("pause()" if on else "resume()")
+        return await driver.pause([name], on)
 
     def _info(self, stored: StoredJob) -> JobInfo:
         return job_info(stored, self.registry, self.settings.max_attempts)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from asyncqueue.after_commit import after_commit as wait_for_commit
-from asyncqueue.after_commit import enclosing_connection
+from asyncqueue.after_commit import enclosing_connection, refuse_in_transaction
 from asyncqueue.events import JobQueued
 from asyncqueue.queue.build import NO_OPTIONS, Builder, DispatchOptions
 from asyncqueue.queue.handle import JobHandle
@@ -100,7 +100,8 @@ class Producer(Operator):
         ``within`` takes your own open connection: the job exists if and only if its
         transaction commits. Inside ``ctx.transaction()`` the job is part of that transaction
         by itself; ``after_commit=True`` stores it after the commit instead, in a step of its
-        own, ``after_commit=False`` at once. On rollback neither of the first two exists.
+        own. On rollback neither exists. ``after_commit=False``, which is neither, raises
+        ``DriverError`` there.
 
         Raises ``TypeError`` and ``ValueError`` for what is no job or no option,
         :class:`~asyncqueue.errors.PayloadError`, ``PayloadTooLarge``, ``DriverUnavailable``,
@@ -169,7 +170,9 @@ class Producer(Operator):
                 duplicates = await driver.enqueue(records, within=within)
                 wait_for_commit(lambda: self._announce(records, duplicates))
                 return duplicates
-        if after_commit and wait_for_commit(lambda: self._store_now(records)):
+        elif not after_commit:
+            refuse_in_transaction(driver, "dispatch(after_commit=False)")
+        elif wait_for_commit(lambda: self._store_now(records)):
             return [None] * len(records)
         return await self._store_now(records)
 

@@ -82,7 +82,7 @@ class Queue(Producer):
         self.middleware = check_middleware(middleware)
         if clock is not None:
             self.driver.clock = clock
-        self.failed = FailedStore(self.ready)
+        self.failed = FailedStore(self.ready, self.ready_to_write)
         self._builder = Builder(self.settings)
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)
@@ -126,7 +126,8 @@ class Queue(Producer):
         """This is a child process: what is under way is under way in its parent only."""
         self._opening = None
         self._dispatcher = Dispatcher(self.driver)
-        self._inline = InlineRunner.bind(self)
+        if self._inline is not None:
+            self._inline.forked()
         self._workers = []
         self.listeners.forget_events()
 
