@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypedDict, cast
 
 import msgspec
 
@@ -24,6 +24,28 @@ class Priority(IntEnum):
 
 BackoffCallable = Callable[[Any, int, Any], Duration]
 BackoffOption = Duration | Sequence[Duration] | Backoff | BackoffCallable
+
+
+class JobKeywords(TypedDict, total=False):
+    """What a job class, or ``@job``, may say of its jobs: for type checkers."""
+
+    name: str | None
+    queue: str | Callable[[Any], str] | None
+    max_attempts: int | None
+    max_retries: int | None
+    timeout: Duration | None
+    backoff: BackoffOption | None
+    priority: int | Callable[[Any], int] | None
+    delay: Duration | Callable[[Any], Duration]
+    retry_until: Duration | None
+    max_exceptions: int | None
+    fail_on_timeout: bool
+    unique: bool | Callable[[Any], str]
+    unique_for: Duration | None
+    unique_until: Literal["finished", "processing"]
+    retention: Duration | None
+    middleware: Sequence[Callable[..., Any]]
+    replace: bool
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
