@@ -7,6 +7,8 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.worker.outage import Outage
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.report import Reporter
     from asyncqueue.execution.verdict import Verdict
+    from asyncqueue.record import Settlement
     from asyncqueue.worker.holdings import Holdings
     from asyncqueue.worker.hooks import Hooks
 
@@ -137,7 +140,7 @@ class Settler:
         bugs = 0
         while True:
             try:
-                held = await self._driver.settle([verdict.settlement for verdict in group])
+                held = await self._driver.settle([self._as_of_now(verdict) for verdict in group])
             except DriverUnavailable as error:
                 await self._pause(self._outage.failed(error))
             except DriverError as error:
@@ -155,6 +158,14 @@ class Settler:
                 break
         for verdict, applied in zip(group, held, strict=True):
             self._after(verdict, applied=applied)
+
+    def _as_of_now(self, verdict: Verdict) -> Settlement:
+        """The settlement with what is left of its delay, which counts from the attempt's end."""
+        settlement, run = verdict.settlement, verdict.run
+        if settlement.delay <= 0 or run is None:
+            return settlement
+        waited = self._driver.clock.monotonic() - (run.started + verdict.duration)
+        return msgspec.structs.replace(settlement, delay=max(settlement.delay - waited, 0.0))
 
     async def _pause(self, seconds: float) -> None:
         """Wait for the next try, which comes soon once the worker ends."""
