@@ -95,7 +95,8 @@ async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     result = await anyio.to_thread.run_sync(
         noting_thread(lambda: function(*args)),
         abandon_on_cancel=True,
-        # The slots of the worker are the bound; a second one here could only deadlock it.
+        # The slots of the worker are the bound; a second one here could only deadlock it. Only
+        # threads that were left behind by a timeout or a cancellation come on top.
         limiter=anyio.CapacityLimiter(math.inf),
     )
     return await result if inspect.isawaitable(result) else result

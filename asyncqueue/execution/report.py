@@ -12,7 +12,13 @@ from typing import TYPE_CHECKING, Any
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.context import Context
 from asyncqueue.events import JobProcessing
-from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Interrupted, Refused
+from asyncqueue.execution.outcome import (
+    Completed,
+    Errored,
+    Interrupted,
+    Refused,
+    Released,
+)
 from asyncqueue.execution.plan import in_thread
 from asyncqueue.execution.verdict import describe, job_facts
 from asyncqueue.record import State
@@ -58,7 +64,7 @@ class Reporter:
         )
 
     def _log_outcome(self, verdict: Verdict) -> None:
-        outcome, log = verdict.outcome, self._log
+        outcome, error, log = verdict.outcome, verdict.error, self._log
         if isinstance(outcome, Completed):
             if log.isEnabledFor(logging.INFO):
                 log.info(
@@ -68,18 +74,18 @@ class Reporter:
                     extra=_extra(verdict),
                 )
             return
-        if isinstance(outcome, Interrupted):
-            if outcome.error is not None:
-                log.warning(
-                    "%s raised while the worker stops; it runs again: %s",
-                    _name(verdict),
-                    describe(outcome.error),
-                    exc_info=outcome.error,
-                    extra=_extra(verdict),
-                )
-            return
-        if isinstance(outcome, (Errored, Exhausted, Refused)):
-            self._log_error(verdict, outcome.error)
+        if error is not None and isinstance(outcome, Interrupted):
+            log.warning(
+                "%s raised while the worker stops; it runs again: %s",
+                _name(verdict),
+                describe(error),
+                exc_info=error,
+                extra=_extra(verdict),
+            )
+        elif error is not None and (verdict.failed or not isinstance(outcome, Released)):
+            self._log_error(verdict, error)
+        elif log.isEnabledFor(logging.INFO):
+            log.info("%s %s", _name(verdict), _told(verdict), extra=_extra(verdict))
 
     def _log_error(self, verdict: Verdict, error: BaseException) -> None:
         if verdict.settlement.state is not State.FAILED:
@@ -97,7 +103,7 @@ class Reporter:
             "%s failed for good: %s",
             _name(verdict),
             describe(error),
-            exc_info=error if isinstance(verdict.outcome, Errored) else None,
+            exc_info=error if isinstance(verdict.outcome, (Errored, Released)) else None,
             extra=_extra(verdict),
         )
 
@@ -117,6 +123,18 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
     except (Exception, asyncio.CancelledError, SystemExit) as raised:
         raise_if_cancelled(raised)
         log.exception("%s.failed raised", run.claim.name)
+
+
+def _told(verdict: Verdict) -> str:
+    """How an attempt ended in which nothing went wrong, and nothing was completed."""
+    if isinstance(verdict.outcome, Released):
+        asked = "asked to run again" if verdict.outcome.counts else "snoozes"
+        return f"{asked} in {verdict.settlement.delay:.3g} s"
+    if verdict.settlement.state is State.CANCELLED:
+        return "was cancelled"
+    return (
+        "was not started; it waits again" if verdict.run is None else "was interrupted by the stop"
+    )
 
 
 def _name(verdict: Verdict) -> str:

@@ -99,10 +99,11 @@ def _after_error(claim: Claim, outcome: Errored, budget: Budget, now: float) -> 
 
 
 def _after_release(claim: Claim, outcome: Released, budget: Budget, now: float) -> Settlement:
+    bounded = outcome.counts or budget.retry_until is not None
+    if bounded and not budget.allows_another(claim, now, outcome.delay):
+        return _settle(claim, State.FAILED)
     if not outcome.counts:
         return release_unrun(claim, outcome.delay)
-    if not budget.allows_another(claim, now, outcome.delay):
-        return _settle(claim, State.FAILED)
     return _settle(claim, State.DELAYED, delay=outcome.delay)
 
 

@@ -15,7 +15,7 @@ from asyncqueue.events import (
     JobReleased,
     JobRetrying,
 )
-from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Outcome, Refused, Released
+from asyncqueue.execution.outcome import Completed, Errored, Outcome, Refused, Released
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
@@ -56,7 +56,10 @@ class Verdict:
     @property
     def error(self) -> BaseException | None:
         """What went wrong, if something did."""
-        return getattr(self.outcome, "error", None)
+        error: BaseException | None = getattr(self.outcome, "error", None)
+        if self.failed and isinstance(self.outcome, Released) and error is not None:
+            return error.__cause__ or error  # Why it asked for the retry that it did not get.
+        return error
 
     def event(self) -> tuple[type[JobEvent], dict[str, Any]] | None:
         """The event of this outcome and its own fields; None where nothing is said."""
@@ -82,7 +85,7 @@ class Verdict:
         if error is None or settlement.state is State.PENDING:
             return
         settlement.error = _storable(describe(error)[:MAX_ERROR])
-        if isinstance(self.outcome, (Errored, Refused, Exhausted)):
+        if self.failed or isinstance(self.outcome, (Errored, Refused)):
             text = "".join(traceback.format_exception(error))
             settlement.traceback = _storable(text[-MAX_TRACEBACK:])
 

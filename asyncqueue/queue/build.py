@@ -68,7 +68,8 @@ class Builder:
 
     def record(self, job: Any, given: DispatchOptions, clock: Clock) -> Record:
         """The record of a job."""
-        form = self._forms.get(type(job)) if given is NO_OPTIONS else None
+        cls: Any = job.__class__
+        form = self._forms.get(cls) if given is NO_OPTIONS else None
         if form is None:
             form = self._form(job, given, clock)
         return form.record(job, _header(given), clock)
@@ -79,9 +80,10 @@ class Builder:
         forms: dict[type[Any], Form] = {}
         records: list[Record] = []
         for job in jobs:
-            form = forms.get(type(job))
+            cls: Any = job.__class__
+            form = forms.get(cls)
             if form is None:
-                form = forms[type(job)] = self._form(job, given, clock)
+                form = forms[cls] = self._form(job, given, clock)
             records.append(form.record(job, header, clock))
         return records
 
@@ -234,7 +236,13 @@ def _id(given: str | None) -> str:
 def _unique_key(job: Job, options: JobOptions) -> str:
     name: str = type(job).__job_name__
     if callable(options.unique):
-        return f"{name}:{options.unique(job)}"
+        key: Any = options.unique(job)
+        if key is None:
+            raise TypeError(
+                f"{name}: unique= returned None for {job!r}, so all such jobs would be duplicates "
+                "of each other; return what tells them apart."
+            )
+        return f"{name}:{key}"
     digest = hashlib.blake2b(msgspec.msgpack.encode(job, order="deterministic"), digest_size=16)
     return f"{name}:{digest.hexdigest()}"
 

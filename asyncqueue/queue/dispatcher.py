@@ -46,6 +46,8 @@ class Dispatcher:
     async def store(self, records: list[Record]) -> Answers:
         """Return the driver's answers once these records are durable."""
         if self._driver.in_process:
+            # Such a driver never waits: without this, a loop of dispatches would starve its worker.
+            await asyncio.sleep(0)
             return await self._driver.enqueue(records)
         loop = asyncio.get_running_loop()
         answers: asyncio.Future[Answers] = loop.create_future()

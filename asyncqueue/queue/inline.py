@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from asyncqueue.backoff import exponential
 from asyncqueue.drivers.sync import SyncDriver
-from asyncqueue.errors import JobFailedError
+from asyncqueue.errors import ConfigError, JobFailedError
 from asyncqueue.events import JobQueued
 from asyncqueue.execution.plan import Defaults
 from asyncqueue.execution.report import call_failed_hook
@@ -29,8 +29,9 @@ log = logging.getLogger("asyncqueue.worker")
 class InlineRunner:
     """Runs each job once, in the caller, with middleware, events and the ``failed`` hook."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, driver: SyncDriver) -> None:
         settings = queue.settings
+        self._driver = driver
         self._listeners = queue.listeners
         self._services = Services(queue.services)
         self._entered: asyncio.Lock | None = None
@@ -58,7 +59,12 @@ class InlineRunner:
         """Make a sync queue's driver run its jobs; None on every other driver."""
         if not isinstance(queue.driver, SyncDriver):
             return None
-        inline = cls(queue)
+        if queue.driver.run is not None:
+            raise ConfigError(
+                "This SyncDriver belongs to another queue that is not closed, and would run this "
+                "one's jobs with the other's registry; give each queue a SyncDriver of its own."
+            )
+        inline = cls(queue, queue.driver)
         queue.driver.run = inline.run
         return inline
 
@@ -97,6 +103,7 @@ class InlineRunner:
     async def close(self) -> None:
         """Leave the services."""
         self._runner.deadlines.close()
+        self._driver.run = None
         if self._ready:
             self._ready = False
             await self._services.leave()

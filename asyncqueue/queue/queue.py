@@ -87,6 +87,7 @@ class Queue(Producer):
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)
         self._workers: list[Attached] = []
+        self._closing: asyncio.Future[None] | None = None
         tell_of_forks(self)
 
     @classmethod
@@ -102,30 +103,42 @@ class Queue(Producer):
     async def close(self) -> None:
         """Stop workers of this process, store what was dispatched, close. Harmless twice.
 
-        Raises :class:`~asyncqueue.errors.AsyncQueueError` inside one of its own jobs, which it
-        would have to wait for.
+        It goes on to its end even if the caller is cancelled meanwhile.
+        Raises :class:`~asyncqueue.errors.AsyncQueueError` inside one of its own jobs or
+        listeners, which it would have to wait for.
         """
-        if self._closed:
-            return
-        if any(worker.inside() for worker in self._workers):
-            raise AsyncQueueError(
-                "A job cannot close the queue that it runs on. Stop its worker instead "
-                "(await worker.stop()), and close the queue where it was opened."
-            )
+        self._refuse_inside()
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         for worker in tuple(self._workers):
             await worker.stop()
         self._closed = True
         self._open = False
-        await self._dispatcher.drained()
-        await self.listeners.drained()
-        if self._inline is not None:
-            await self._inline.close()
-        await self._close_driver()
+        try:
+            await self._dispatcher.drained()
+            await self.listeners.drained()
+            if self._inline is not None:
+                await self._inline.close()
+        finally:
+            await self._close_driver()
+
+    def _refuse_inside(self) -> None:
+        if self._closed:
+            return
+        if self.listeners.hearing() or any(worker.inside() for worker in self._workers):
+            raise AsyncQueueError(
+                "A job or a listener cannot close the queue that it belongs to. Stop the worker "
+                "instead (await worker.stop()), and close the queue where it was opened."
+            )
 
     def forked(self) -> None:
         """This is a child process: what is under way is under way in its parent only."""
         self._opening = None
         self._dispatcher = Dispatcher(self.driver)
+        self._closing = None
         if self._inline is not None:
             self._inline.forked()
         self._workers = []
@@ -135,6 +148,7 @@ class Queue(Producer):
         """Wait for work in flight in this process, ``timeout`` seconds at most; then close."""
         if self._closed:
             return
+        self._refuse_inside()
         seconds = max(to_finite_seconds(timeout, "timeout"), 0.0)
         await asyncio.gather(*(worker.finish(seconds) for worker in tuple(self._workers)))
         await self.close()

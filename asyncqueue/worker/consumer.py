@@ -143,7 +143,7 @@ class Consumer:
 
     async def _pause(self, seconds: float) -> None:
         watch = self._watch
-        if watch is not None:
+        if watch is not None and not self.closed:
             watch.clear()
             await watch.wait(seconds)
 

@@ -74,12 +74,16 @@ class Settler:
         self._wake.set()
 
     @contextlib.asynccontextmanager
-    async def running(self, patience: Callable[[], float]) -> AsyncGenerator[None]:
+    async def running(
+        self, patience: Callable[[], float], on_end: Callable[[], object]
+    ) -> AsyncGenerator[None]:
         """Settle inside the block; at its end store what is left, hooks included.
 
         ``patience`` tells for how many seconds an unreachable store is waited for then.
+        ``on_end`` is called when no more is settled, be it by a fault.
         """
         settling = asyncio.create_task(self._settle(), name="asyncqueue-settler")
+        settling.add_done_callback(lambda _: on_end())
         try:
             yield
         finally:

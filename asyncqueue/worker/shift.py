@@ -41,6 +41,8 @@ class Shift:
 
     def __init__(self, worker: Worker, variables: Variables) -> None:
         self.reason = ""
+        self.started = False
+        """Whether it takes jobs, or has taken them."""
         self.interrupting = False
         """Whether a stop was asked for: what runs now will be cancelled."""
         self._worker = worker
@@ -137,12 +139,15 @@ class Shift:
             await stack.enter_async_context(self._heartbeat().running())
             sweeper = Sweeper(worker.queue.driver, self._timing, worker.log)
             await stack.enter_async_context(sweeper.running())
-            await stack.enter_async_context(self._settler.running(self._patience))
+            await stack.enter_async_context(
+                self._settler.running(self._patience, lambda: self.end("its settler broke"))
+            )
             if worker.prefetch:
                 pauses = Pauses(worker.queue.driver, self._consumers, worker.log)
                 await stack.enter_async_context(pauses.minded())
             stack.callback(self._runner.deadlines.close)
             self._arm_limits()
+            self.started = True
             started.set_result(None)
             worker.announce_started()
             await self._consume()
@@ -221,6 +226,7 @@ class Shift:
             worker.presence(),
             lease=self._timing.lease,
             interrupt=self._interrupt,
+            on_end=lambda: self.end("its heartbeat broke"),
             log=worker.log,
         )
 

@@ -189,12 +189,16 @@ class Worker:
         A cancellation of this call is a stop: it returns normally after the shutdown. A second
         one skips the rest of the grace.
         """
+        task = asyncio.current_task()
+        cancelled_before = 0 if task is None else task.cancelling()
         try:
             await self.start()
             await self._ended()
         except asyncio.CancelledError:
             self._request_stop("cancelled")
             await self._ended_despite_cancellation()
+            while task is not None and task.cancelling() > cancelled_before:
+                task.uncancel()  # It was heard, and ends here.
 
     async def stop(self, timeout: Duration | None = None) -> None:
         """Take no more jobs, cancel what still runs after the grace, return when all ended.
@@ -276,8 +280,11 @@ class Worker:
             self.log.info("Worker %s ended", self.id)
 
     def _request_stop(self, reason: str, grace: float | None = None) -> None:
-        if self._shift is not None and self.running:
-            self._shift.stop(reason, self.timing.grace if grace is None else grace)
+        if self._shift is None or self._main is None or not self.running:
+            return
+        self._shift.stop(reason, self.timing.grace if grace is None else grace)
+        if not self._shift.started:
+            self._main.cancel()  # A service may take for ever to be entered.
 
     async def _stopped(self, timeout: Duration | None) -> None:
         if self.inside() or self.queue.listeners.hearing():
