@@ -137,12 +137,12 @@ class Completing:
             raise
         self._pool.give_back(connection)
 
-    def _commit(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+    def _commit(self, connection: Lendable, settlement: Settlement) -> None:
         self._check_open(settlement)
-        if not connection.in_transaction:
+        if connection.file is None or not connection.in_transaction:
             raise DriverError(
                 f"The transaction of job {settlement.id} was ended inside its block, so the job "
-                "is not settled; leave commit and rollback to the block."
+                "is not settled; leave commit, rollback and close to the block."
             )
         connection.text_factory = str
         store = self._store(connection)

@@ -32,7 +32,7 @@ class Connection(sqlite3.Connection):
     """A connection that a forked process leaves alone, see :mod:`.kept_open`."""
 
     file: tuple[int, int] | None = None
-    """Device and number of the open file."""
+    """Device and number of the open file; None once it is closed."""
 
     def close(self) -> None:
         """Close it."""

@@ -99,8 +99,7 @@ class SqliteDriver(Driver):
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""
         await self._writer.do(Call(lambda _: None, durable=False))
-        place = self._place
-        return await self._reader.read(lambda store: diagnose.findings(store, place))
+        return await self._reader.read(lambda store: diagnose.findings(store, self._place))
 
     def clone(self) -> SqliteDriver:
         """A second, unopened handle on the same file, with its own connections."""
@@ -137,9 +136,15 @@ class SqliteDriver(Driver):
         The block of a :meth:`transaction` that has not reached its end by now will fail there
         with DriverError, and nothing of it is written.
         """
+        if self._opening.locked():
+            await asyncio.to_thread(self._wait_until_open)
         opened, self._opened, self._inherited = self._opened, None, False
         if opened is not None:
             await opened.close()
+
+    def _wait_until_open(self) -> None:
+        with self._opening:
+            pass
 
     def forked(self) -> None:
         """This is a child process: threads and connections are those of its parent."""

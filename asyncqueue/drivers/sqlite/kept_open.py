@@ -68,14 +68,14 @@ if hasattr(os, "register_at_fork"):  # Elsewhere there are no forks.
 class KeptOpen:
     """A connection for one thread: opened at its first use, and again after a fork.
 
-    ``let_go_of`` is called when a fork is over.
+    ``resumed`` is called when a fork is over.
     """
 
     def __init__(
-        self, connect: Callable[[], Connection], let_go_of: Callable[[], object] = lambda: None
+        self, connect: Callable[[], Connection], resumed: Callable[[], object] = lambda: None
     ) -> None:
         self._connect = connect
-        self._let_go_of = let_go_of
+        self._resumed = resumed
         self._used = threading.Lock()
         self._connection: Connection | None = None
         let_go_at_forks(self)
@@ -105,7 +105,7 @@ class KeptOpen:
     def go_on(self) -> None:
         """See :class:`Yielding`."""
         self._used.release()
-        self._let_go_of()
+        self._resumed()
 
     def _close(self) -> None:
         connection, self._connection = self._connection, None

@@ -67,7 +67,8 @@ class Lendable(Connection):
     def end(self) -> None:
         """Roll back and close."""
         try:
-            roll_back(self)
+            if self.file is not None:  # The borrower may have closed it.
+                roll_back(self)
         finally:
             self.close()
 

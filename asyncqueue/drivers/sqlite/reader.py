@@ -11,6 +11,7 @@ from asyncqueue.drivers.sqlite.failures import explained
 from asyncqueue.drivers.sqlite.kept_open import KeptOpen
 from asyncqueue.drivers.sqlite.original import Original
 from asyncqueue.drivers.sqlite.store import Store
+from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,7 +41,12 @@ class Reader:
 
     async def read(self, look: Callable[[Store], T]) -> T:
         """What ``look`` finds."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, look)
+        loop = asyncio.get_running_loop()
+        try:
+            looking = loop.run_in_executor(self._thread, self._read, look)
+        except RuntimeError as error:  # Another event loop has closed the driver just now.
+            raise DriverError(f"The sqlite driver on {self._place.path} was closed.") from error
+        return await looking
 
     def _read(self, look: Callable[[Store], T]) -> T:
         self.original.check()

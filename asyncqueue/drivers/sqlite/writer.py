@@ -27,7 +27,7 @@ from asyncqueue.drivers.sqlite.failures import explain, is_unreadable
 from asyncqueue.drivers.sqlite.kept_open import KeptOpen
 from asyncqueue.drivers.sqlite.schema import ensure_schema
 from asyncqueue.drivers.sqlite.store import Store
-from asyncqueue.errors import DriverUnavailable
+from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -65,6 +65,7 @@ class Writer:
         self._original = original
         self._calls: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
         self._stopping = False
+        self._ended = False
         self._synchronous = place.synchronous
         self._changes = Changes(watches, place.path)
         self._kept = KeptOpen(self._connect, self._wake)
@@ -89,6 +90,8 @@ class Writer:
         """
         future = call.expect()
         self._calls.put(call)
+        if self._ended:  # Another event loop has closed the driver just now.
+            self._refuse_all()
         try:
             return await future
         except asyncio.CancelledError:
@@ -127,6 +130,17 @@ class Writer:
             self._look_for_changes()
         self._changes.stop()
         self._kept.close()
+        self._ended = True
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        """Tell those who came too late: a call that got no answer would wait for ever."""
+        error = DriverError(f"The sqlite driver on {self._place.path} was closed.")
+        with contextlib.suppress(queue.Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    deliver_all([Outcome(call, error=error)], undo=lambda _: None)
 
     def _connect(self) -> Connection:
         self._original.check()
