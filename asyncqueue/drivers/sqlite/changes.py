@@ -73,19 +73,21 @@ class Changes:
         age = time.monotonic() - self._events.last
         return max(SHORTEST_PAUSE, age / 5) if age < CALM_AFTER else None
 
-    def look_if_due(self, connection: sqlite3.Connection) -> None:
-        """Look whether something changed, if it is time to."""
+    def is_due(self) -> bool:
+        """Whether it is time to look."""
         pause = self.pause()
         now = time.monotonic()
-        if pause is not None and now >= self._next_look:
-            self._next_look = now + pause
-            self._look(connection)
+        if pause is None or now < self._next_look:
+            return False
+        self._next_look = now + pause
+        return True
 
     def postpone(self) -> None:
         """Do not look for a while: it did not work."""
         self._next_look = time.monotonic() + PAUSE_AFTER_FAILURE
 
-    def _look(self, connection: sqlite3.Connection) -> None:
+    def look(self, connection: sqlite3.Connection) -> None:
+        """Look whether something changed."""
         version = _version(connection)
         if version != self._version:
             self._version = version

@@ -167,9 +167,11 @@ class Writer:
         return calls
 
     def _look_for_changes(self) -> None:
+        if not self._changes.is_due():
+            return
         try:
             with self._kept.using() as connection:
-                self._changes.look_if_due(connection)
+                self._changes.look(connection)
         except Exception:
             # Without wake-ups the watches still time out; the next call will tell its caller.
             logger.warning("Cannot look for changes in %s.", self._place.path, exc_info=True)

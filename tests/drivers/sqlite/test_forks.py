@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue import Context, Job, JobQueued, Queue, Registry, Worker
-from asyncqueue.errors import DriverError
+from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.record import Presence, Source, State
 from tests.drivers.sqlite.acts import (
     CHILD,
@@ -141,6 +141,24 @@ async def test_the_parent_goes_on_and_hears_of_others(driver: SqliteDriver, held
     assert not driver._writer._changes._blind
     assert await driver.settle([ended(held)]) == [True]
     await other.close()
+
+
+async def test_a_file_that_is_gone_after_the_fork(
+    driver: SqliteDriver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """DRV: it is not made anew, and the log is not flooded."""
+
+    async def nothing() -> str:
+        return "done"
+
+    with driver.watch(["queue:q"]):
+        assert await in_child(nothing) == "done"
+        driver.path.unlink()
+        for _ in range(20):
+            with pytest.raises(DriverUnavailable, match="removed or replaced"):
+                await driver.enqueue([record("a")])
+        assert not driver.path.exists()
+    assert len(caplog.records) <= 2
 
 
 async def test_a_child_cannot_open_what_was_in_use_at_the_fork(
