@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from asyncqueue import Queue, Worker
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from asyncqueue import Driver
+
+# How long an example takes says how busy the machine is, not how good the code.
+hypothesis.settings.register_profile("asyncqueue", deadline=None)
+hypothesis.settings.load_profile("asyncqueue")
 
 DRIVERS: dict[str, Callable[[Path, Clock], Driver]] = {
     "memory": lambda _folder, clock: MemoryDriver(clock=clock),

@@ -27,6 +27,7 @@ from asyncqueue.registry import fold
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asyncqueue.drivers.base import Driver
     from asyncqueue.events import Event
 
 E = TypeVar("E", bound="Event")
@@ -84,14 +85,22 @@ class Operator(Access):
         """Wait until a job is finished; for :meth:`JobHandle.result`."""
         seconds = None if timeout is None else to_finite_seconds(timeout, "timeout")
         driver = await self.ready()
-        with driver.watch([f"job:{id}"]) as watch:
+        try:
             async with asyncio.timeout(seconds):
-                while True:
-                    watch.clear()
-                    stored = await self._find(id)
-                    if stored.state in FINISHED:
-                        return stored
-                    await watch.wait(self.settings.poll_interval)
+                return await self._finished(driver, id)
+        except TimeoutError:
+            raise TimeoutError(
+                f"Job {id} has not finished within {seconds} s; it goes on"
+            ) from None
+
+    async def _finished(self, driver: Driver, id: str) -> StoredJob:
+        with driver.watch([f"job:{id}"]) as watch:
+            while True:
+                watch.clear()
+                stored = await self._find(id)
+                if stored.state in FINISHED:
+                    return stored
+                await watch.wait(self.settings.poll_interval)
 
     # Operate
 

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from asyncqueue.backoff import Backoff, exponential, fixed
 from asyncqueue.durations import Duration, to_finite_seconds, to_seconds
 from asyncqueue.execution.plan import Defaults
 from asyncqueue.lanes import source_of
 from asyncqueue.options import BackoffOption, check_backoff, check_max_attempts
 from asyncqueue.queue import Queue
 from asyncqueue.record import Source
+from asyncqueue.settings_checks import DEFAULT_TIMEOUT, DEFAULT_WORKERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from asyncqueue.settings import Settings
 
 MAX_CONCURRENCY: Final = 10_000
-DEFAULT_CONCURRENCY: Final = 10
-DEFAULT_TIMEOUT: Final = 30.0
 
 Queues = str | Sequence[str] | Mapping[str, int]
 
@@ -75,7 +73,7 @@ def check_concurrency(value: int) -> int:
     """Slots: 0 or less is ignored, more than 10,000 is 10,000."""
     if not _is_whole(value):
         raise TypeError(f"concurrency must be a whole number, got {value!r}")
-    return DEFAULT_CONCURRENCY if value <= 0 else min(value, MAX_CONCURRENCY)
+    return DEFAULT_WORKERS if value <= 0 else min(value, MAX_CONCURRENCY)
 
 
 def defaults_of(
@@ -89,7 +87,7 @@ def defaults_of(
     if seconds <= 0:
         seconds = DEFAULT_TIMEOUT
     attempts = check_max_attempts(settings.max_attempts if max_attempts is None else max_attempts)
-    curve: Any = check_backoff(backoff) or _backoff_of(settings)
+    curve: Any = check_backoff(backoff) or settings.backoff
     return Defaults(
         timeout=seconds,
         max_attempts=attempts or 1,
@@ -167,12 +165,6 @@ def check_unknown_jobs(value: str) -> Literal["fail", "release"]:
 
 def _is_whole(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _backoff_of(settings: Settings) -> Backoff:
-    if settings.retry_delay is None:
-        return exponential(1, 300)
-    return fixed(settings.retry_delay)
 
 
 def _pool(names: tuple[str, ...], slots: int) -> Pool:
