@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Receipt(Job, name="paying.Receipt", queue="receipts"):
+class Receipt(Job, name="ReceiptOfPayment", queue="receipts"):
     async def handle(self, ctx: Context) -> None: ...
 
 
-class Pays(Job, name="paying.Pays"):
+class Pays(Job, name="PaysAndDies"):
     runs: str
     """The file that gets a line for every run."""
     dies: str

@@ -29,11 +29,11 @@ def driver(tmp_path: Path, clock: Clock) -> Any:
     return frail(SqliteDriver(tmp_path / "queue.db", clock=clock))
 
 
-class Later(Job, name="delays.Later"):
+class Later(Job, name="DelayedLater"):
     async def handle(self, ctx: Context) -> None: ...
 
 
-class Once(Job, name="delays.Once", unique=True, unique_for=10):
+class Once(Job, name="DelayedOnce", unique=True, unique_for=10):
     async def handle(self, ctx: Context) -> None: ...
 
 
@@ -73,7 +73,7 @@ async def test_an_outage_between_the_end_of_an_attempt_and_its_settlement(
 ) -> None:
     """RTY: the job is due so many seconds after its attempt, not after the outage."""
 
-    class Again(Job, name="delays.Again", backoff=60, replace=True):
+    class Again(Job, name="DelayedAgain", backoff=60, replace=True):
         async def handle(self, ctx: Context) -> None:
             driver.broken.add("settle")
             raise raised

@@ -329,7 +329,7 @@ WRITES = {
 }
 
 
-class Idle(Job, name="transactions.Idle"):
+class Idle(Job, name="IdleBesideTransactions"):
     async def handle(self, ctx: Context) -> None: ...
 
 

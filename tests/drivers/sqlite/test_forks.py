@@ -219,7 +219,7 @@ async def test_locks_that_were_held_at_the_fork_hold_up_nobody(driver: SqliteDri
 # Queues
 
 
-class Nothing(Job, name="forks.Nothing", replace=True):
+class Nothing(Job, name="NothingInForks", replace=True):
     async def handle(self, ctx: Context) -> None: ...
 
 
