@@ -64,7 +64,7 @@ class Reporter:
         )
 
     def _log_outcome(self, verdict: Verdict) -> None:
-        outcome, error, log = verdict.outcome, verdict.error, self._log
+        outcome, log = verdict.outcome, self._log
         if isinstance(outcome, Completed):
             if log.isEnabledFor(logging.INFO):
                 log.info(
@@ -74,6 +74,7 @@ class Reporter:
                     extra=_extra(verdict),
                 )
             return
+        error = verdict.error
         if error is not None and isinstance(outcome, Interrupted):
             log.warning(
                 "%s raised while the worker stops; it runs again: %s",
