@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
@@ -15,7 +16,7 @@ from asyncqueue.registry import fold
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
 
     from asyncqueue.context import Context
     from asyncqueue.durations import Duration
@@ -25,8 +26,10 @@ if TYPE_CHECKING:
     from asyncqueue.queue.inline import InlineRunner
     from asyncqueue.record import Record
 
+F = TypeVar("F", bound="Callable[..., Any]")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
 class ManyOptions(TypedDict, total=False):
@@ -47,6 +50,23 @@ class OneOptions(ManyOptions, total=False):
     """The options of a dispatch of one job."""
 
     id: str | None
+
+
+def spelled_out(options: type[Any]) -> Callable[[F], F]:
+    """Show these instead of ``**options`` to ``help`` and to ``inspect.signature``."""
+
+    def spell_out(function: F) -> F:
+        shown = inspect.signature(function)
+        given = [each for each in shown.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        given += [
+            inspect.Parameter(name, _BY_NAME, default=None)
+            for name in options.__annotations__
+            if name not in shown.parameters
+        ]
+        function.__signature__ = shown.replace(parameters=given)  # type: ignore[attr-defined]
+        return function
+
+    return spell_out
 
 
 class AsyncHandles(Protocol[R_co]):
@@ -82,6 +102,7 @@ class Producer(Operator):
     ) -> JobHandle[R]: ...
     @overload
     async def dispatch(self, job: Job, **options: Unpack[OneOptions]) -> JobHandle[Any]: ...
+    @spelled_out(OneOptions)
     async def dispatch(
         self,
         job: Any,
@@ -112,6 +133,7 @@ class Producer(Operator):
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, type(job), duplicates[0])
 
+    @spelled_out(ManyOptions)
     async def dispatch_many(
         self,
         jobs: Iterable[Job],
@@ -135,6 +157,7 @@ class Producer(Operator):
             for record, job, duplicate in zip(records, jobs, duplicates, strict=True)
         ]
 
+    @spelled_out(OneOptions)
     async def dispatch_named(
         self,
         name: str,
