@@ -75,10 +75,14 @@ class Listeners:
         """Whether the caller is one of these listeners: it cannot wait for itself."""
         return _hearing.get() is self
 
-    async def drained(self) -> None:
-        """Return when every event sent so far was heard."""
-        for listener in tuple(self._open):
-            await listener.drained()
+    async def drained(self, patience: float | None = None) -> None:
+        """Return when every event sent so far was heard, or after ``patience`` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                for listener in tuple(self._open):
+                    await listener.drained()
+        except TimeoutError:
+            log.warning("Listeners have not heard all in %g s; not waiting longer", patience)
 
     def forget_events(self) -> None:
         """Let go of what is being heard: its event loop is not in this process."""

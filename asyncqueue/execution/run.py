@@ -82,9 +82,11 @@ class Run:
                 value = await self.plan.call(self.job, Context(self))
             else:
                 error = asyncio.CancelledError()
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
-        except BaseException as raised:  # noqa: BLE001 - whatever it is, it is the outcome
+        except BaseException as raised:
+            if isinstance(raised, GeneratorExit) and not self._is_current():
+                raise  # Not the handler's: the coroutine is being closed.
             error = raised
         self.finished = True
         if self._cancel_sent and self.task is not None:
@@ -92,6 +94,13 @@ class Run:
         if self._drain_timer is not None:
             self._drain_timer.cancel()
         return self._classify(value, error)
+
+    def _is_current(self) -> bool:
+        """Whether it is the event loop that runs this, in the run's own asyncio task."""
+        try:
+            return asyncio.current_task() is self.task
+        except RuntimeError:
+            return False
 
     # Interruption
 

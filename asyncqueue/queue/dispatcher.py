@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -36,12 +37,15 @@ class Dispatcher:
 
     Idle, a dispatch is stored at once; busy, hundreds share a call. Delays count from the
     dispatch all the same. A caller that is cancelled before its records were sent stores nothing.
+    What other event loops dispatch meanwhile is stored for itself.
     """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._waiting: deque[Dispatch] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._choosing = threading.Lock()
 
     async def store(self, records: list[Record]) -> Answers:
         """Return the driver's answers once these records are durable."""
@@ -50,15 +54,28 @@ class Dispatcher:
             await asyncio.sleep(0)
             return await self._driver.enqueue(records)
         loop = asyncio.get_running_loop()
+        if loop is not self._loop and not self._takes(loop):
+            # It runs in another thread, and futures and tasks must stay in theirs.
+            return await self._driver.enqueue(records)
         answers: asyncio.Future[Answers] = loop.create_future()
         self._waiting.append(Dispatch(records, answers, self._driver.clock.monotonic()))
         if self._sending is None or self._sending.done():
             self._sending = loop.create_task(self._send())
         return await answers
 
+    def _takes(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether the dispatches of this loop are grouped: there is no other one by now."""
+        with self._choosing:
+            if self._loop is None or self._loop.is_closed():
+                self._loop, self._sending = loop, None
+                self._waiting.clear()
+            return self._loop is loop
+
     async def drained(self) -> None:
         """Return when nothing is waiting or in flight."""
         while self._sending is not None and not self._sending.done():
+            if self._loop is not asyncio.get_running_loop():
+                return
             await asyncio.wait([self._sending])
 
     async def _send(self) -> None:

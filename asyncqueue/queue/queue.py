@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import anyio
 
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from asyncqueue.clock import Clock
     from asyncqueue.settings_sources import StrPath
+
+LISTENERS_PATIENCE: Final = 5.0
+"""Seconds that closing waits for listeners to hear what was sent."""
 
 
 class Attached(Protocol):
@@ -119,7 +122,7 @@ class Queue(Producer):
         self._open = False
         try:
             await self._dispatcher.drained()
-            await self.listeners.drained()
+            await self.listeners.drained(LISTENERS_PATIENCE)
             if self._inline is not None:
                 await self._inline.close()
         finally:

@@ -140,7 +140,7 @@ class Shift:
             sweeper = Sweeper(worker.queue.driver, self._timing, worker.log)
             await stack.enter_async_context(sweeper.running())
             await stack.enter_async_context(
-                self._settler.running(self._patience, lambda: self.end("its settler broke"))
+                self._settler.running(self.patience, lambda: self.end("its settler broke"))
             )
             if worker.prefetch:
                 pauses = Pauses(worker.queue.driver, self._consumers, worker.log)
@@ -163,7 +163,7 @@ class Shift:
             consumer.close()
         await self._through_the_end_of_the_loop(self._wind_down)
         # A claim may still be on its way: what it brings is handed back. It held up nobody.
-        await asyncio.wait(self._claiming, timeout=self._patience())
+        await asyncio.wait(self._claiming, timeout=self.patience())
         for claiming in self._claiming:
             claiming.cancel()
         for broken in await asyncio.gather(*self._claiming, return_exceptions=True):
@@ -193,7 +193,8 @@ class Shift:
                 run.interrupt("shutdown", self._timing.drain)
         await quiet
 
-    def _patience(self) -> float:
+    def patience(self) -> float:
+        """How many seconds others may take to end what the jobs have left."""
         drain = self._timing.drain
         return max(5.0 if drain is None else drain, 1.0)
 

@@ -276,7 +276,7 @@ class Worker:
             raise
         finally:
             self.queue.detach(self)
-            await self.queue.listeners.drained()
+            await self.queue.listeners.drained(shift.patience())
             self.log.info("Worker %s ended", self.id)
 
     def _request_stop(self, reason: str, grace: float | None = None) -> None:
