@@ -127,7 +127,17 @@ def check_queue(value: str | None, what: str = "queue") -> str | None:
     """A queue name; an empty one counts as absent."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{what} must be a queue name, got {value!r}")
+    if value and not is_storable(value):
+        raise ValueError(f"{what} must be a name without zero bytes and surrogates, got {value!r}")
     return value or None
+
+
+def is_storable(text: str) -> bool:
+    """Whether every store can hold this text and find it again."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _attempts_from_retries(values: Mapping[str, Any]) -> int | None:

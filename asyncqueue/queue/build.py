@@ -24,6 +24,7 @@ from asyncqueue.options import (
     check_priority,
     check_queue,
     check_timeout,
+    is_storable,
 )
 from asyncqueue.record import Record
 from asyncqueue.trace import current_trace
@@ -228,8 +229,11 @@ def _storable_backoff(given: BackoffOption) -> Backoff | None:
 def _id(given: str | None) -> str:
     if given is None:
         return new_id()
-    if not isinstance(given, str) or not 0 < len(given) <= MAX_ID:
-        raise ValueError(f"id must be a text of 1 to {MAX_ID} characters, got {given!r}")
+    if not isinstance(given, str) or not 0 < len(given) <= MAX_ID or not is_storable(given):
+        raise ValueError(
+            f"id must be a text of 1 to {MAX_ID} characters, without zero bytes and surrogates; "
+            f"got {given!r}"
+        )
     return given
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from asyncqueue.registry import Registry
 
 T = TypeVar("T")
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,14 +96,22 @@ class FailedPage(msgspec.Struct, frozen=True):
 
 
 def check_page(limit: int, offset: int = 0) -> None:
-    """Raise ``ValueError`` for a page that cannot be meant."""
+    """Raise ``TypeError`` or ``ValueError`` for a page that cannot be meant."""
+    if not isinstance(limit, int) or not isinstance(offset, int):
+        raise TypeError(f"limit and offset must be whole numbers, got {limit=}, {offset=}")
     if limit < 1 or offset < 0:
         raise ValueError(f"a page needs limit >= 1 and offset >= 0, got {limit=}, {offset=}")
 
 
 def moment(seconds: float) -> datetime:
-    """Seconds since the epoch as an aware datetime."""
-    return datetime.fromtimestamp(seconds, UTC)
+    """Seconds since the epoch as an aware datetime; the first or last one for those beyond.
+
+    A job may be due at any time, and a listing must not fail for one that never is.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return LAST if seconds > 0 else FIRST
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:
