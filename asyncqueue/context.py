@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
+from asyncqueue.clock import moment
 from asyncqueue.durations import Duration, to_finite_seconds
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     from asyncqueue.clock import Clock
     from asyncqueue.record import Claim
@@ -165,7 +166,7 @@ class Context:
     @property
     def dispatched_at(self) -> datetime:
         """When the job was dispatched, by the store's clock."""
-        return datetime.fromtimestamp(self._host.claim.created_at, UTC)
+        return moment(self._host.claim.created_at)
 
     @property
     def deadline(self) -> datetime | None:
@@ -173,7 +174,7 @@ class Context:
         remaining = self._remaining()
         if remaining == float("inf"):
             return None
-        return datetime.fromtimestamp(self._host.clock.time() + remaining, UTC)
+        return moment(self._host.clock.time() + remaining)
 
     @property
     def remaining(self) -> float:

@@ -64,6 +64,8 @@ def driver_from(target: str | Settings, settings: Settings | None = None) -> Dri
     Raises :class:`~asyncqueue.errors.UnknownDriver` when nobody registered it and
     :class:`~asyncqueue.errors.ConfigError` for a URL that it cannot use. Does no I/O.
     """
+    if not isinstance(target, (str, Settings)):
+        raise TypeError(f"A store is given by a URL, a driver's name or a Driver, got {target!r}")
     effective = _effective(target, settings or Settings())
     name = effective.driver
     factory = _find(name)

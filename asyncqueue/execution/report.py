@@ -10,6 +10,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.cancellation import raise_if_cancelled
+from asyncqueue.clock import now_of
 from asyncqueue.context import Context
 from asyncqueue.events import JobProcessing
 from asyncqueue.execution.outcome import (
@@ -25,6 +26,7 @@ from asyncqueue.record import State
 from asyncqueue.trace import use_trace
 
 if TYPE_CHECKING:
+    from asyncqueue.clock import Clock
     from asyncqueue.execution.run import Run
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.listeners import Listeners
@@ -33,16 +35,17 @@ if TYPE_CHECKING:
 class Reporter:
     """Tells the log and the listeners; names job, queue and attempt, never data."""
 
-    def __init__(self, listeners: Listeners, log: logging.Logger) -> None:
+    def __init__(self, listeners: Listeners, clock: Clock, log: logging.Logger) -> None:
         self.totals: Counter[State] = Counter()
         """How many attempts ended in which state."""
         self._listeners = listeners
+        self._clock = clock
         self._log = log
 
     def processing(self, run: Run) -> None:
         """An attempt starts."""
         if self._listeners.wants(JobProcessing):
-            self._listeners.send(JobProcessing(**job_facts(run.claim, run)))
+            self._listeners.send(JobProcessing(**job_facts(run.claim, run, now_of(self._clock))))
 
     def settled(self, verdict: Verdict) -> None:
         """The store shows the outcome of an attempt."""
@@ -53,7 +56,9 @@ class Reporter:
         told = verdict.event()
         if told is not None and self._listeners.wants(told[0]):
             event_type, fields = told
-            self._listeners.send(event_type(**verdict.facts(), **fields))
+            facts = job_facts(verdict.claim, verdict.run, now_of(self._clock))
+            facts["attempt"] = verdict.attempt
+            self._listeners.send(event_type(**facts, **fields))
 
     def lost(self, verdict: Verdict) -> None:
         """The store refused a settlement: the job belongs to another worker by now."""
@@ -142,7 +147,7 @@ def _name(verdict: Verdict) -> str:
     claim, run = verdict.claim, verdict.run
     total = f"/{run.max_attempts}" if run is not None else ""
     trace = f", trace {run.trace.trace_id}" if run is not None and run.trace else ""
-    return f"{claim.name} {claim.id} on {claim.queue} (attempt {claim.attempts}{total}{trace})"
+    return f"{claim.name} {claim.id} on {claim.queue} (attempt {verdict.attempt}{total}{trace})"
 
 
 def _extra(verdict: Verdict) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class Runner:
         self.stopping = stopping
         self.drain = drain
         self.log = log
-        self.report = Reporter(listeners, log)
+        self.report = Reporter(listeners, driver.clock, log)
         self.deadlines = Deadlines(driver.clock)
         self._listeners = listeners
         self._driver = driver
@@ -211,21 +211,21 @@ class Runner:
         outcome = Refused(error)
         if release:
             return Verdict(claim, outcome, release_unrun(claim, UNKNOWN_DELAY), None)
-        return Verdict(claim, outcome, self._settlement(claim, outcome), None)
+        return Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
 
     def _exhausted(self, run: Run) -> Verdict:
-        claim = run.claim
+        claim, budget = run.claim, run.budget
         outcome = Exhausted(
             AttemptsExhausted(
-                f"{claim.name} {claim.id}: workers that died used up its "
-                f"{claim.attempts - 1} attempts; it was not run again. Look for a handler that "
-                "kills its process, then retry it from the failed store."
+                f"{claim.name} {claim.id}: workers that died used up its {budget.used(claim)} "
+                "attempts; it was not run again. Look for a handler that kills its process, then "
+                "retry it from the failed store."
             )
         )
-        return Verdict(claim, outcome, self._settlement(claim, outcome), run)
+        return Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
 
-    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
-        settlement = decide(claim, outcome, _NO_BUDGET, now=self.clock.time(), retention=0.0)
+    def _settlement(self, claim: Claim, outcome: Outcome, budget: Budget) -> Settlement:
+        settlement = decide(claim, outcome, budget, now=self.clock.time(), retention=0.0)
         assert settlement is not None  # noqa: S101 - only an ignored outcome has none
         return settlement
 

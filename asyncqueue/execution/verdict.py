@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from asyncio import CancelledError
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.events import (
@@ -15,10 +14,19 @@ from asyncqueue.events import (
     JobReleased,
     JobRetrying,
 )
-from asyncqueue.execution.outcome import Completed, Errored, Outcome, Refused, Released
+from asyncqueue.execution.outcome import (
+    Completed,
+    Errored,
+    Exhausted,
+    Outcome,
+    Refused,
+    Released,
+)
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from asyncqueue.execution.run import Run
     from asyncqueue.record import Claim, Settlement
 
@@ -76,9 +84,12 @@ class Verdict:
             return JobReleased, {"delay": outcome.delay}
         return None
 
-    def facts(self) -> dict[str, Any]:
-        """The fields that all job events carry."""
-        return job_facts(self.claim, self.run)
+    @property
+    def attempt(self) -> int:
+        """Which attempt ended: the last one that was run, if this one must not be."""
+        if isinstance(self.outcome, Exhausted):
+            return self.settlement.attempts
+        return self.claim.attempts
 
     def _describe_error(self) -> None:
         error, settlement = self.error, self.settlement
@@ -105,10 +116,10 @@ def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def job_facts(claim: Claim, run: Run | None) -> dict[str, Any]:
+def job_facts(claim: Claim, run: Run | None, at: datetime) -> dict[str, Any]:
     """The fields that all job events carry."""
     return {
-        "at": datetime.now(UTC),
+        "at": at,
         "job_id": claim.id,
         "name": claim.name,
         "queue": claim.queue,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from asyncqueue.backoff import exponential
+from asyncqueue.clock import now_of
 from asyncqueue.drivers.sync import SyncDriver
 from asyncqueue.errors import ConfigError, JobFailedError
 from asyncqueue.events import JobQueued
@@ -118,7 +118,7 @@ class InlineRunner:
         if self._listeners.wants(JobQueued):
             self._listeners.send(
                 JobQueued(
-                    at=datetime.now(UTC),
+                    at=now_of(self._driver.clock),
                     job_id=claim.id,
                     name=claim.name,
                     queue=claim.queue,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.events import JobCancelled, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
@@ -58,7 +58,7 @@ class Operator(Access):
         cursor: str | None = None,
     ) -> Page[JobInfo]:
         """A page of jobs, newest first; pass its ``next`` as ``cursor`` for the one after it."""
-        check_page(limit)
+        check_page(limit, cursor=cursor)
         driver = await self.ready()
         which = Filter(
             source=source_of(queue) if queue else None,
@@ -128,12 +128,12 @@ class Operator(Access):
     async def pause(self, queue: str) -> None:
         """Start nothing new from this queue, in any worker; what runs goes on."""
         for name in await self._pause(queue, on=True):
-            self.listeners.send(QueuePaused(at=datetime.now(UTC), queue=name))
+            self.listeners.send(QueuePaused(at=now_of(self.driver.clock), queue=name))
 
     async def resume(self, queue: str) -> None:
         """Undo :meth:`pause`."""
         for name in await self._pause(queue, on=False):
-            self.listeners.send(QueueResumed(at=datetime.now(UTC), queue=name))
+            self.listeners.send(QueueResumed(at=now_of(self.driver.clock), queue=name))
 
     async def paused(self) -> list[str]:
         """The names of the paused queues."""
@@ -161,7 +161,7 @@ class Operator(Access):
 
     def _cancelled(self, stored: StoredJob) -> JobCancelled:
         return JobCancelled(
-            at=datetime.now(UTC),
+            at=now_of(self.driver.clock),
             job_id=stored.id,
             name=stored.name,
             queue=stored.queue,

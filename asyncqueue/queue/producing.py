@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from asyncqueue.after_commit import after_commit as wait_for_commit
 from asyncqueue.after_commit import enclosing_connection, refuse_in_transaction
+from asyncqueue.clock import now_of
 from asyncqueue.events import JobQueued
 from asyncqueue.queue.build import NO_OPTIONS, Builder, DispatchOptions
 from asyncqueue.queue.handle import JobHandle
@@ -17,6 +17,7 @@ from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
+    from datetime import datetime
 
     from asyncqueue.context import Context
     from asyncqueue.durations import Duration
@@ -214,7 +215,7 @@ class Producer(Operator):
     def _send_queued(self, record: Record) -> None:
         self.listeners.send(
             JobQueued(
-                at=datetime.now(UTC),
+                at=now_of(self.driver.clock),
                 job_id=record.id,
                 name=record.name,
                 queue=record.queue,

@@ -8,11 +8,11 @@ import os
 import socket
 from collections import Counter
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 
+from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.events import WorkerStarted, WorkerStopping
 from asyncqueue.ids import new_id
@@ -328,7 +328,10 @@ class Worker:
         if listeners.wants(event_type):
             listeners.send(
                 event_type(
-                    at=datetime.now(UTC), worker_id=self.id, queues=tuple(self.queues), **fields
+                    at=now_of(self.queue.driver.clock),
+                    worker_id=self.id,
+                    queues=tuple(self.queues),
+                    **fields,
                 )
             )
 

@@ -59,6 +59,8 @@ TABLE = [
     (Cancelled(), 1, Budget(3), (State.CANCELLED, 1, 0, 0)),
     (Refused(UnknownJob()), 1, Budget(3), (State.FAILED, 1, 0, 0)),
     (Exhausted(AttemptsExhausted()), 4, Budget(3), (State.FAILED, 3, 0, 0)),
+    (Exhausted(AttemptsExhausted()), 5, Budget(3), (State.FAILED, 3, 0, 0)),
+    (Exhausted(AttemptsExhausted()), 5, Budget(3, retry_until=1), (State.FAILED, 4, 0, 0)),
 ]
 
 

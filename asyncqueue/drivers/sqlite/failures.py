@@ -52,6 +52,8 @@ def explained(place: Place) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise _explain(error, place) from error
+    except OSError as error:
+        raise DriverUnavailable(f"The database {place.path} cannot be used: {error}.") from error
 
 
 def still_locked(place: Place) -> DriverUnavailable:
