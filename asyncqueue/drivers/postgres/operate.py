@@ -70,8 +70,7 @@ async def pause(store: Store, queues: Sequence[str], on: bool) -> list[str]:
     """Pause or resume; answers the queues for which that was a change."""
     statement = "operate.pause" if on else "operate.resume"
     changed = {row[0] for row in await store.rows(statement, queues=list(dict.fromkeys(queues)))}
-    if not on:
-        store.ring("queue", changed)
+    store.ring("queue", changed)
     return [queue for queue in dict.fromkeys(queues) if queue in changed]
 
 
