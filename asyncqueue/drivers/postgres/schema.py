@@ -49,7 +49,7 @@ def schema_sql(sql: Statements) -> str:
     kinds = _wanted(sql.tables)
     statements = [text for kind, _ in kinds for text in sql.verb(kind).values()]
     facts = ", ".join(f"('{kind}', '{name}', '{VERSION}')" for kind, name in kinds)
-    noted = f"INSERT INTO {sql.tables.qualified('meta')} (kind, name, value) VALUES {facts}"
+    noted = sql.text("open.note_all", {"facts": facts})
     return "".join(f"{text};\n\n" for text in ["BEGIN", *statements, noted, "COMMIT"]).rstrip("\n")
 
 
