@@ -10,6 +10,7 @@ from asyncqueue.record import Claim, Claimed
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncqueue.drivers.postgres.marks import Mark, Marks
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Source
@@ -23,11 +24,13 @@ _FIELDS: Final = 10
 
 
 class Claimer(NamedTuple):
-    """Who claims, the number of the call, and the queues in which very many jobs are due."""
+    """Who claims, the number of the call, and what the driver remembers of earlier ones."""
 
     worker: str
     handout: int
     crowded: set[str]
+    """Queues in which very many jobs are due."""
+    marks: Marks
 
 
 async def claim(
@@ -37,6 +40,7 @@ async def claim(
     if claimer.crowded:
         queues = sorted(claimer.crowded)
         claimer.crowded.clear()
+        claimer.marks.forget()
         await store.change("claim.promote", queues=queues)
     claimed = Claimed([])
     for lanes in _disjoint(sources):
@@ -65,22 +69,44 @@ def _overlap(one: Source, other: Source) -> bool:
 async def _claim(
     store: Store, lanes: Sequence[Source], limit: int, lease: float, claimer: Claimer
 ) -> Claimed:
-    rows = await store.rows(
-        "claim.take",
-        queues=[lane.queue for lane in lanes],
-        lows=[lane.low for lane in lanes],
-        highs=[lane.high for lane in lanes],
-        limit=limit,
-        lease=lease,
-        worker=claimer.worker,
-        handout=claimer.handout,
-    )
+    mark = claimer.marks.of(lanes)
+    taken, due_in = await _take(store, lanes, limit, lease, claimer, mark)
+    if mark is not None and len(taken) < limit:
+        rest, due_in = await _take(store, lanes, limit - len(taken), lease, claimer, None)
+        taken += rest
+    taken = _in_order(taken, lanes)
+    claimer.marks.advance(lanes, taken, limit)
+    return Claimed([Claim(*row[:_FIELDS]) for row in taken], due_in)
+
+
+async def _take(
+    store: Store,
+    lanes: Sequence[Source],
+    limit: int,
+    lease: float,
+    claimer: Claimer,
+    mark: Mark | None,
+) -> tuple[list[Row], float | None]:
+    """The rows of what was claimed, and the seconds until the next delayed job is due."""
+    parameters: dict[str, object] = {
+        "queues": [lane.queue for lane in lanes],
+        "lows": [lane.low for lane in lanes],
+        "highs": [lane.high for lane in lanes],
+        "limit": limit,
+        "lease": lease,
+        "worker": claimer.worker,
+        "handout": claimer.handout,
+    }
+    if mark is None:
+        beginning = "claim.from_the_beginning"
+    else:
+        beginning = "claim.from_the_mark"
+        parameters |= {f"mark_{name}": value for name, value in mark._asdict().items()}
+    rows = await store.composed("claim.take", "ready_jobs", beginning, parameters)
     due_in = rows[0][_DUE_IN]
     if rows[0][_CROWDED]:
         claimer.crowded.update(lane.queue for lane in lanes)
-    if rows[0][0] is None:
-        return Claimed([], due_in)
-    return Claimed([Claim(*row[:_FIELDS]) for row in _in_order(rows, lanes)], due_in)
+    return (rows if rows[0][0] is not None else []), due_in
 
 
 def _in_order(rows: list[Row], lanes: Sequence[Source]) -> list[Row]:
@@ -113,10 +139,10 @@ async def give_back(store: Store, claims: Sequence[Claim]) -> None:
         ids=[claim.id for claim in ordered],
         tokens=[claim.token for claim in ordered],
     )
-    store.ring("queue", {row[0] for row in rows})
+    store.ring_put_back({row[0] for row in rows})
 
 
 async def give_back_handouts(store: Store, handouts: Sequence[int]) -> None:
     """Return whatever these calls claimed."""
     rows = await store.rows("claim.give_back_handouts", handouts=list(handouts))
-    store.ring("queue", {row[0] for row in rows})
+    store.ring_put_back({row[0] for row in rows})

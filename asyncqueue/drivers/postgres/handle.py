@@ -11,6 +11,7 @@ from asyncqueue.clock import SYSTEM_CLOCK, Clock, SystemClock
 from asyncqueue.drivers.base import Driver, Watch
 from asyncqueue.drivers.postgres import diagnose
 from asyncqueue.drivers.postgres.listening import OpenWatches
+from asyncqueue.drivers.postgres.marks import Marks
 from asyncqueue.drivers.postgres.names import Tables
 from asyncqueue.drivers.postgres.place import Place, normal
 from asyncqueue.drivers.postgres.schema import schema_sql
@@ -67,6 +68,7 @@ class Handle(Driver):
         self._watches = OpenWatches()
         self._unsure = Unsure()
         self._crowded: set[str] = set()
+        self._marks = Marks()
         self._sender = secrets.token_hex(6)
         self._is_open = False
         self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
@@ -137,6 +139,7 @@ class Handle(Driver):
         self._watches = OpenWatches()
         self._unsure = Unsure()
         self._crowded = set()
+        self._marks = Marks()
         self._sender = secrets.token_hex(6)
 
     async def ping(self) -> None:
@@ -180,7 +183,14 @@ class Handle(Driver):
             session = self._sessions.get(loop)
             if session is None:
                 self._leave_ended_loops()
-                session = Session(self._place, self._sql, self._now, self._watches, self._sender)
+                session = Session(
+                    self._place,
+                    self._sql,
+                    self._now,
+                    self._watches,
+                    self._sender,
+                    put_back=self._marks.forget,
+                )
                 await session.open()
                 self._sessions[loop] = session
             return session

@@ -59,6 +59,6 @@ async def sweep(store: Store) -> Swept:
     """Return some of the jobs whose lease ran out."""
     rows = await store.rows("leases.sweep", limit=SWEPT_AT_ONCE)
     queues = [queue for _, queue, called_off in rows if not called_off]
-    store.ring("queue", queues)
+    store.ring_put_back(queues)
     store.ring("job", [id for id, _, called_off in rows if called_off])
     return Swept(len(queues), more=len(rows) == SWEPT_AT_ONCE)

@@ -25,7 +25,7 @@ async def requeue(store: Store, which: Filter) -> list[str]:
     if meant.failed is None:
         return []
     rows = await store.select("operate.requeue", {"where": meant.failed}, meant.parameters)
-    store.ring("queue", {queue for _, queue in rows})
+    store.ring_put_back({queue for _, queue in rows})
     return [id for id, _ in rows]
 
 

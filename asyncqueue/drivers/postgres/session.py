@@ -32,7 +32,8 @@ class Session:
     """Connections for the verbs, for looking around, for handlers, and one that listens.
 
     ``now`` answers the time of a clock that is moved by hand, None where the server's counts.
-    ``sender`` signs notifications, so that nobody is told what he said himself.
+    ``sender`` signs notifications, so that nobody is told what he said himself. ``put_back`` is
+    called when jobs took their old places in their queues again.
     """
 
     def __init__(
@@ -42,7 +43,10 @@ class Session:
         now: Callable[[], float | None],
         watches: OpenWatches,
         sender: str,
+        *,
+        put_back: Callable[[], object],
     ) -> None:
+        self._put_back = put_back
         self._place = place
         self._sql = sql
         self._now = now
@@ -134,6 +138,8 @@ class Session:
 
     def settled(self, store: Store) -> None:
         """It is committed: wake those who wait for what this call changed, here and elsewhere."""
+        if store.put_back:
+            self._put_back()
         endings = [f"job:{id}" for id in store.finished]
         if not self._watches.idle:
             self._watches.ring(store.rung)

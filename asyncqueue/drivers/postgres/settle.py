@@ -36,7 +36,7 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     ended = places if count == len(ordered) else [places[n - 1] for n in held]
     for place in ended:
         answers[place] = True
-    store.ring("queue", queues or ())
+    store.ring_put_back(queues or ())
     store.finished += [settlements[place].id for place in ended]
     store.awaited = store.awaited or awaited
     return answers

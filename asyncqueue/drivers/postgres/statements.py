@@ -41,6 +41,13 @@ class Statements:
             statement = self._statements[address] = numbered(self.text(address))
         return statement
 
+    def composed(self, address: str, mark: str, piece: str) -> Statement:
+        """A statement whose ``{mark}`` is replaced by another one of the files."""
+        key = f"{address}({piece})"
+        if key not in self._statements:
+            self._statements[key] = self.marked(address, {mark: self.text(piece)})
+        return self._statements[key]
+
     def marked(self, address: str, marks: Mapping[str, str]) -> Statement:
         """A statement whose ``{marks}`` are replaced by pieces of SQL."""
         return numbered(self.text(address, marks))

@@ -29,6 +29,7 @@ class Store:
     ``now`` is the time of a clock that is moved by hand, None where the server's own counts.
     ``rung`` collects the topics of watches to ring once all is committed; ``finished`` the ids of
     settled jobs, of which others are told if ``awaited`` says that somebody waits for any.
+    ``put_back`` says that jobs took their old places again, before those who wait there.
     """
 
     def __init__(self, connection: Executing, sql: Statements, now: float | None) -> None:
@@ -36,6 +37,7 @@ class Store:
         self.sql = sql
         self.now = now
         self.rung: set[str] = set()
+        self.put_back = False
         self.finished: list[str] = []
         self.awaited = False
 
@@ -54,11 +56,23 @@ class Store:
         tag = await self.connection.execute(statement.text, *self._given(statement, parameters))
         return int(tag.rpartition(" ")[2])
 
+    async def composed(
+        self, address: str, mark: str, piece: str, parameters: Mapping[str, object]
+    ) -> list[Row]:
+        """Everything that a statement gives after its ``{mark}`` was replaced by another one."""
+        return await self._fetch(self.sql.composed(address, mark, piece), parameters)
+
     async def select(
         self, address: str, marks: Mapping[str, str], parameters: Mapping[str, object]
     ) -> list[Row]:
         """Everything that a statement gives after its ``{marks}`` were replaced by these texts."""
         return await self._fetch(self.sql.marked(address, marks), parameters)
+
+    def ring_put_back(self, queues: Iterable[str]) -> None:
+        """Jobs of these queues were put back."""
+        before = len(self.rung)
+        self.ring("queue", queues)
+        self.put_back = self.put_back or len(self.rung) > before
 
     def ring(self, kind: str, names: Iterable[str]) -> None:
         """Remember the watches of these topics."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from typing import TYPE_CHECKING
+
+import asyncpg
 
 from asyncqueue import Context, Job, Queue, Registry, Worker
 from asyncqueue.record import Extension, Filter, Source, State
@@ -66,6 +69,59 @@ async def test_a_mixed_load_never_deadlocks(
     assert deadlocks[0] == 0
     for handle in handles[1:]:
         await handle.close()
+
+
+async def test_claims_go_on_where_they_were(driver: PostgresDriver, clock) -> None:
+    """PRI-01: what is more urgent or was put back comes first all the same."""
+    other = driver.clone()
+    await other.open()
+    await driver.enqueue([record(f"{n:03}") for n in range(400)])
+    first = await claim(driver, 100)
+    assert [job.id for job in first] == [f"{n:03}" for n in range(100)]
+    await driver.enqueue([record("urgent", priority=9), record("last")])
+    assert [job.id for job in await claim(driver, 100)][:2] == ["urgent", "100"]
+    await driver.settle([ended(first[5], State.PENDING)])
+    assert [job.id for job in await claim(driver, 100)][:2] == ["005", "199"]
+    # What others put back is found when the mark is old, or nothing else is left.
+    await other.settle([ended(first[6], State.PENDING), ended(first[7], State.DELAYED, delay=5)])
+    clock.advance(5)
+    rest = [job.id for job in await claim(driver, 500)]
+    assert {"006", "007", "last"} < set(rest)
+    assert len(rest) == 105
+    await other.close()
+
+
+async def test_a_claim_does_not_walk_over_what_an_old_transaction_keeps(
+    driver: PostgresDriver, postgres_schema: Schema
+) -> None:
+    """A snapshot that stays open keeps every claimed job's index entry."""
+    await driver.enqueue([record(f"{n}") for n in range(6000)])
+    stranger = await asyncpg.connect(postgres_schema.dsn)
+    snapshot = stranger.transaction(isolation="repeatable_read")
+    await snapshot.start()
+    await stranger.fetch("SELECT 1")
+    for _ in range(10):
+        assert len(await claim(driver, 500)) == 500
+    mark = driver._marks.of([Source("q")])
+    assert mark is not None
+    sought = f"SELECT seq FROM {postgres_schema.name}.jobs WHERE state = 0 AND queue = 'q'"
+    order = "ORDER BY priority DESC, available_at, seq LIMIT 1"
+    place = (
+        f"priority = {mark.priority} AND (available_at, seq) > ({mark.available_at}, {mark.seq})"
+    )
+    from_the_beginning = await blocks_read(postgres_schema.dsn, f"{sought} {order}")
+    from_the_mark = await blocks_read(postgres_schema.dsn, f"{sought} AND {place} {order}")
+    await snapshot.rollback()
+    await stranger.close()
+    assert from_the_mark < from_the_beginning / 4
+
+
+async def blocks_read(dsn: str, statement: str) -> int:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+    found = await connection.fetchval(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}")
+    await connection.close()
+    return json.loads(found)[0]["Plan"]["Shared Hit Blocks"]
 
 
 async def test_garbage_rows_never_stop_a_worker(driver: PostgresDriver, postgres_schema) -> None:

@@ -6,7 +6,7 @@
 -- next delayed job of these lanes is due, and whether so many are due that they should be promoted.
 -- At least one row, which is empty where nothing was claimed.
 --
--- Rows that others are claiming are skipped, so a claim waits for nobody. What is due takes its
+-- ``{ready_jobs}`` is one of the two pieces below. Rows that others are claiming are skipped, so a claim waits for nobody. What is due takes its
 -- place among the ready ones here: only the first thousand of a queue, for the sake of time.
 --
 -- A token is above all tokens of an earlier job of this id that is gone, because no seq comes twice
@@ -34,13 +34,7 @@ due AS MATERIALIZED (
     LIMIT :limit::bigint FOR UPDATE OF job SKIP LOCKED
 ),
 ready AS MATERIALIZED (
-    SELECT source.place, job.*
-    FROM source CROSS JOIN LATERAL (
-        SELECT seq, priority, available_at FROM {jobs}
-        WHERE state = 0 AND queue = source.queue AND priority BETWEEN source.low AND source.high
-        ORDER BY priority DESC, available_at, seq
-        LIMIT :limit::bigint FOR UPDATE SKIP LOCKED
-    ) AS job
+    SELECT source.place, job.* FROM source CROSS JOIN LATERAL ({ready_jobs}) AS job
     LIMIT :limit::bigint
 ),
 chosen AS MATERIALIZED (
@@ -84,6 +78,30 @@ FROM (
     ) END - {now} AS due_in
 ) AS upcoming
 LEFT JOIN taken ON true;
+
+-- name: from_the_beginning
+SELECT seq, priority, available_at FROM {jobs}
+WHERE state = 0 AND queue = source.queue AND priority BETWEEN source.low AND source.high
+ORDER BY priority DESC, available_at, seq
+LIMIT :limit::bigint FOR UPDATE SKIP LOCKED
+
+-- name: from_the_mark
+-- What is more urgent, then what comes behind the last one that was claimed.
+SELECT * FROM (
+    SELECT seq, priority, available_at FROM {jobs}
+    WHERE state = 0 AND queue = source.queue
+    AND priority BETWEEN :mark_priority::integer + 1 AND source.high
+    ORDER BY priority DESC, available_at, seq
+    LIMIT :limit::bigint FOR UPDATE SKIP LOCKED
+) AS urgent
+UNION ALL
+SELECT * FROM (
+    SELECT seq, priority, available_at FROM {jobs}
+    WHERE state = 0 AND queue = source.queue AND priority = :mark_priority::integer
+    AND (available_at, seq) > (:mark_available_at::double precision, :mark_seq::bigint)
+    ORDER BY priority DESC, available_at, seq
+    LIMIT :limit::bigint FOR UPDATE SKIP LOCKED
+) AS behind
 
 -- name: promote
 -- Very many are due: put the first of them into the row of the ready ones.
