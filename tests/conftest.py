@@ -9,6 +9,7 @@ import pytest
 
 from asyncqueue import Queue, Worker
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
@@ -19,13 +20,22 @@ __all__ = ["own_redis", "redis_prefix", "redis_server", "redis_url"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from asyncqueue import Driver
 
-DRIVERS: dict[str, Callable[[Path, Clock], Driver]] = {
-    "memory": lambda _folder, clock: MemoryDriver(clock=clock),
-    "sqlite": lambda folder, clock: SqliteDriver(folder / "queue.db", clock=clock),
+def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    prefix = request.getfixturevalue("redis_prefix")
+    return RedisDriver(request.getfixturevalue("redis_url"), prefix=prefix, clock=clock)
+
+
+def _sqlite(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    return SqliteDriver(request.getfixturevalue("tmp_path") / "queue.db", clock=clock)
+
+
+DRIVERS: dict[str, Callable[[pytest.FixtureRequest, Clock], Driver]] = {
+    "memory": lambda _request, clock: MemoryDriver(clock=clock),
+    "redis": _redis,
+    "sqlite": _sqlite,
 }
 """Every driver that the behaviour tests run on."""
 
@@ -36,8 +46,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=sorted(DRIVERS))
-def driver(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Driver:
-    return DRIVERS[request.param](tmp_path, clock)
+def driver(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    return DRIVERS[request.param](request, clock)
 
 
 @pytest.fixture
