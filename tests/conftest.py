@@ -62,6 +62,7 @@ async def make_queue(driver: Driver) -> AsyncIterator[Callable[..., Queue]]:
     yield make
     for queue in queues:
         await queue.close()
+        await queue.driver.close()
     await driver.close()
 
 
