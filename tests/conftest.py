@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from asyncqueue import Driver
 
+
 def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:
     prefix = request.getfixturevalue("redis_prefix")
     return RedisDriver(request.getfixturevalue("redis_url"), prefix=prefix, clock=clock)

@@ -194,7 +194,8 @@ class TestUnknown:
         register_driver(" Kafka", Kafka)
         text = self.unknown(target)
         assert text == (
-            'Unknown driver "memori". Did you mean "memory"? Known: kafka, memory, redis, sqlite, sync.'
+            'Unknown driver "memori". Did you mean "memory"? '
+            "Known: kafka, memory, redis, sqlite, sync."
         )
 
     @pytest.mark.parametrize(

@@ -12,6 +12,10 @@ if TYPE_CHECKING:
 
 Finding = tuple[str, bool, str]
 OLDEST: Final = (6, 2)
+_SNAPSHOTS: Final = (
+    "snapshots at most: a crash of the server loses what came since the last; appendonly yes "
+    "keeps jobs"
+)
 
 
 def read_info(text: Any) -> dict[str, str]:
@@ -85,8 +89,7 @@ def _persistence(info: dict[str, str]) -> Finding:
         return (
             "persistence",
             True,
-            "snapshots at most: a crash of the server loses what came since the last; "
-            "appendonly yes keeps jobs",
+            _SNAPSHOTS,
         )
     return "persistence", True, "unknown"
 

@@ -42,7 +42,7 @@ _Outcome = tuple[bytes | None, str | None, str | None]
 _decode_outcome: Final = msgspec.msgpack.Decoder(_Outcome).decode
 
 
-class Unreadable(ValueError):
+class UnreadableError(ValueError):
     """Stored bytes are not what this version of the driver writes."""
 
 
@@ -94,7 +94,7 @@ def packed(record: Record) -> tuple[bytes, bytes, bytes]:
         mode = 2 if record.key_until_claimed else 1
         held = _SECONDS.pack(math.inf if record.key_ttl is None else record.key_ttl) + key
     if max(len(id), len(queue), len(key)) > LONGEST:
-        raise ValueError(f"The id, queue or key of job {record.id[:50]!r}… is over {LONGEST} bytes.")
+        raise ValueError(f"Id, queue or key of job {record.id[:50]!r}… is over {LONGEST} bytes.")
     body = b"".join(
         (
             _HEAD.pack(mode, record.priority, len(id)),
@@ -118,7 +118,7 @@ def _bytes(record: Record) -> bytes:
 
 
 def read_body(text: bytes) -> Body:
-    """The body of a job. Raises :class:`Unreadable`."""
+    """The body of a job. Raises :class:`UnreadableError`."""
     try:
         created_at, available_at = _TIMES.unpack_from(text)
         mode, priority, length = _HEAD.unpack_from(text, _TIMES.size)
@@ -127,7 +127,7 @@ def read_body(text: bytes) -> Body:
         key, at = _short(text, at)
         name, max_attempts, payload = _decode_content(memoryview(text)[at:])
     except (struct.error, UnicodeError, msgspec.DecodeError) as error:
-        raise Unreadable(f"a body that cannot be read: {error}") from error
+        raise UnreadableError(f"a body that cannot be read: {error}") from error
     return Body(
         created_at,
         available_at,
@@ -142,13 +142,13 @@ def read_body(text: bytes) -> Body:
 
 
 def read_standing(text: bytes) -> Standing:
-    """The state of a job. Raises :class:`Unreadable`."""
+    """The state of a job. Raises :class:`UnreadableError`."""
     try:
         fields = _STATE.unpack_from(text)
         _, at = _short(text, _STATE.size)
         worker, _ = _short(text, at)
     except (struct.error, UnicodeError) as error:
-        raise Unreadable(f"a state that cannot be read: {error}") from error
+        raise UnreadableError(f"a state that cannot be read: {error}") from error
     phase, token, attempts, exceptions, _, available, started, finished, mark = fields
     return Standing(
         phase.decode("latin-1"),
@@ -178,7 +178,7 @@ def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
 def claim_of(body_text: bytes, state_text: bytes | None) -> Claim:
     """A job that was just claimed, from its body and the state it had before.
 
-    Raises :class:`Unreadable`.
+    Raises :class:`UnreadableError`.
     """
     body = read_body(body_text)
     token = attempts = 1
@@ -224,7 +224,7 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
         body = read_body(body_text or b"")
         standing = None if state_text is None else read_standing(state_text)
         outcome = (None, None, None) if outcome_text is None else _decode_outcome(outcome_text)
-    except (Unreadable, msgspec.DecodeError):
+    except (UnreadableError, msgspec.DecodeError):
         return None
     job = StoredJob(
         id=body.id,

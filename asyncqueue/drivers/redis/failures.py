@@ -5,7 +5,7 @@ from __future__ import annotations
 import ssl
 from typing import TYPE_CHECKING, Final
 
-from asyncqueue.drivers.redis.wire import ReplyError, Silence
+from asyncqueue.drivers.redis.wire import ReplyError, SilenceError
 from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _explain(error: Exception, place: Place) -> DriverError:
         if kind in _REFUSED:
             return DriverError(f"The server {place} {_REFUSED[kind]} ({error}).")
         return DriverError(f"The server {place} refused a command: {error}.")
-    if isinstance(error, Silence | TimeoutError):
+    if isinstance(error, SilenceError | TimeoutError):
         return DriverUnavailable(
             f"The server {place} did not answer within {place.timeout:g} seconds."
         )

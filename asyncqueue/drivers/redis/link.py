@@ -7,7 +7,7 @@ import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncqueue.drivers.redis.failures import explain, is_elsewhere
-from asyncqueue.drivers.redis.wire import ConnectionEnded, ReplyError, Wire
+from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,12 +40,16 @@ async def _greet(wire: Wire, place: Place) -> None:
         greetings.append(("SELECT", place.db))
     greetings.append(("PING",))
     try:
-        for reply in await asyncio.gather(*[wire.call(words) for words in greetings]):
-            if isinstance(reply, ReplyError):
-                raise reply
+        _raise_first(await asyncio.gather(*[wire.call(words) for words in greetings]))
     except BaseException:
-        wire.give_up(ConnectionEnded("the server did not let us in"))
+        wire.give_up(ConnectionEndedError("the server did not let us in"))
         raise
+
+
+def _raise_first(replies: list[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, ReplyError):
+            raise reply
 
 
 def _tls(place: Place) -> ssl.SSLContext:
@@ -80,7 +84,7 @@ class Link:
             raise explain(error, self.place) from error
         if isinstance(reply, ReplyError):
             if is_elsewhere(reply) and self._wire is not None:
-                self._wire.give_up(ConnectionEnded("it led to a server that takes no writes"))
+                self._wire.give_up(ConnectionEndedError("it led to a server that takes no writes"))
             raise explain(reply, self.place) from reply
         return reply
 

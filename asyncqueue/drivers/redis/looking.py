@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from asyncqueue.drivers.redis.encoding import PHASES, Unreadable, read_standing, stored_job
+from asyncqueue.drivers.redis.encoding import PHASES, UnreadableError, read_standing, stored_job
 from asyncqueue.drivers.redis.moving import CHUNK, chunks
 from asyncqueue.record import FINISHED, WAITING, Found, QueueCounts, State
 
@@ -192,7 +192,7 @@ async def _ended_places(scripts: Scripts, which: Filter, states: frozenset[State
 def _finished_at(text: bytes | None) -> float | None:
     try:
         return None if text is None else read_standing(text).finished_at
-    except Unreadable:
+    except UnreadableError:
         return None
 
 

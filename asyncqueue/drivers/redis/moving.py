@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from asyncqueue.drivers.redis.encoding import Unreadable, claim_of, packed, packed_settlement
+from asyncqueue.drivers.redis.encoding import UnreadableError, claim_of, packed, packed_settlement
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed, Hold
 
@@ -89,14 +89,14 @@ async def _read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
     for at in range(1, len(reply), 3):
         try:
             claims.append(claim_of(reply[at + 1], reply[at + 2]))
-        except Unreadable as error:
-            log.error("Job number %s is put aside: %s", reply[at].decode(errors="replace"), error)
+        except UnreadableError as error:
+            log.warning("Job number %s is put aside: %s", reply[at].decode(errors="replace"), error)
             damaged.append(reply[at])
     if damaged:
         try:
             await scripts.run("put_aside", *damaged)
         except DriverError as error:  # They will be met again; those that can be read go first.
-            log.error("Cannot put %d unreadable jobs aside: %s", len(damaged), error)
+            log.warning("Cannot put %d unreadable jobs aside: %s", len(damaged), error)
     return claims
 
 

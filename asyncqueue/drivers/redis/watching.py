@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 import random
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from asyncqueue.drivers.base import Watch, Watches
 from asyncqueue.drivers.redis.failures import explain
 from asyncqueue.drivers.redis.link import connect
-from asyncqueue.drivers.redis.wire import ConnectionEnded, ReplyError, Wire
+from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class SubscribedWire(Wire):
     def __init__(self, patience: float, notified: Callable[[bytes, bytes], None]) -> None:
         super().__init__(patience)
         self._notified = notified
-        self._pinging: asyncio.Future[Any] | None = None
 
     def received(self, reply: Any) -> None:
         """A whole reply or notification came."""
-        if isinstance(reply, list) and reply and reply[0] in _NOTICES:
-            self._notified(reply[0], reply[1])
+        notice = cast("list[Any]", reply) if isinstance(reply, list) else ()
+        if notice and notice[0] in _NOTICES:
+            self._notified(notice[0], notice[1])
         else:
             super().received(reply)
 
@@ -139,7 +139,7 @@ class Subscriptions(Watches):
             raise explain(error, self._place) from error
         finally:
             self._wire = None
-            wire.give_up(ConnectionEnded("the connection was closed here"))
+            wire.give_up(ConnectionEndedError("the connection was closed here"))
 
     def _notified(self, kind: bytes, channel: bytes) -> None:
         # A subscription rings, too: what happened before it was made came to nobody's notice.

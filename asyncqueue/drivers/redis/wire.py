@@ -10,27 +10,33 @@ import asyncio
 import contextlib
 import socket
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import hiredis
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     Word = str | bytes | int | float
 
 _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
+_packed: Final = cast(
+    "Callable[[tuple[Word, ...]], bytes]",  # Its own stub says a tuple of one word.
+    hiredis.pack_command,  # pyright: ignore[reportUnknownMemberType]
+)
+
+
 class ReplyError(Exception):
     """What the server answered instead of a reply; its first word is the kind of error."""
 
 
-class ConnectionEnded(ConnectionError):
+class ConnectionEndedError(ConnectionError):
     """The server, or something on the way, ended the connection."""
 
 
-class Silence(TimeoutError):
+class SilenceError(TimeoutError):
     """The server did not answer in time."""
 
 
@@ -68,7 +74,7 @@ class Wire(asyncio.Protocol):
             while (reply := reader.gets()) is not False:
                 self.received(reply)
         except (hiredis.HiredisError, UnicodeError) as error:
-            self.give_up(ConnectionEnded(f"what came is not the Redis protocol: {error}"))
+            self.give_up(ConnectionEndedError(f"what came is not the Redis protocol: {error}"))
 
     def received(self, reply: Any) -> None:
         """A whole reply came."""
@@ -82,7 +88,9 @@ class Wire(asyncio.Protocol):
         self._transport = None
         if self._watchdog is not None:
             self._watchdog.cancel()
-        error = self._gave_up or ConnectionEnded(str(exc) if exc else "the connection was closed")
+        error = self._gave_up or ConnectionEndedError(
+            str(exc) if exc else "the connection was closed"
+        )
         error.__cause__ = error.__cause__ or exc
         while self._waiting:
             future, _ = self._waiting.popleft()
@@ -95,9 +103,9 @@ class Wire(asyncio.Protocol):
         """Send a command; the future will hold the reply, a :class:`ReplyError` included."""
         future = self._loop.create_future()
         if self._transport is None or self._transport.is_closing():
-            future.set_exception(self._gave_up or ConnectionEnded("the connection is closed"))
+            future.set_exception(self._gave_up or ConnectionEndedError("the connection is closed"))
             return future
-        self._transport.write(hiredis.pack_command(tuple(words)))
+        self._transport.write(_packed(tuple(words)))
         self._waiting.append((future, self._loop.time()))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._patience, self._watch)
@@ -106,7 +114,7 @@ class Wire(asyncio.Protocol):
     def tell(self, words: Sequence[Word]) -> None:
         """Send a command whose reply is not that of a call."""
         if self._transport is not None:
-            self._transport.write(hiredis.pack_command(tuple(words)))
+            self._transport.write(_packed(tuple(words)))
 
     def give_up(self, error: Exception) -> None:
         """Drop the connection; whoever waits gets this error."""
@@ -121,7 +129,7 @@ class Wire(asyncio.Protocol):
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(1):
                     await asyncio.shield(self.ended)
-            self.give_up(ConnectionEnded("the connection was closed here"))
+            self.give_up(ConnectionEndedError("the connection was closed here"))
 
     def _watch(self) -> None:
         self._watchdog = None
@@ -130,7 +138,7 @@ class Wire(asyncio.Protocol):
         since = max(self._heard, self._waiting[0][1])
         left = since + self._patience - self._loop.time()
         if left <= 0:
-            self.give_up(Silence(f"no answer for {self._patience:g} s"))
+            self.give_up(SilenceError(f"no answer for {self._patience:g} s"))
         else:
             self._watchdog = self._loop.call_later(left, self._watch)
 
