@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncqueue.drivers.redis.failures import explain, is_elsewhere
 from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
+from asyncqueue.errors import DriverUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -106,7 +108,11 @@ class Link:
             return await wire.call(words)
 
     async def _connected(self) -> Wire:
-        """Whoever comes while a connection is being made waits for the same, and fails with it."""
+        """Whoever comes while a connection is being made waits for the same."""
+        if self._connecting is not None:
+            # One that others began may fail just before it would have succeeded.
+            with contextlib.suppress(DriverUnavailable):
+                return await asyncio.shield(self._connecting)
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._made)

@@ -24,7 +24,7 @@ _KEEP_ALIVE: Final = {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 _packed: Final = cast(
     "Callable[[tuple[Word, ...]], bytes]",  # Its own stub says a tuple of one word.
-    hiredis.pack_command,  # pyright: ignore[reportUnknownMemberType]
+    hiredis.pack_command,
 )
 
 
@@ -57,7 +57,7 @@ class Wire(asyncio.Protocol):
     @property
     def open(self) -> bool:
         """Whether commands can be sent."""
-        return self._transport is not None
+        return self._transport is not None and not self._transport.is_closing()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of the protocol of asyncio."""
@@ -102,7 +102,7 @@ class Wire(asyncio.Protocol):
     def call(self, words: Sequence[Word]) -> asyncio.Future[Any]:
         """Send a command; the future will hold the reply, a :class:`ReplyError` included."""
         future = self._loop.create_future()
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.open:
             future.set_exception(self._gave_up or ConnectionEndedError("the connection is closed"))
             return future
         self._transport.write(_packed(tuple(words)))
