@@ -14,7 +14,7 @@ from asyncqueue.drivers.redis import looking, moving, operating, presence
 from asyncqueue.drivers.redis.diagnose import check_version, eviction_of, findings, read_info
 from asyncqueue.drivers.redis.link import Link
 from asyncqueue.drivers.redis.looking import Page
-from asyncqueue.drivers.redis.place import check_prefix, place_of
+from asyncqueue.drivers.redis.place import check_prefix, check_timeout, place_of
 from asyncqueue.drivers.redis.scripts import Scripts
 from asyncqueue.drivers.redis.watching import Subscriptions
 from asyncqueue.errors import DriverError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncqueue.drivers.redis.place import Place
+    from asyncqueue.durations import Duration
     from asyncqueue.record import (
         Claim,
         Extension,
@@ -59,12 +60,12 @@ class RedisDriver(Driver):
         url: str = "redis://localhost:6379/0",
         *,
         prefix: str = "asyncqueue",
-        timeout: float | None = None,
+        timeout: Duration | None = None,
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         place = place_of(url)
         if timeout is not None:
-            place = msgspec.structs.replace(place, timeout=timeout)
+            place = msgspec.structs.replace(place, timeout=check_timeout(timeout))
         self._prepare(place, check_prefix(prefix), clock)
 
     def _prepare(self, place: Place, prefix: str, clock: Clock) -> None:

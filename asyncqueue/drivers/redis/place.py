@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from asyncqueue.durations import parse_duration
+from asyncqueue.durations import parse_duration, to_seconds
 from asyncqueue.errors import ConfigError
 from asyncqueue.registry import suggest
 from asyncqueue.urls import masked
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from asyncqueue.durations import Duration
 
 PORT: Final = 6379
 _PREFIX: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -27,8 +30,12 @@ def _flag(text: str) -> bool:
     return told[text.lower()]
 
 
+def _patience(text: str) -> float:
+    return check_timeout(parse_duration(text))
+
+
 OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
-    "timeout": parse_duration,
+    "timeout": _patience,
     "ca": str,
     "cert": str,
     "key": str,
@@ -81,6 +88,14 @@ def place_of(url: str) -> Place:
         tls=scheme == "rediss",
         **_options(url, parts.query),
     )
+
+
+def check_timeout(timeout: Duration) -> float:
+    """The timeout in seconds. Raises ConfigError for one that cannot be waited for."""
+    seconds = to_seconds(timeout, "timeout")
+    if not 0 < seconds < math.inf:
+        raise ConfigError(f"The timeout must be more than 0 seconds and finite, got {timeout!r}")
+    return seconds
 
 
 def check_prefix(prefix: str) -> str:

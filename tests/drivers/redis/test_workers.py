@@ -122,14 +122,17 @@ async def test_a_worker_goes_on_when_the_server_forgets_its_scripts(
     redis_url: str, redis_prefix: str
 ) -> None:
     """DRV-32."""
-    async with producing(redis_url, redis_prefix) as queue, operator(redis_url) as other:
-        async with hired(redis_url, redis_prefix) as one:
-            await queue.dispatch_many([Numbered(n) for n in range(100)])
-            for at in range(10, 100, 10):
-                await one.until(at)
-                await other.call("SCRIPT", "FLUSH")
-            await one.until(100)
-            assert sorted(one.ran) == list(range(100))
+    async with (
+        producing(redis_url, redis_prefix) as queue,
+        operator(redis_url) as other,
+        hired(redis_url, redis_prefix) as one,
+    ):
+        await queue.dispatch_many([Numbered(n) for n in range(100)])
+        for at in range(10, 100, 10):
+            await one.until(at)
+            await other.call("SCRIPT", "FLUSH")
+        await one.until(100)
+        assert sorted(one.ran) == list(range(100))
 
 
 async def test_a_killed_connection_is_made_again(redis_url: str, redis_prefix: str) -> None:

@@ -137,8 +137,11 @@ end
 local function count_blocks(numbers, step)
   local change = {}
   for n = 1, #numbers do
-    local block = math.floor(tonumber(numbers[n]) / 1000)
-    change[block] = (change[block] or 0) + step
+    local number = tonumber(numbers[n])
+    if number then -- None of ours otherwise.
+      local block = math.floor(number / 1000)
+      change[block] = (change[block] or 0) + step
+    end
   end
   for block, by in pairs(change) do
     local left = call('HINCRBY', P .. 'live', block, by)

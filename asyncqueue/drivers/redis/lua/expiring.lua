@@ -3,11 +3,13 @@ local function expire(set, score, most)
   local old = call('ZRANGEBYSCORE', set, '-inf', score, 'LIMIT', 0, most)
   if #old == 0 then return 0 end
   each('ZREM', set, old)
-  local bodies, ids = values(BODY, old), {}
+  local bodies, there, ids = values(BODY, old), {}, {}
   for n = 1, #old do
-    local body = bodies[n] and read_body(bodies[n])
-    ids[n] = body and body.id or ''
+    if bodies[n] then
+      local body = read_body(bodies[n])
+      there[#there + 1], ids[#ids + 1] = old[n], body and body.id or ''
+    end
   end
-  forget(old, ids)
+  forget(there, ids)
   return #old
 end
