@@ -61,8 +61,8 @@ class Wire(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Part of the protocol of asyncio."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - never a datagram's
-        self._transport = transport
+        # Those of uvloop are not of this class, but of its kind.
+        self._transport = cast("asyncio.Transport", transport)
         _keep_alive(transport.get_extra_info("socket"))
 
     def data_received(self, data: bytes) -> None:

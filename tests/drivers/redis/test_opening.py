@@ -15,7 +15,7 @@ from asyncqueue.drivers.redis.place import Place, place_of
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.errors import ConfigError, DriverError
 
-from .acts import opened, operator, record
+from .acts import claim, opened, operator, record
 
 
 @pytest.mark.parametrize(
@@ -56,6 +56,20 @@ def test_a_url_that_names_none_is_refused(url: str, reason: str) -> None:
         RedisDriver(url.replace("://h", "://:s3cret@h"))
     assert reason in str(caught.value)
     assert "s3cret" not in str(caught.value)
+
+
+async def test_another_event_loop_serves_too(redis_url, redis_prefix) -> None:
+    """uvloop, which the command line uses where it is installed."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def live() -> list[str]:
+        async with opened(redis_url, prefix=redis_prefix) as driver:
+            with driver.watch(["queue:q"]) as watch:
+                await driver.enqueue([record("a")])
+                await watch.wait(5)
+            return [one.id for one in await claim(driver)]
+
+    assert await asyncio.to_thread(uvloop.run, live()) == ["a"]
 
 
 @pytest.mark.parametrize("prefix", ["", "1a", "a-b", "{a}", "a:b", "a" * 64])

@@ -20,48 +20,53 @@ local function put_aside(number, body)
   count_blocks({ number }, -1)
 end
 
+-- The state of a claimed job: the one it had before, or a new one. Nil where it cannot be read.
+local function claimed_state(body, before, plain, plain_text)
+  local mode = string.byte(body, 17)
+  if not mode then return nil end
+  if before then
+    local s = read_state(before)
+    if not s then return nil end
+    s.phase, s.token, s.attempts = 'p', s.token + 1, s.attempts + 1
+    s.started, s.mark, s.worker = now, -1, worker
+    return state_text(s)
+  end
+  if mode == 0 then return plain_text end
+  local content = read_body(body)
+  if not content then return nil end
+  if mode == 2 then
+    free_key(content.key, content.id)
+    return plain_text
+  end
+  plain.key = content.key
+  local text = state_text(plain)
+  plain.key = ''
+  return text
+end
+
 -- Lease these jobs, in this order.
 local function hand_out(queue, priority, numbers, bodies, states)
   local plain = { phase = 'p', token = 1, attempts = 1, exceptions = 0, priority = priority,
     available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
     key = '' }
   local plain_text = state_text(plain)
-  local leased, written = {}, {}
+  local until_then = now + lease
+  local leased, written, at, told = {}, {}, 0, #answer
   for n = 1, #numbers do
-    local number, body, before, text = numbers[n], bodies[n], states[n], plain_text
-    local s = before and read_state(before)
-    local mode = string.byte(body, 17)
-    local whole = mode and (not before or s)
-    if whole and s then
-      s.phase, s.token, s.attempts = 'p', s.token + 1, s.attempts + 1
-      s.started, s.mark, s.worker = now, -1, worker
-      text = state_text(s)
-    elseif whole and mode ~= 0 then
-      local content = read_body(body)
-      if not content then
-        whole = false
-      elseif mode == 2 then
-        free_key(content.key, content.id)
-      else
-        plain.key = content.key
-        text = state_text(plain)
-        plain.key = ''
-      end
-    end
-    if whole then
-      claimed = claimed + 1
-      leased[#leased + 1] = now + lease
-      leased[#leased + 1] = number
-      written[#written + 1] = number
-      written[#written + 1] = text
-      answer[#answer + 1] = number
-      answer[#answer + 1] = body
-      answer[#answer + 1] = before or false
+    local number, body, before = numbers[n], bodies[n], states[n] or false
+    local text = claimed_state(body, before, plain, plain_text)
+    if text then
+      leased[at + 1], leased[at + 2] = until_then, number
+      written[at + 1], written[at + 2] = number, text
+      at = at + 2
+      answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
+      told = told + 3
     else
       put_aside(number, body)
     end
   end
-  if #leased > 0 then
+  if at > 0 then
+    claimed = claimed + at / 2
     each('ZADD', leased_key(queue), leased)
     each('HSET', STATE, written)
   end
@@ -70,13 +75,14 @@ end
 -- Of numbers from a list, those that are no gaps.
 local function without_gaps(list, numbers)
   local bodies, states = values(BODY, numbers), values(STATE, numbers)
-  local kept, kept_bodies = {}, {}
+  local kept, kept_bodies, count = {}, {}, 0
   for n = 1, #numbers do
     if bodies[n] and not states[n] then
-      kept[#kept + 1], kept_bodies[#kept_bodies + 1] = numbers[n], bodies[n]
+      count = count + 1
+      kept[count], kept_bodies[count] = numbers[n], bodies[n]
     end
   end
-  local gaps = #numbers - #kept
+  local gaps = #numbers - count
   if gaps > 0 and call('HINCRBY', GAPS, list, -gaps) <= 0 then call('HDEL', GAPS, list) end
   return kept, kept_bodies
 end
