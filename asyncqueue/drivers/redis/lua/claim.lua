@@ -6,6 +6,8 @@
 
 -- include: common
 
+even_when_full()
+
 local limit, lease, worker = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local answer = { '' }
 local claimed = 0
