@@ -14,9 +14,15 @@ from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
 from .recorder import Recorder
-from .servers.fixtures import own_redis, redis_prefix, redis_server, redis_url
+from .servers.fixtures import (
+    own_redis,
+    redis_cluster_server,
+    redis_prefix,
+    redis_server,
+    redis_url,
+)
 
-__all__ = ["own_redis", "redis_prefix", "redis_server", "redis_url"]
+__all__ = ["own_redis", "redis_cluster_server", "redis_prefix", "redis_server", "redis_url"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

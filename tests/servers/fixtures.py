@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .redis import RedisServer, ask, given_url, start_redis
+from .redis_groups import RedisCluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,3 +54,14 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
     yield start
     for server in servers:
         server.kill()
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
+    """A cluster that tests share: none may stop a node of it."""
+    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.kill()

@@ -11,10 +11,12 @@ import msgspec
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order, Watch
 from asyncqueue.drivers.redis import looking, moving, operating, presence
+from asyncqueue.drivers.redis.connecting import Router
 from asyncqueue.drivers.redis.diagnose import check_version, eviction_of, findings, read_info
 from asyncqueue.drivers.redis.link import Link
+from asyncqueue.drivers.redis.locations import place_of
 from asyncqueue.drivers.redis.looking import Page
-from asyncqueue.drivers.redis.place import check_prefix, check_timeout, place_of
+from asyncqueue.drivers.redis.place import check_prefix, check_timeout
 from asyncqueue.drivers.redis.scripts import Scripts
 from asyncqueue.drivers.redis.watching import Subscriptions
 from asyncqueue.errors import DriverError
@@ -43,11 +45,13 @@ log = logging.getLogger("asyncqueue.redis")
 class RedisDriver(Driver):
     """Jobs in Redis 6.2 or newer, or Valkey: for any number of processes on any number of hosts.
 
-    ``url``: ``redis://user:password@host:6379/0``, or ``rediss://`` for TLS; behind its ``?`` may
-    stand ``timeout`` and for TLS ``ca``, ``cert``, ``key``, ``check_hostname``. ``prefix``: all
-    keys begin with ``{prefix:0}:``. ``timeout``: seconds to wait for a connection or an answer
-    before ``DriverUnavailable``; wins over that of the URL. ``clock``: where the time comes from;
-    by default it is the server's.
+    ``url``: ``redis://user:password@host:6379/0``, ``rediss://`` for TLS,
+    ``redis+sentinel://sentinel1:26379,sentinel2:26379/name/0`` or
+    ``redis+cluster://node1:6379,node2:6379``; behind its ``?`` may stand ``timeout``, ``tls``, and
+    for TLS ``ca``, ``cert``, ``key``, ``check_hostname``. ``prefix``: all keys begin with
+    ``{prefix:0}:``, so in a cluster one node holds them. ``timeout``: seconds to wait for a
+    connection or an answer before ``DriverUnavailable``; wins over that of the URL. ``clock``:
+    where the time comes from; by default it is the server's.
 
     A stored job is as durable as the server makes it: see its ``appendonly`` and ``appendfsync``.
     Constructing does no I/O. Raises ConfigError for settings that cannot be used.
@@ -73,9 +77,9 @@ class RedisDriver(Driver):
         self._place = place
         self._prefix = prefix
         tag = f"{{{prefix}:0}}"
-        self._link = Link(place)
+        self._link = Link(Router(place, tag))
         self._scripts = Scripts(self._link, tag, self._now)
-        self._watches = Subscriptions(place, tag)
+        self._watches = Subscriptions(Router(place, tag), tag)
         self._is_open = False
         self._is_clone = False
         self._giving_back: set[asyncio.Task[None]] = set()
@@ -88,7 +92,7 @@ class RedisDriver(Driver):
         return twin
 
     def location(self) -> str:
-        """``redis://host:port/db``."""
+        """The URL without secrets and options."""
         return str(self._place)
 
     async def open(self) -> None:

@@ -4,62 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from asyncqueue.drivers.redis.failures import explain, is_elsewhere
 from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
 from asyncqueue.errors import DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from asyncqueue.drivers.redis.place import Place
+    from asyncqueue.drivers.redis.connecting import Router
     from asyncqueue.drivers.redis.wire import Word
-
-    AnyWire = TypeVar("AnyWire", bound=Wire)
-
-
-async def connect(place: Place, make: Callable[[], AnyWire]) -> AnyWire:
-    """A connection, made by ``make``, that is ready for commands. Bounded by ``place.timeout``."""
-    try:
-        async with asyncio.timeout(place.timeout):
-            context = _tls(place) if place.tls else None
-            loop = asyncio.get_running_loop()
-            _, wire = await loop.create_connection(make, place.host, place.port, ssl=context)
-            await _greet(wire, place)
-            return wire
-    except (OSError, ReplyError) as error:
-        raise explain(error, place) from error
-
-
-async def _greet(wire: Wire, place: Place) -> None:
-    greetings: list[Sequence[Word]] = []
-    if place.password is not None:
-        user = () if place.username is None else (place.username,)
-        greetings.append(("AUTH", *user, place.password))
-    if place.db:
-        greetings.append(("SELECT", place.db))
-    greetings.append(("PING",))
-    try:
-        _raise_first(await asyncio.gather(*[wire.call(words) for words in greetings]))
-    except BaseException:
-        wire.give_up(ConnectionEndedError("the server did not let us in"))
-        raise
-
-
-def _raise_first(replies: list[Any]) -> None:
-    for reply in replies:
-        if isinstance(reply, ReplyError):
-            raise reply
-
-
-def _tls(place: Place) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=place.ca)
-    context.check_hostname = place.check_hostname
-    if place.cert is not None:
-        context.load_cert_chain(place.cert, place.key)
-    return context
 
 
 class Link:
@@ -69,8 +24,9 @@ class Link:
     DriverError where it refuses.
     """
 
-    def __init__(self, place: Place) -> None:
-        self.place = place
+    def __init__(self, router: Router) -> None:
+        self.place = router.place
+        self._router = router
         self._wire: Wire | None = None
         self._connecting: asyncio.Task[Wire] | None = None
 
@@ -119,7 +75,7 @@ class Link:
         return await asyncio.shield(self._connecting)
 
     async def _connect(self) -> Wire:
-        return await connect(self.place, lambda: Wire(self.place.timeout))
+        return await self._router.connect(lambda: Wire(self.place.timeout))
 
     def _made(self, connecting: asyncio.Task[Wire]) -> None:
         self._connecting = None

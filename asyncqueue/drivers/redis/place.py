@@ -1,57 +1,39 @@
-"""Where a server is and how to talk to it, from a URL."""
+"""Where the jobs are and how to talk to whoever holds them."""
 
 from __future__ import annotations
 
 import math
 import re
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote, urlsplit
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from asyncqueue.durations import parse_duration, to_seconds
+from asyncqueue.durations import to_seconds
 from asyncqueue.errors import ConfigError
-from asyncqueue.registry import suggest
-from asyncqueue.urls import masked
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from asyncqueue.durations import Duration
 
 PORT: Final = 6379
+SENTINEL_PORT: Final = 26379
 _PREFIX: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
-
-def _flag(text: str) -> bool:
-    told = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-    if text.lower() not in told:
-        raise ValueError("must be true or false")
-    return told[text.lower()]
-
-
-def _patience(text: str) -> float:
-    return check_timeout(parse_duration(text))
-
-
-OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
-    "timeout": _patience,
-    "ca": str,
-    "cert": str,
-    "key": str,
-    "check_hostname": _flag,
-}
-"""The options of a redis URL, and how their text is read."""
+Address = tuple[str, int]
+Kind = Literal["standalone", "sentinel", "cluster"]
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
-    """A server, a database in it, and how to talk to it."""
+    """A server, or those who know which server it is; a database in it; how to talk to it."""
 
-    host: str = "localhost"
-    port: int = PORT
+    kind: Kind = "standalone"
+    nodes: tuple[Address, ...] = (("localhost", PORT),)
+    """The server; or sentinels, or nodes of a cluster, of which one that answers will do."""
+    service: str = ""
+    """What sentinels call the servers they watch."""
     db: int = 0
     username: str | None = None
     password: str | None = None
+    sentinel_password: str | None = None
     tls: bool = False
     ca: str | None = None
     """A file with the certificates of authorities to trust; None: those of the system."""
@@ -63,31 +45,17 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         """As a URL without secrets."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'rediss' if self.tls else 'redis'}://{host}:{self.port}/{self.db}"
+        hosts = ",".join(shown(address) for address in self.nodes)
+        if self.kind == "standalone":
+            return f"{'rediss' if self.tls else 'redis'}://{hosts}/{self.db}"
+        path = f"/{self.service}/{self.db}" if self.kind == "sentinel" else ""
+        return f"redis+{self.kind}://{hosts}{path}{'?tls=yes' if self.tls else ''}"
 
 
-def place_of(url: str) -> Place:
-    """The place that a URL names. Raises ConfigError where it names none."""
-    try:
-        parts = urlsplit(url.strip())
-        port = parts.port or PORT
-    except ValueError as error:
-        raise ConfigError(f"{masked(url)!r} is no Redis URL: {error}") from None
-    scheme = parts.scheme.lower()
-    if scheme not in ("redis", "rediss", "valkey"):
-        raise ConfigError(
-            f"{masked(url)!r}: write redis://host:6379/0, or rediss:// where the server wants TLS."
-        )
-    return Place(
-        host=parts.hostname or "localhost",
-        port=port,
-        db=_db(url, parts.path),
-        username=unquote(parts.username) if parts.username else None,
-        password=unquote(parts.password) if parts.password else None,
-        tls=scheme == "rediss",
-        **_options(url, parts.query),
-    )
+def shown(address: Address) -> str:
+    """An address as it stands in a URL."""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def check_timeout(timeout: Duration) -> float:
@@ -105,23 +73,3 @@ def check_prefix(prefix: str) -> str:
             f"The prefix {prefix!r} must be a letter or _, then up to 62 letters, digits and _."
         )
     return prefix
-
-
-def _db(url: str, path: str) -> int:
-    text = path.strip("/")
-    if text and not text.isdecimal():
-        raise ConfigError(f"{masked(url)!r}: {text!r} must be the number of a database, as in /0.")
-    return int(text or 0)
-
-
-def _options(url: str, query: str) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name, value in parse_qsl(query, keep_blank_values=True):
-        read = OPTIONS.get(name)
-        if read is None:
-            raise ConfigError(f'{masked(url)!r} has no option "{name}".{suggest(name, OPTIONS)}')
-        try:
-            options[name] = read(value)
-        except ValueError as error:
-            raise ConfigError(f"{masked(url)!r}: {name}: {error}") from error
-    return options

@@ -14,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from asyncqueue.drivers.base import Watch, Watches
 from asyncqueue.drivers.redis.failures import explain
-from asyncqueue.drivers.redis.link import connect
 from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from asyncqueue.drivers.redis.place import Place
+    from asyncqueue.drivers.redis.connecting import Router
 
 SHORTEST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
@@ -52,9 +51,10 @@ _NOTICES: Final = (b"message", b"subscribe", b"unsubscribe")
 class Subscriptions(Watches):
     """The open watches of one handle; what they watch is subscribed to while it is open."""
 
-    def __init__(self, place: Place, tag: str) -> None:
+    def __init__(self, router: Router, tag: str) -> None:
         super().__init__()
-        self._place = place
+        self._router = router
+        self._place = router.place
         self._prefix = f"{tag}:"
         self._wire: SubscribedWire | None = None
         self._subscribed: set[str] = set()
@@ -121,8 +121,8 @@ class Subscriptions(Watches):
 
     async def _session(self) -> None:
         """Be subscribed until the connection ends."""
-        wire = await connect(
-            self._place, lambda: SubscribedWire(self._place.timeout, self._notified)
+        wire = await self._router.connect(
+            lambda: SubscribedWire(self._place.timeout, self._notified)
         )
         self._wire, self._subscribed = wire, set()
         try:

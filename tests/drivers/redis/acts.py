@@ -6,8 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.drivers.redis import RedisDriver
+from asyncqueue.drivers.redis.connecting import Router
 from asyncqueue.drivers.redis.link import Link
-from asyncqueue.drivers.redis.place import place_of
+from asyncqueue.drivers.redis.locations import place_of
 from asyncqueue.record import Record, Settlement, Source, State
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def opened(url: str, **options: Any) -> AsyncGenerator[RedisDriver]:
 @contextlib.asynccontextmanager
 async def operator(url: str) -> AsyncGenerator[Link]:
     """A connection of somebody else."""
-    link = Link(place_of(url))
+    link = Link(Router(place_of(url), ""))
     try:
         yield link
     finally:

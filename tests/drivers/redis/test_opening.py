@@ -11,7 +11,8 @@ import pytest
 from asyncqueue import Settings
 from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.redis.diagnose import check_version, findings, read_info
-from asyncqueue.drivers.redis.place import Place, place_of
+from asyncqueue.drivers.redis.locations import place_of
+from asyncqueue.drivers.redis.place import Place
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.errors import ConfigError, DriverError
 
@@ -22,16 +23,16 @@ from .acts import claim, opened, operator, record
     ("url", "place"),
     [
         ("redis://", Place()),
-        ("redis://cache", Place(host="cache")),
-        ("valkey://cache:7000/2", Place(host="cache", port=7000, db=2)),
-        ("redis://:p%40ss@[::1]:7000", Place(host="::1", port=7000, password="p@ss")),
-        ("redis://me:pw@h/1", Place(host="h", username="me", password="pw", db=1)),
+        ("redis://cache", Place(nodes=(("cache", 6379),))),
+        ("valkey://cache:7000/2", Place(nodes=(("cache", 7000),), db=2)),
+        ("redis://:p%40ss@[::1]:7000", Place(nodes=(("::1", 7000),), password="p@ss")),
+        ("redis://me:pw@h/1", Place(nodes=(("h", 6379),), username="me", password="pw", db=1)),
         (
             "rediss://h?ca=/ca.pem&check_hostname=no",
-            Place(host="h", tls=True, ca="/ca.pem", check_hostname=False),
+            Place(nodes=(("h", 6379),), tls=True, ca="/ca.pem", check_hostname=False),
         ),
-        ("redis://h?timeout=1.5", Place(host="h", timeout=1.5)),
-        ("redis://h?timeout=500ms", Place(host="h", timeout=0.5)),
+        ("redis://h?timeout=1.5", Place(nodes=(("h", 6379),), timeout=1.5)),
+        ("redis://h?timeout=500ms", Place(nodes=(("h", 6379),), timeout=0.5)),
     ],
 )
 def test_a_url_names_a_place(url: str, place: Place) -> None:
