@@ -10,14 +10,23 @@ import pytest
 
 from asyncqueue import Queue, Worker
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
 from .recorder import Recorder
+from .servers.fixtures import (
+    own_redis,
+    redis_cluster_server,
+    redis_prefix,
+    redis_server,
+    redis_url,
+)
+
+__all__ = ["own_redis", "redis_cluster_server", "redis_prefix", "redis_server", "redis_url"]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from asyncqueue import Driver
 
@@ -25,9 +34,20 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("asyncqueue", deadline=None)
 hypothesis.settings.load_profile("asyncqueue")
 
-DRIVERS: dict[str, Callable[[Path, Clock], Driver]] = {
-    "memory": lambda _folder, clock: MemoryDriver(clock=clock),
-    "sqlite": lambda folder, clock: SqliteDriver(folder / "queue.db", clock=clock),
+
+def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    prefix = request.getfixturevalue("redis_prefix")
+    return RedisDriver(request.getfixturevalue("redis_url"), prefix=prefix, clock=clock)
+
+
+def _sqlite(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    return SqliteDriver(request.getfixturevalue("tmp_path") / "queue.db", clock=clock)
+
+
+DRIVERS: dict[str, Callable[[pytest.FixtureRequest, Clock], Driver]] = {
+    "memory": lambda _request, clock: MemoryDriver(clock=clock),
+    "redis": _redis,
+    "sqlite": _sqlite,
 }
 """Every driver that the behaviour tests run on."""
 
@@ -38,8 +58,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture(params=sorted(DRIVERS))
-def driver(request: pytest.FixtureRequest, tmp_path: Path, clock: Clock) -> Driver:
-    return DRIVERS[request.param](tmp_path, clock)
+def driver(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    return DRIVERS[request.param](request, clock)
 
 
 @pytest.fixture
@@ -54,6 +74,7 @@ async def make_queue(driver: Driver) -> AsyncIterator[Callable[..., Queue]]:
     yield make
     for queue in queues:
         await queue.close()
+        await queue.driver.close()
     await driver.close()
 
 

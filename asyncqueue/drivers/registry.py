@@ -21,7 +21,7 @@ DriverFactory = Callable[[Settings], Driver]
 
 GROUP: Final = "asyncqueue.drivers"
 _NAME: Final = re.compile(r"[a-z][a-z0-9+._-]*")
-_ABSENT: Final = ("postgres", "redis")
+_ABSENT: Final = ("postgres",)
 """Drivers that the documentation names and this version does not have."""
 
 
@@ -160,4 +160,22 @@ def _sqlite(settings: Settings) -> Driver:
     return SqliteDriver(path, table=settings.table, failed_table=settings.failed_table, **options)
 
 
-_factories: Final[dict[str, DriverFactory]] = {"memory": _memory, "sync": _sync, "sqlite": _sqlite}
+def _redis(settings: Settings) -> Driver:
+    url = settings.url or ""
+    if not url.partition("://")[2]:  # The bare name.
+        url = f"{url}localhost"
+    try:
+        from asyncqueue.drivers.redis import RedisDriver  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{masked(url)!r} needs the package {error.name}: pip install asyncqueue[redis]"
+        ) from error
+    return RedisDriver(url, prefix=settings.prefix)
+
+
+_factories: Final[dict[str, DriverFactory]] = {
+    "memory": _memory,
+    "sync": _sync,
+    "sqlite": _sqlite,
+    "redis": _redis,
+}

@@ -194,18 +194,13 @@ class TestUnknown:
         register_driver(" Kafka", Kafka)
         text = self.unknown(target)
         assert text == (
-            'Unknown driver "memori". Did you mean "memory"? Known: kafka, memory, sqlite, sync.'
+            'Unknown driver "memori". Did you mean "memory"? '
+            "Known: kafka, memory, redis, sqlite, sync."
         )
 
     @pytest.mark.parametrize(
         ("target", "name"),
         [
-            ("redis://u:s3cret@host/0", "redis"),
-            ("rediss://host", "redis"),
-            ("redis+sentinel://host", "redis"),
-            ("redis+cluster://host", "redis"),
-            ("redis", "redis"),
-            (Settings(driver="redis", redis_password="s3cret"), "redis"),
             ("postgres://u:s3cret@h/db", "postgres"),
             ("postgresql://h/db", "postgres"),
             ("postgresql+asyncpg://h/db", "postgres"),
@@ -248,7 +243,7 @@ class TestPluggedIn:
             driver = driver_from(url)
             assert isinstance(driver, Kafka)
             assert driver.settings.url == url
-        assert driver_names() == ["memory", "postgres", "sqlite", "sync"]
+        assert driver_names() == ["memory", "postgres", "redis", "sqlite", "sync"]
 
     @pytest.mark.parametrize("name", ["", "  ", "a b", "://", "1x", "database"])
     def test_a_name_is_needed(self, name: str) -> None:
@@ -317,7 +312,7 @@ class TestEntryPoints:
         point = EntryPoint("Kafka", f"{__name__}:Kafka", registry.GROUP)
         self.install(monkeypatch, point)
         assert driver_from("kafka://x").name == "kafka"
-        assert driver_names() == ["kafka", "memory", "sqlite", "sync"]
+        assert driver_names() == ["kafka", "memory", "redis", "sqlite", "sync"]
 
     def test_a_registered_one_goes_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.install(monkeypatch, EntryPoint("memory", "nowhere:Driver", registry.GROUP))

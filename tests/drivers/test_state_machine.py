@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.redis import RedisDriver
 
 from .defects import DEFECTS
 from .machine import DriverMachine
@@ -71,6 +72,15 @@ def test_sqlite_does_what_memory_does(folder: Path) -> None:
 
     def make(clock: Clock) -> Driver:
         return sqlite.SqliteDriver(next(files), synchronous="NORMAL", clock=clock)
+
+    compare(make, LENGTH)
+
+
+def test_redis_does_what_memory_does(redis_url: str) -> None:
+    prefixes = (f"machine{n}" for n in itertools.count())
+
+    def make(clock: Clock) -> Driver:
+        return RedisDriver(redis_url, prefix=next(prefixes), clock=clock)
 
     compare(make, LENGTH)
 

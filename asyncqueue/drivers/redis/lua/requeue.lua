@@ -1,0 +1,34 @@
+-- Move failed jobs back to their queues, as if they were dispatched now. Their tokens go on.
+--
+-- ARGV     now, ids in the order in which they are to wait.
+-- Answers  the ids that were moved.
+
+-- include: common
+-- include: returning
+
+local ids = {}
+for at = 2, #ARGV do ids[#ids + 1] = ARGV[at] end
+local numbers = values(IDS, ids)
+for n = 1, #numbers do numbers[n] = numbers[n] or '' end
+local bodies, states = values(BODY, numbers), values(STATE, numbers)
+
+local moved, fresh = {}, {}
+for n = 1, #ids do
+  local old, content = numbers[n], bodies[n] and read_body(bodies[n])
+  local s = states[n] and read_state(states[n])
+  if content and s and s.phase == 'f' and not fresh[ids[n]] then
+    local number = string.format('%.0f', call('INCR', P .. 'seq'))
+    fresh[ids[n]] = true
+    moved[#moved + 1] = ids[n]
+    call('HSET', BODY, number, pack('>ddBi2I2c0I2c0I2c0', now, now, 0, s.priority, #ids[n], ids[n],
+      #s.queue, s.queue, 0, '') .. content.rest)
+    call('ZREM', ended_key(s.queue, 'f'), old)
+    forget({ old }, { ids[n] })
+    call('HSET', IDS, ids[n], number)
+    count_blocks({ number }, 1)
+    s.attempts, s.exceptions, s.started, s.finished, s.mark = 0, 0, -1, 0, -1
+    put_back(number, s, now)
+  end
+end
+return_all()
+return moved
