@@ -58,6 +58,7 @@ class RedisDriver(Driver):
     """
 
     name: ClassVar[str] = "redis"
+    remote: ClassVar[bool] = True
 
     def __init__(
         self,

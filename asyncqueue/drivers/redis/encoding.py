@@ -26,13 +26,15 @@ PHASES: Final = {
     State.FAILED: "f",
 }
 """The letters of the states. A job that waits has phase w whether it is due or not."""
+CLAIM_BITS: Final = 20
+"""A token is the number of a job, and in these bits how often it was claimed."""
 STATES: Final = {letter: state for state, letter in PHASES.items()}
 
 _TIMES: Final = struct.Struct(">dd")
 _HEAD: Final = struct.Struct(">BhH")
 _LENGTH: Final = struct.Struct(">H")
 _STATE: Final = struct.Struct(">cIIIhdddd")
-_SETTLEMENT: Final = struct.Struct(">cIIIdd")
+_SETTLEMENT: Final = struct.Struct(">cdIIIdd")
 _SECONDS: Final = struct.Struct(">d")
 
 _Content = tuple[str, int | None, bytes]
@@ -175,20 +177,23 @@ def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
     return text[at:end].decode(), end
 
 
-def claim_of(body_text: bytes, state_text: bytes | None) -> Claim:
-    """A job that was just claimed, from its body and the state it had before.
+def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim:
+    """A job that was just claimed, from its number, its body and the state it had before.
 
     Raises :class:`UnreadableError`.
     """
     body = read_body(body_text)
-    token = attempts = 1
+    if not number.isdigit():
+        raise UnreadableError(f"a number that is none: {number!r}")
+    claims = attempts = 1
     exceptions = 0
     if state_text is not None:
         before = _STATE.unpack_from(state_text)
-        token, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
+        claims, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
     return Claim(
         body.id,
-        token,
+        # Above all tokens of an earlier job of this id that is gone, for no number comes twice.
+        int(number) << CLAIM_BITS | claims,
         body.queue,
         body.name,
         body.payload,
@@ -200,14 +205,23 @@ def claim_of(body_text: bytes, state_text: bytes | None) -> Claim:
     )
 
 
+def split_token(token: int) -> tuple[int, int]:
+    """The number of the job and its count of claims that stand in a token."""
+    if not 0 < token < 1 << 63:
+        return 0, 0
+    return token >> CLAIM_BITS, token & (1 << CLAIM_BITS) - 1
+
+
 def packed_settlement(settlement: Settlement) -> tuple[str, bytes, bytes]:
     """A settlement as id, its numbers, and the outcome."""
     state = settlement.state
     if state is State.PROCESSING or state not in PHASES:
         raise ValueError(f"A claim cannot be settled as {state!r}.")
+    number, claims = split_token(settlement.token)
     numbers = _SETTLEMENT.pack(
         PHASES[state].encode(),
-        settlement.token,
+        number,
+        claims,
         settlement.attempts,
         settlement.exceptions,
         settlement.delay,

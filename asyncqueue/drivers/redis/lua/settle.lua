@@ -1,7 +1,7 @@
 -- End claims. Each counts only if it is the newest of its job, and once.
 --
--- ARGV     now, then for each settlement: id; phase to go to (w, d: later, c, x, f), token,
---          attempts, exceptions, delay and retention, packed; outcome (empty for none).
+-- ARGV     now, then for each settlement: id; phase to go to (w, d: later, c, x, f), number,
+--          claims, attempts, exceptions, delay and retention, packed; outcome (empty for none).
 -- Answers  for each 1 if it was still held, else 0.
 
 -- include: common
@@ -43,10 +43,10 @@ end
 local held = {}
 for n = 1, #ids do
   local number, s = known[n], states[n] and read_state(states[n])
-  local phase, token, attempts, exceptions, delay, retention =
-    unpack_text('>c1I4I4I4dd', ARGV[3 + (n - 1) * 3])
+  local phase, of, token, attempts, exceptions, delay, retention =
+    unpack_text('>c1dI4I4I4dd', ARGV[3 + (n - 1) * 3])
   answers[n] = 0
-  if s and s.phase == 'p' and s.token == token and not ended_here[number] then
+  if s and s.phase == 'p' and s.token == token and tonumber(number) == of and not ended_here[number] then
     answers[n] = 1
     ended_here[number] = true
     s.attempts, s.exceptions = attempts, exceptions
