@@ -147,6 +147,20 @@ local function ring_all(kind, names)
   for name in pairs(names) do ring(kind .. name) end
 end
 
+-- Nearly all jobs end without anybody waiting for them: those are asked for together.
+local function ring_jobs(ids)
+  for first = 1, #ids, MOST do
+    local channels = {}
+    for n = first, math.min(first + MOST - 1, #ids) do
+      channels[n - first + 1] = P .. 'job:' .. ids[n]
+    end
+    local told = call('PUBSUB', 'NUMSUB', unpack(channels))
+    for n = 2, #told, 2 do
+      if told[n] > 0 then call('PUBLISH', told[n - 1], '') end
+    end
+  end
+end
+
 -- How many jobs there are in each block of numbers.
 local function count_blocks(numbers, step)
   local change = {}
