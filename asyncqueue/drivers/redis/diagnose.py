@@ -85,13 +85,9 @@ def _persistence(info: dict[str, str]) -> Finding:
     if info.get("aof_enabled") == "1":
         fine = info.get("aof_last_write_status", "ok") == "ok"
         return "persistence", fine, "append-only file" + ("" if fine else "; it cannot be written")
-    if int(info.get("rdb_last_save_time", "0")) and info.get("rdb_bgsave_in_progress"):
-        return (
-            "persistence",
-            True,
-            _SNAPSHOTS,
-        )
-    return "persistence", True, "unknown"
+    if "aof_enabled" not in info:
+        return "persistence", True, "unknown: the server does not tell"
+    return "persistence", True, _SNAPSHOTS
 
 
 def _role(info: dict[str, str]) -> Finding:

@@ -30,8 +30,9 @@ CLAIM_BITS: Final = 20
 """A token is the number of a job, and in these bits how often it was claimed."""
 STATES: Final = {letter: state for state, letter in PHASES.items()}
 
-_TIMES: Final = struct.Struct(">dd")
-_HEAD: Final = struct.Struct(">BhH")
+_HEAD: Final = struct.Struct(">ddBhHHH")
+_TIMES: Final = struct.calcsize(">dd")
+"""Bytes of the head that the scripts write, who know the time."""
 _LENGTH: Final = struct.Struct(">H")
 _STATE: Final = struct.Struct(">cIIIhdddd")
 _SETTLEMENT: Final = struct.Struct(">cdIIIdd")
@@ -97,17 +98,9 @@ def packed(record: Record) -> tuple[bytes, bytes, bytes]:
         held = _SECONDS.pack(math.inf if record.key_ttl is None else record.key_ttl) + key
     if max(len(id), len(queue), len(key)) > LONGEST:
         raise ValueError(f"Id, queue or key of job {record.id[:50]!r}… is over {LONGEST} bytes.")
-    body = b"".join(
-        (
-            _HEAD.pack(mode, record.priority, len(id)),
-            id,
-            _LENGTH.pack(len(queue)),
-            queue,
-            _LENGTH.pack(len(key)),
-            key,
-            _encode((record.name, record.max_attempts, payload)),
-        )
-    )
+    content = _encode((record.name, record.max_attempts, payload))
+    head = _HEAD.pack(0.0, 0.0, mode, record.priority, len(id), len(queue), len(key))
+    body = b"".join((head[_TIMES:], id, queue, key, content))
     return id, held, body
 
 
@@ -122,12 +115,15 @@ def _bytes(record: Record) -> bytes:
 def read_body(text: bytes) -> Body:
     """The body of a job. Raises :class:`UnreadableError`."""
     try:
-        created_at, available_at = _TIMES.unpack_from(text)
-        mode, priority, length = _HEAD.unpack_from(text, _TIMES.size)
-        id, at = _text(text, _TIMES.size + _HEAD.size, length)
-        queue, at = _short(text, at)
-        key, at = _short(text, at)
-        name, max_attempts, payload = _decode_content(memoryview(text)[at:])
+        head = _HEAD.unpack_from(text)
+        created_at, available_at, mode, priority, of_id, of_queue, of_key = head
+        after_id = _HEAD.size + of_id
+        after_queue = after_id + of_queue
+        after_key = after_queue + of_key
+        id, queue = text[_HEAD.size : after_id].decode(), text[after_id:after_queue].decode()
+        key = text[after_queue:after_key].decode() if mode else None
+        # Where lengths are wrong, this is no content either.
+        name, max_attempts, payload = _decode_content(text[after_key:])
     except (struct.error, UnicodeError, msgspec.DecodeError) as error:
         raise UnreadableError(f"a body that cannot be read: {error}") from error
     return Body(
@@ -136,7 +132,7 @@ def read_body(text: bytes) -> Body:
         priority,
         id,
         queue,
-        key if mode else None,
+        key,
         name,
         max_attempts,
         payload,

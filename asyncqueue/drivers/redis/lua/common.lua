@@ -71,15 +71,29 @@ local function values(key, fields)
 end
 
 -- A body: created_at, available_at, key_mode (0: no key, 1: held until finished, 2: until claimed),
--- priority, id, queue, key, and then what only clients read. Nil where it is no body.
+-- priority, the lengths of id, queue and key, these three, and then what only clients read. Nil
+-- where it is no body.
+local BODY_HEAD, HEAD_LENGTH = '>ddBi2I2I2I2', 25
+
 local function read_body(text)
   local b = {}
-  local fine
-  fine, b.created, b.available, b.mode, b.priority, b.id, b.queue, b.key, b.rest =
-    pcall(unpack_text, '>ddBi2I2c0I2c0I2c0', text)
-  if not fine then return nil end
-  b.rest = string.sub(text, b.rest)
+  local fine, of_id, of_queue, of_key
+  fine, b.created, b.available, b.mode, b.priority, of_id, of_queue, of_key =
+    pcall(unpack_text, BODY_HEAD, text)
+  local after_id = fine and HEAD_LENGTH + of_id
+  local after_queue = fine and after_id + of_queue
+  local after_key = fine and after_queue + of_key
+  if not fine or after_key > #text then return nil end
+  b.id = string.sub(text, HEAD_LENGTH + 1, after_id)
+  b.queue = string.sub(text, after_id + 1, after_queue)
+  b.key = string.sub(text, after_queue + 1, after_key)
+  b.rest = string.sub(text, after_key + 1)
   return b
+end
+
+local function body_text(created, available, mode, priority, id, queue, key, rest)
+  return pack(BODY_HEAD, created, available, mode, priority, #id, #queue, #key)
+    .. id .. queue .. key .. rest
 end
 
 -- A state: phase (w waiting, p processing, c completed, x cancelled, f failed), token, attempts,
@@ -131,6 +145,20 @@ end
 
 local function ring_all(kind, names)
   for name in pairs(names) do ring(kind .. name) end
+end
+
+-- Nearly all jobs end without anybody waiting for them: those are asked for together.
+local function ring_jobs(ids)
+  for first = 1, #ids, MOST do
+    local channels = {}
+    for n = first, math.min(first + MOST - 1, #ids) do
+      channels[n - first + 1] = P .. 'job:' .. ids[n]
+    end
+    local told = call('PUBSUB', 'NUMSUB', unpack(channels))
+    for n = 2, #told, 2 do
+      if told[n] > 0 then call('PUBLISH', told[n - 1], '') end
+    end
+  end
 end
 
 -- How many jobs there are in each block of numbers.

@@ -34,5 +34,5 @@ for n = 1, #ids do
   end
 end
 forget(gone, gone_ids)
-for n = 1, #gone_ids do ring('job:' .. gone_ids[n]) end
+ring_jobs(gone_ids)
 return #gone

@@ -31,5 +31,5 @@ local function finish_all()
   for key, set in pairs(ending.sets) do each('ZADD', key, set) end
   each('HSET', STATE, ending.states)
   forget(ending.numbers, ending.ids)
-  for n = 1, #ending.rung do ring('job:' .. ending.rung[n]) end
+  ring_jobs(ending.rung)
 end

@@ -20,8 +20,8 @@ for n = 1, #ids do
     local number = string.format('%.0f', call('INCR', P .. 'seq'))
     fresh[ids[n]] = true
     moved[#moved + 1] = ids[n]
-    call('HSET', BODY, number, pack('>ddBi2I2c0I2c0I2c0', now, now, 0, s.priority, #ids[n], ids[n],
-      #s.queue, s.queue, 0, '') .. content.rest)
+    call('HSET', BODY, number,
+      body_text(now, now, 0, s.priority, ids[n], s.queue, '', content.rest))
     call('ZREM', ended_key(s.queue, 'f'), old)
     forget({ old }, { ids[n] })
     call('HSET', IDS, ids[n], number)
