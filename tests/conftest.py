@@ -10,11 +10,13 @@ import pytest
 
 from asyncqueue import Queue, Worker
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.postgres import PostgresDriver
 from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
 from .recorder import Recorder
+from .servers.databases import postgres_schema, postgres_server, postgres_url
 from .servers.fixtures import (
     own_redis,
     redis_cluster_server,
@@ -23,7 +25,16 @@ from .servers.fixtures import (
     redis_url,
 )
 
-__all__ = ["own_redis", "redis_cluster_server", "redis_prefix", "redis_server", "redis_url"]
+__all__ = [
+    "own_redis",
+    "postgres_schema",
+    "postgres_server",
+    "postgres_url",
+    "redis_cluster_server",
+    "redis_prefix",
+    "redis_server",
+    "redis_url",
+]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -33,6 +44,11 @@ if TYPE_CHECKING:
 # How long an example takes says how busy the machine is, not how good the code.
 hypothesis.settings.register_profile("asyncqueue", deadline=None)
 hypothesis.settings.load_profile("asyncqueue")
+
+
+def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    place = request.getfixturevalue("postgres_schema")
+    return PostgresDriver(place.dsn, schema=place.name, clock=clock)
 
 
 def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:
@@ -46,6 +62,7 @@ def _sqlite(request: pytest.FixtureRequest, clock: Clock) -> Driver:
 
 DRIVERS: dict[str, Callable[[pytest.FixtureRequest, Clock], Driver]] = {
     "memory": lambda _request, clock: MemoryDriver(clock=clock),
+    "postgres": _postgres,
     "redis": _redis,
     "sqlite": _sqlite,
 }

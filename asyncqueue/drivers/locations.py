@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from asyncqueue.durations import parse_duration
 from asyncqueue.errors import ConfigError
@@ -18,6 +18,14 @@ _SQLITE: Final[dict[str, Callable[[str], Any]]] = {
     "busy_timeout": parse_duration,
 }
 """The options of a sqlite URL, and how their text is read."""
+_POSTGRES: Final[dict[str, Callable[[str], Any]]] = {
+    "schema": str,
+    "pool_size": int,
+    "timeout": parse_duration,
+    "statement_cache_size": int,
+    "listen_dsn": str,
+}
+"""The options of a postgres URL that are ours. All others are the server's or its library's."""
 
 
 def bare(url: str, spelling: str) -> None:
@@ -47,11 +55,23 @@ def sqlite_options(url: str) -> dict[str, Any]:
     """The options behind the ``?`` of a sqlite URL, as the driver takes them."""
     options: dict[str, Any] = {}
     for name, value in parse_qsl(url.partition("?")[2], keep_blank_values=True):
-        read = _SQLITE.get(name)
-        if read is None:
+        if name not in _SQLITE:
             raise ConfigError(f'{masked(url)!r} has no option "{name}".{suggest(name, _SQLITE)}')
-        try:
-            options[name] = read(value)
-        except ValueError as error:
-            raise ConfigError(f"{masked(url)!r}: {name}: {error}") from error
+        options[name] = _read(_SQLITE, name, value, url)
     return options
+
+
+def postgres_dsn(url: str) -> tuple[str, dict[str, Any]]:
+    """The URL without the options that are ours, and these, as the driver takes them."""
+    base, _, query = url.partition("?")
+    given = parse_qsl(query, keep_blank_values=True)
+    options = {n: _read(_POSTGRES, n, value, url) for n, value in given if n in _POSTGRES}
+    others = urlencode([(name, value) for name, value in given if name not in _POSTGRES])
+    return (f"{base}?{others}" if others else base), options
+
+
+def _read(options: dict[str, Callable[[str], Any]], name: str, value: str, url: str) -> Any:
+    try:
+        return options[name](value)
+    except ValueError as error:
+        raise ConfigError(f"{masked(url)!r}: {name}: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from asyncqueue.drivers.base import Driver
-from asyncqueue.drivers.locations import bare, sqlite_options, sqlite_path
+from asyncqueue.drivers.locations import bare, postgres_dsn, sqlite_options, sqlite_path
 from asyncqueue.errors import AsyncQueueError, ConfigError, UnknownDriver
 from asyncqueue.registry import suggest
 from asyncqueue.settings import Settings
@@ -21,8 +21,6 @@ DriverFactory = Callable[[Settings], Driver]
 
 GROUP: Final = "asyncqueue.drivers"
 _NAME: Final = re.compile(r"[a-z][a-z0-9+._-]*")
-_ABSENT: Final = ("postgres",)
-"""Drivers that the documentation names and this version does not have."""
 
 
 def register_driver(
@@ -112,12 +110,6 @@ def _find(name: str) -> DriverFactory:
     factory = _factories.get(name) or _plugged_in(name)
     if factory is not None:
         return factory
-    if name in _ABSENT:
-        raise UnknownDriver(
-            f"This version of asyncqueue has no {name} driver. Use sqlite:///queue.db, which "
-            f"several processes on one host can share, or plug one in: register_driver({name!r}, "
-            f"factory).{suggest('', driver_names())}"
-        )
     raise UnknownDriver(f'Unknown driver "{name}".{suggest(name, driver_names())}')
 
 
@@ -160,6 +152,15 @@ def _sqlite(settings: Settings) -> Driver:
     return SqliteDriver(path, table=settings.table, failed_table=settings.failed_table, **options)
 
 
+def _postgres(settings: Settings) -> Driver:
+    dsn, options = postgres_dsn(settings.url or "")
+    try:
+        from asyncqueue.drivers.postgres import PostgresDriver  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise _lacking(error, "postgres", "asyncpg") from error
+    return PostgresDriver(dsn, table=settings.table, failed_table=settings.failed_table, **options)
+
+
 def _redis(settings: Settings) -> Driver:
     url = settings.url or ""
     if not url.partition("://")[2]:  # The bare name.
@@ -167,15 +168,24 @@ def _redis(settings: Settings) -> Driver:
     try:
         from asyncqueue.drivers.redis import RedisDriver  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{masked(url)!r} needs the package {error.name}: pip install asyncqueue[redis]"
-        ) from error
+        raise _lacking(error, "redis", "redis") from error
     return RedisDriver(url, prefix=settings.prefix)
+
+
+def _lacking(error: ModuleNotFoundError, driver: str, package: str) -> Exception:
+    """What to say where a driver's own package is not installed."""
+    if error.name is None or error.name.partition(".")[0] != package:
+        return error
+    return ConfigError(
+        f"The {driver} driver needs {package}, which is not installed: "
+        f"pip install asyncqueue[{driver}]"
+    )
 
 
 _factories: Final[dict[str, DriverFactory]] = {
     "memory": _memory,
-    "sync": _sync,
-    "sqlite": _sqlite,
+    "postgres": _postgres,
     "redis": _redis,
+    "sqlite": _sqlite,
+    "sync": _sync,
 }

@@ -137,6 +137,8 @@ class Settler:
                     self._log.exception("Settling %d outcomes broke off", len(group))
                     self._leave(group)
                 self._unsettled -= len(group)
+                if self._waiting:  # A busy settler is never idle, yet limits have to be kept.
+                    self._on_settled()
             self._idle.set()
             self._on_settled()
 

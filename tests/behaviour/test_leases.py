@@ -194,7 +194,7 @@ async def test_progress_and_more_time_are_refused_once_the_lease_is_lost(
             except LeaseLost as error:
                 refused.append(error)
 
-    handle = await queue.dispatch(define(asks, stage)())
+    await queue.dispatch(define(asks, stage)())
     thief = driver.clone()
     thief.clock = clock
     await thief.open()

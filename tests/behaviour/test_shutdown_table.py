@@ -303,15 +303,13 @@ def _torn_down(driver, kind):
         queue = Queue(driver)
         outcome["events"] = Recorder(queue)
         outcome["hooked"] = stage.hooked
-        if kind == "plain":
-            job = define_plain(stage)
-            outcome["may_end"] = stage.loop.call_later(0.1, stage.thread_may_end.set)
-        else:
-            job = define(handlings[kind], stage)
+        job = define_plain(stage) if kind == "plain" else define(handlings[kind], stage)
         outcome["id"] = (await queue.dispatch(job())).id
         worker = Worker(queue, logger=logging.getLogger("tests.worker"))
         await worker.start()
         await started(stage)
+        if kind == "plain":
+            outcome["may_end"] = stage.loop.call_later(0.1, stage.thread_may_end.set)
 
     with asyncio.Runner() as runner:
         runner.run(main())

@@ -24,58 +24,46 @@ from asyncqueue import (
     Worker,
 )
 from asyncqueue.drivers.memory import MemoryDriver
-from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.record import Settlement, Source
 
 from ..recorder import PATIENCE, Recorder, until
+from .ledgers import PostgresLedger, SqliteLedger
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def ledger(request, tmp_path, clock):
+    """Where handlers write; only drivers with transactions."""
+    if request.param == "sqlite":
+        return SqliteLedger(tmp_path / "queue.db", clock)
+    return PostgresLedger(request.getfixturevalue("postgres_schema"), clock)
 
 
 @pytest.fixture
-def path(tmp_path):
-    return tmp_path / "queue.db"
+def driver(ledger):
+    return ledger.driver
 
 
 @pytest.fixture
-def driver(path, clock):
-    """Only drivers with transactions."""
-    return SqliteDriver(path, clock=clock)
-
-
-@pytest.fixture
-async def rows(path, queue):
-    """A table of the handlers' own, beside the queue's; answers its contents."""
+async def rows(ledger, queue):
+    """What handlers wrote."""
     await queue.ready()
-
-    def read():
-        with sqlite3.connect(path) as connection:
-            found = connection.execute("SELECT what FROM done ORDER BY rowid").fetchall()
-        connection.close()
-        return [what for (what,) in found]
-
-    connection = sqlite3.connect(path)
-    connection.execute("CREATE TABLE done (what TEXT)")
-    connection.commit()
-    connection.close()
-    return read
+    await ledger.create()
+    return ledger.rows
 
 
-def write(connection, what):
-    return connection.execute("INSERT INTO done VALUES (?)", (what,))
+@pytest.fixture
+def insert(ledger):
+    """What handlers write with."""
+    return ledger.insert
 
 
-async def insert(connection, what):
-    answer = write(connection, what)
-    if asyncio.iscoroutine(answer):
-        await answer
-
-
-async def test_writes_and_completion_are_one_commit(queue, make_worker, events, rows):
+async def test_writes_and_completion_are_one_commit(queue, make_worker, events, rows, insert):
     class Pays(Job):
         async def handle(self, ctx: Context) -> str:
             async with ctx.transaction() as connection:
                 await insert(connection, ctx.job_id)
-                assert rows() == []
-            assert rows() == [ctx.job_id]
+                assert await rows() == []
+            assert await rows() == [ctx.job_id]
             assert (await queue.status(ctx.job_id)).state is State.COMPLETED
             return "not stored"
 
@@ -83,12 +71,12 @@ async def test_writes_and_completion_are_one_commit(queue, make_worker, events, 
     async with make_worker():
         assert await handle.result(PATIENCE) is None
         await events.wait_for(JobProcessed)
-    assert rows() == [handle.id]
+    assert await rows() == [handle.id]
     assert len(events.of(JobProcessed)) == 1
     assert (await handle.status()).attempts == 1
 
 
-async def test_an_error_in_the_block_rolls_both_back(queue, make_worker, events, rows):
+async def test_an_error_in_the_block_rolls_both_back(queue, make_worker, events, rows, insert):
     class Pays(Job, backoff=0):
         async def handle(self, ctx: Context) -> None:
             async with ctx.transaction() as connection:
@@ -99,12 +87,12 @@ async def test_an_error_in_the_block_rolls_both_back(queue, make_worker, events,
     await queue.dispatch(Pays())
     async with make_worker():
         await events.wait_for(JobProcessed)
-    assert rows() == ["attempt 2"]
+    assert await rows() == ["attempt 2"]
     assert len(events.of(JobRetrying)) == 1
 
 
 async def test_an_error_after_the_block_changes_nothing_and_is_logged(
-    queue, make_worker, events, rows, caplog
+    queue, make_worker, events, rows, insert, caplog
 ):
     class Pays(Job, max_attempts=1):
         async def handle(self, ctx: Context) -> None:
@@ -117,10 +105,10 @@ async def test_an_error_after_the_block_changes_nothing_and_is_logged(
         await until(lambda: "too late" in caplog.text)
     assert (await handle.status()).state is State.COMPLETED
     assert events.of(JobFailed) == []
-    assert rows() == ["paid"]
+    assert await rows() == ["paid"]
 
 
-async def test_a_cancellation_in_the_block_rolls_both_back(queue, make_worker, rows):
+async def test_a_cancellation_in_the_block_rolls_both_back(queue, make_worker, rows, insert):
     inside = asyncio.Event()
 
     class Pays(Job):
@@ -135,10 +123,10 @@ async def test_a_cancellation_in_the_block_rolls_both_back(queue, make_worker, r
         await inside.wait()
     info = await handle.status()
     assert (info.state, info.attempts) == (State.PENDING, 0)
-    assert rows() == []
+    assert await rows() == []
 
 
-async def test_a_stop_after_the_commit_does_not_undo_it(queue, make_worker, events, rows):
+async def test_a_stop_after_the_commit_does_not_undo_it(queue, make_worker, events, rows, insert):
     committed = asyncio.Event()
 
     class Pays(Job):
@@ -155,7 +143,9 @@ async def test_a_stop_after_the_commit_does_not_undo_it(queue, make_worker, even
     assert len(events.of(JobProcessed)) == 1
 
 
-async def test_a_lost_lease_rolls_both_back(queue, driver, make_worker, clock, rows, caplog):
+async def test_a_lost_lease_rolls_both_back(
+    queue, driver, make_worker, clock, rows, insert, caplog
+):
     """Somebody else has the job by now: the writes of this one never happened."""
     refused = []
     thief = driver.clone()
@@ -179,13 +169,13 @@ async def test_a_lost_lease_rolls_both_back(queue, driver, make_worker, clock, r
     async with make_worker(concurrency=1, lease=60):
         await until(lambda: refused)
         await until(lambda: "lost its lease" in caplog.text)
-    assert rows() == []
+    assert await rows() == []
     assert (await handle.status()).worker == "thief"
     assert events.of_jobs() == ["JobProcessing"]
     await thief.close()
 
 
-async def test_jobs_dispatched_inside_wait_for_the_commit(queue, make_worker, events, rows):
+async def test_jobs_dispatched_inside_wait_for_the_commit(queue, make_worker, events, rows, insert):
     class Next(Job):
         n: int
 
@@ -220,22 +210,16 @@ async def test_outside_of_a_transaction_after_commit_is_at_once(queue):
 
 
 @pytest.mark.parametrize("commits", [True, False])
-async def test_a_job_dispatched_within_exists_if_that_commits(queue, path, rows, commits):
+async def test_a_job_dispatched_within_exists_if_that_commits(queue, ledger, rows, commits):
     class Next(Job):
         async def handle(self, ctx: Context) -> None: ...
 
-    connection = sqlite3.connect(path)
-    write(connection, "order")
-    handle = await queue.dispatch(Next(), within=connection)
-    assert connection.in_transaction
-    assert await queue.size("default") == 0
-    if commits:
-        connection.commit()
-    else:
-        connection.rollback()
-    connection.close()
+    async with ledger.transaction(commits=commits) as connection:
+        await ledger.insert(connection, "order")
+        handle = await queue.dispatch(Next(), within=connection)
+        assert await queue.size("default") == 0
     assert await queue.size("default") == commits
-    assert rows() == ["order"] * commits
+    assert await rows() == ["order"] * commits
     if commits:
         assert (await handle.status()).state is State.PENDING
 
@@ -266,7 +250,7 @@ async def test_drivers_without_transactions_say_so(clock, make_worker):
     assert len(refused) == 1
 
 
-async def test_a_dispatch_inside_the_transaction_is_part_of_it(tmp_path):
+async def test_a_dispatch_inside_the_transaction_is_part_of_it(driver):
     """TXN-01, TXN-02, TXN-08: at once visible with the commit, never after a rollback."""
     registry = Registry()
     queued: list[str] = []
@@ -290,7 +274,7 @@ async def test_a_dispatch_inside_the_transaction_is_part_of_it(tmp_path):
     registry.register(Follows)
     registry.register(Leads)
     seen: list[object] = []
-    async with Queue(f"sqlite:///{tmp_path / 'q.db'}", registry=registry) as queue:
+    async with Queue(driver, registry=registry) as queue:
         queue.on(JobQueued, lambda event: queued.append(event.name))
         await queue.dispatch_many([Leads(fails=True), Leads(fails=False)])
         queued.clear()

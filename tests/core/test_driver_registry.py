@@ -195,28 +195,70 @@ class TestUnknown:
         text = self.unknown(target)
         assert text == (
             'Unknown driver "memori". Did you mean "memory"? '
-            "Known: kafka, memory, redis, sqlite, sync."
+            "Known: kafka, memory, postgres, redis, sqlite, sync."
         )
-
-    @pytest.mark.parametrize(
-        ("target", "name"),
-        [
-            ("postgres://u:s3cret@h/db", "postgres"),
-            ("postgresql://h/db", "postgres"),
-            ("postgresql+asyncpg://h/db", "postgres"),
-            (Settings(driver="postgres"), "postgres"),
-            (Settings(driver="database", database_url="postgres://u:s3cret@h/db"), "postgres"),
-        ],
-    )
-    def test_drivers_of_other_versions_are_said_to_be_absent(self, target: Any, name: str) -> None:
-        text = self.unknown(target)
-        assert f"no {name} driver" in text
-        assert "sqlite:///queue.db" in text
-        assert "register_driver" in text
-        assert "s3cret" not in text
 
     def test_it_is_an_error_of_ours(self) -> None:
         assert issubclass(UnknownDriver, AsyncQueueError)
+
+
+class TestPostgres:
+    @pytest.mark.parametrize(
+        ("target", "location"),
+        [
+            ("postgres://u:s3cret@h/db", "postgresql://u@h/db"),
+            ("postgresql://h:6000/db", "postgresql://h:6000/db"),
+            ("postgresql+asyncpg://h/db?sslmode=require", "postgresql://h/db"),
+            (Settings(driver="postgres", database_url="postgres://h/db"), "postgresql://h/db"),
+            (Settings(driver="database", database_url="postgres://h/db"), "postgresql://h/db"),
+        ],
+    )
+    def test_its_urls(self, target: Any, location: str) -> None:
+        """CFG-06, DRV-17."""
+        driver = driver_from(target)
+        assert (driver.name, driver.location()) == ("postgres", location)
+
+    def test_its_options_are_taken_out_of_the_url(self) -> None:
+        url = "postgres://h/db?schema=q&sslmode=require&timeout=2s&pool_size=3&target=x"
+        driver = driver_from(url, Settings(table="work", failed_table="broken"))
+        assert driver._place.dsn == "postgresql://h/db?sslmode=require&target=x"
+        assert (driver._place.patience, driver._place.pool_size) == (2, 3)
+        assert driver._tables.quoted()["jobs"] == '"q"."work"'
+        assert driver._tables.quoted()["failed"] == '"q"."broken"'
+
+    @pytest.mark.parametrize(
+        "query",
+        [
+            "schema=a-b",
+            "schema=pg_mine",
+            "schema=",
+            "pool_size=none",
+            "pool_size=1",
+            "timeout=0",
+            "timeout=soon",
+            "statement_cache_size=-1",
+            "listen_dsn=redis://h",
+        ],
+    )
+    def test_options_that_cannot_be_used_are_refused(self, query: str) -> None:
+        """CFG: what was given is named, secrets are not."""
+        text = message(f"postgres://u:s3cret@h/db?{query}")
+        assert query.partition("=")[0] in text or "redis://h" in text
+        assert "s3cret" not in text
+
+    @pytest.mark.parametrize("settings", [{"table": "t" * 60}, {"failed_table": "jobs_meta"}])
+    def test_names_that_cannot_be_used_are_refused(self, settings: dict[str, str]) -> None:
+        """CFG: PostgreSQL would cut them off, or they are taken."""
+        assert next(iter(settings.values())) in message("postgres://h/db", Settings(**settings))
+
+    def test_a_missing_package_is_told_with_how_to_install_it(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in tuple(sys.modules):
+            if name.startswith("asyncqueue.drivers.postgres"):
+                monkeypatch.delitem(sys.modules, name)
+        monkeypatch.setitem(sys.modules, "asyncpg", None)
+        assert "pip install asyncqueue[postgres]" in message("postgres://h/db")
 
 
 class TestPluggedIn:
@@ -238,7 +280,7 @@ class TestPluggedIn:
         assert driver.settings.url == "kafka://"
 
     def test_known_words_can_be_plugged_in(self) -> None:
-        register_driver("postgresql", Kafka)
+        register_driver("postgresql", Kafka, replace=True)
         for url in ("postgres://h/db", "postgresql://h/db", "postgresql+asyncpg://h/db"):
             driver = driver_from(url)
             assert isinstance(driver, Kafka)
@@ -312,7 +354,7 @@ class TestEntryPoints:
         point = EntryPoint("Kafka", f"{__name__}:Kafka", registry.GROUP)
         self.install(monkeypatch, point)
         assert driver_from("kafka://x").name == "kafka"
-        assert driver_names() == ["kafka", "memory", "redis", "sqlite", "sync"]
+        assert driver_names() == ["kafka", "memory", "postgres", "redis", "sqlite", "sync"]
 
     def test_a_registered_one_goes_before(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.install(monkeypatch, EntryPoint("memory", "nowhere:Driver", registry.GROUP))

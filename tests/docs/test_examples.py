@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 APPLICATIONS = {"fastapi_app.py", "readme_fastapi.py"}
 """They serve until they are stopped: their tests call them as a browser would."""
-PARTS = {"tutorial", "tiny_driver.py"}
-"""Run by test_tutorial.py and test_tiny_driver.py."""
+PARTS = {"tutorial", "tiny_driver.py", "orders_on_postgres.py"}
+"""Run by test_tutorial.py, test_tiny_driver.py and test_postgres_example.py."""
 
 
 def examples() -> list[Path]:

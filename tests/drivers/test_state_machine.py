@@ -16,8 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.postgres import PostgresDriver
 from asyncqueue.drivers.redis import RedisDriver
 
+from ..servers.databases import PREFIX
 from .defects import DEFECTS
 from .machine import DriverMachine
 
@@ -73,6 +75,15 @@ def test_sqlite_does_what_memory_does(folder: Path) -> None:
     def make(clock: Clock) -> Driver:
         return sqlite.SqliteDriver(next(files), synchronous="NORMAL", clock=clock)
 
+    compare(make, LENGTH)
+
+
+def test_postgres_does_what_memory_does(postgres_url: str) -> None:
+    def make(clock: Clock) -> Driver:
+        name = f"{PREFIX}machine_{next(numbers)}"
+        return PostgresDriver(postgres_url, schema=name, clock=clock)
+
+    numbers = itertools.count()
     compare(make, LENGTH)
 
 

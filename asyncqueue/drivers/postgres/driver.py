@@ -1,0 +1,206 @@
+"""The verbs of the PostgreSQL driver."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any
+
+from asyncqueue.drivers.postgres import claim, enqueue, leases, look, operate, presence, settle
+from asyncqueue.drivers.postgres.handle import LONG, Handle
+from asyncqueue.errors import DriverUnavailable
+from asyncqueue.record import Claimed
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from asyncqueue.drivers.base import Order
+    from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.record import (
+        Extension,
+        Filter,
+        Found,
+        Hold,
+        Presence,
+        QueueCounts,
+        Record,
+        Settlement,
+        Source,
+        State,
+    )
+
+
+class PostgresDriver(Handle):
+    """Jobs in a PostgreSQL database: durable, for any number of processes and hosts.
+
+    ``dsn`` is a URL as asyncpg and libpq take it. ``schema``, ``table`` and ``failed_table`` name
+    what is created when it is missing. ``pool_size``: connections at most for the verbs, for
+    looking around and for handlers' transactions, each (default 10). ``timeout``: seconds within
+    which a verb is done or raises DriverUnavailable (default 5). ``statement_cache_size``:
+    prepared statements kept for each connection; 0 behind a pooler in transaction mode.
+    ``listen_dsn``: where to listen, if ``dsn`` leads to such a pooler. ``clock``: where the time
+    comes from; by default the server's.
+
+    Constructing does no I/O. Raises ConfigError for settings that cannot be used.
+    """
+
+    # Move
+
+    async def enqueue(
+        self, records: Sequence[Record], *, within: object | None = None
+    ) -> list[str | None]:
+        """See :meth:`asyncqueue.drivers.base.Driver.enqueue`.
+
+        ``within`` is an asyncpg connection to the same database that is in a transaction. Raises
+        TransactionUnsupported for anything else.
+        """
+        enqueue.check(records)
+        if within is not None:
+            return await (await self._opened()).enqueue_within(within, records)
+        if not records:
+            return []
+        atomic = not enqueue.is_one_statement(records)
+        return await self._work(lambda store: enqueue.enqueue(store, records), atomic=atomic)
+
+    async def claim(
+        self, sources: Sequence[Source], limit: int, lease: float, worker: str
+    ) -> Claimed:
+        """See :meth:`asyncqueue.drivers.base.Driver.claim`."""
+        if limit <= 0 or not sources:
+            return Claimed([])
+        session = await self._opened()
+        await session.undone()
+        if self._unsure.of_claims:
+            await session.work(self._unsure.give_back)
+        claimer = claim.Claimer(worker, self._unsure.new_handout())
+
+        async def give_back(claimed: Claimed) -> None:
+            if claimed.claims:
+                await session.work(lambda store: claim.give_back(store, claimed.claims))
+
+        try:
+            return await session.work(
+                lambda store: claim.claim(store, sources, limit, lease, claimer), undo=give_back
+            )
+        except DriverUnavailable:
+            self._unsure.lost_handout(claimer.handout)
+            raise
+
+    async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
+        """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
+        if not extensions:
+            return []
+        return await self._work(lambda store: leases.extend(store, extensions, lease))
+
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+        """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
+        settle.check(settlements)
+        if not settlements:
+            return []
+        try:
+            return await self._work(lambda store: self._unsure.settle(store, settlements))
+        except DriverUnavailable:
+            self._unsure.lost_settlements(settlements)
+            raise
+
+    async def sweep(self) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.sweep`."""
+        returned, more = 0, True
+        while more:
+            swept = await self._work(leases.sweep)
+            returned, more = returned + swept.returned, swept.more
+        return returned
+
+    async def prune(self, failed_retention: float) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
+        return await self._all_gone(lambda store: operate.prune(store, failed_retention))
+
+    # Look
+
+    async def find(
+        self,
+        which: Filter,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        cursor: str | None = None,
+        order: Order = "created",
+    ) -> Found:
+        """See :meth:`asyncqueue.drivers.base.Driver.find`."""
+        page = (limit, offset, cursor)
+        return await self._look(lambda store: look.find(store, which, page, order))
+
+    async def counts(self) -> dict[str, QueueCounts]:
+        """See :meth:`asyncqueue.drivers.base.Driver.counts`."""
+        return await self._look(look.counts)
+
+    async def count(self, which: Filter) -> int:
+        """How many jobs are meant."""
+        return await self._look(lambda store: look.count(store, which))
+
+    # Operate
+
+    async def requeue(self, which: Filter) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.requeue`."""
+        return await self._operate(lambda store: operate.requeue(store, which))
+
+    async def cancel(self, which: Filter, retention: float) -> dict[str, State]:
+        """See :meth:`asyncqueue.drivers.base.Driver.cancel`."""
+        return await self._operate(lambda store: operate.cancel(store, which, retention))
+
+    async def delete(self, which: Filter) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.delete`."""
+        return await self._all_gone(lambda store: operate.delete(store, which))
+
+    async def pause(self, queues: Sequence[str], on: bool) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.pause`."""
+        return await self._work(lambda store: operate.pause(store, queues, on))
+
+    async def paused(self) -> list[str]:
+        """The names of the paused queues, sorted."""
+        return await self._work(operate.paused)
+
+    # Workers
+
+    async def announce(self, worker: Presence, ttl: float) -> None:
+        """See :meth:`asyncqueue.drivers.base.Driver.announce`."""
+        await self._work(lambda store: presence.announce(store, worker, ttl))
+
+    async def retire(self, worker: str) -> None:
+        """A worker ended: forget it."""
+        await self._work(lambda store: presence.retire(store, worker))
+
+    async def workers(self) -> list[Presence]:
+        """See :meth:`asyncqueue.drivers.base.Driver.workers`."""
+        return await self._look(presence.workers)
+
+    async def called_off(self, worker: str) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.called_off`."""
+        return await self._work(lambda store: presence.called_off(store, worker))
+
+    # Transactions
+
+    def transaction(self, settlement: Settlement) -> AbstractAsyncContextManager[Any]:
+        """See :meth:`asyncqueue.drivers.base.Driver.transaction`.
+
+        Gives an asyncpg connection of its own, which is of no use after the block. Transactions
+        inside the block become savepoints.
+        """
+        settle.check([settlement])
+        return self._transaction(settlement)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self, settlement: Settlement) -> AsyncGenerator[Any]:
+        session = await self._opened()
+        async with session.completing.transaction(settlement) as connection:
+            yield connection
+
+    async def _all_gone(self, removing: Callable[[Store], Awaitable[int]]) -> int:
+        """Repeat a call that removes a bounded number of jobs until it finds no more."""
+        session = await self._opened()
+        gone = 0
+        while True:
+            removed = await session.operate(removing, LONG)
+            gone += removed
+            if removed < operate.REMOVED_AT_ONCE:
+                return gone

@@ -1,0 +1,146 @@
+"""Storing new jobs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from asyncqueue.drivers.postgres.states import HELD, HELD_UNTIL_CLAIMED
+from asyncqueue.drivers.postgres.store import column
+from asyncqueue.errors import DriverUnavailable
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.record import Record
+
+TRIES: Final = 20
+"""How often somebody else may take an id or a key and let go of it again at the wrong moment."""
+
+
+def check(records: Sequence[Record]) -> None:
+    """Raise for what must not be stored."""
+    for record in records:
+        if not isinstance(record.payload, (bytes, bytearray, memoryview)):
+            raise TypeError(
+                f"The payload of job {record.id!r} is a {type(record.payload).__name__}; "
+                "give bytes."
+            )
+        if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
+            raise ValueError(
+                f"The priority of job {record.id!r} is {record.priority}; "
+                f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
+            )
+
+
+def is_one_statement(records: Sequence[Record]) -> bool:
+    """Whether these can be stored by one statement; all others need a transaction."""
+    for record in records:
+        if record.key is not None:
+            return False
+    return len({record.id for record in records}) == len(records)
+
+
+async def enqueue(store: Store, records: Sequence[Record]) -> list[str | None]:
+    """Store the records that are new; answers for the others the id that is in their way."""
+    if is_one_statement(records):
+        answers = await _enqueue_plain(store, records)
+    else:
+        answers = list[str | None]()
+        for run in _runs(records):
+            answers += await _enqueue_unique(store, run)
+    store.ring("queue", {record.queue for record in records})
+    return answers
+
+
+async def _enqueue_plain(store: Store, records: Sequence[Record]) -> list[str | None]:
+    rows = await store.rows("enqueue.insert", **_columns(records))
+    if len(rows) == len(records):
+        return [None] * len(records)
+    stored = {row[0] for row in rows}
+    return [None if record.id in stored else record.id for record in records]
+
+
+def _runs(records: Sequence[Record]) -> Iterator[list[Record]]:
+    """Cut records into pieces in which no id and no key stands twice."""
+    run: list[Record] = []
+    ids: set[str] = set()
+    keys: set[str] = set()
+    for record in records:
+        if record.id in ids or record.key in keys:
+            yield run
+            run, ids, keys = [], set(), set()
+        run.append(record)
+        ids.add(record.id)
+        if record.key is not None:
+            keys.add(record.key)
+    if run:
+        yield run
+
+
+async def _enqueue_unique(store: Store, records: list[Record]) -> list[str | None]:
+    """Look first who is in the way: then what is stored is stored in order."""
+    await _clear(store, records)
+    answers: dict[str, str | None] = {}
+    left = records
+    for _ in range(TRIES):
+        answers |= await _holders(store, left)
+        fresh = [record for record in left if record.id not in answers]
+        if fresh:
+            rows = await store.rows("enqueue.insert_unique", **_unique_columns(fresh))
+            answers |= {id: None for (id,) in rows}
+        left = [record for record in left if record.id not in answers]
+        if not left:
+            return [answers[record.id] for record in records]
+    raise DriverUnavailable(
+        f"Others take and free the key {left[0].key!r} all the time; try again."
+    )
+
+
+async def _clear(store: Store, records: Sequence[Record]) -> None:
+    """Make room where only something that is past its time is in the way."""
+    await store.change("enqueue.clear_ids", ids=[record.id for record in records])
+    keys = [record.key for record in records if record.key is not None]
+    if keys:
+        await store.change("enqueue.clear_keys", keys=keys)
+
+
+async def _holders(store: Store, records: Sequence[Record]) -> dict[str, str | None]:
+    """Who is in the way of whom."""
+    ids = {row[0] for row in await store.rows("enqueue.ids", ids=[r.id for r in records])}
+    keys = [record.key for record in records if record.key is not None]
+    holders: dict[str | None, str] = {}
+    if keys:
+        holders = {row[0]: row[1] for row in await store.rows("enqueue.keys", keys=keys)}
+    return {
+        record.id: record.id if record.id in ids else holders[record.key]
+        for record in records
+        if record.id in ids or record.key in holders
+    }
+
+
+def _columns(records: Sequence[Record]) -> dict[str, Any]:
+    return {
+        "ids": [record.id for record in records],
+        "queues": [record.queue for record in records],
+        "names": [record.name for record in records],
+        "payloads": [record.payload for record in records],
+        "priorities": [record.priority for record in records],
+        "max_attempts": column([record.max_attempts for record in records]),
+        "delays": column([record.delay or None for record in records]),
+    }
+
+
+def _unique_columns(records: Sequence[Record]) -> dict[str, Any]:
+    return _columns(records) | {
+        "keys": column([record.key for record in records]),
+        "key_holds": [_hold(record) for record in records],
+        "key_ttls": column([record.key_ttl for record in records]),
+    }
+
+
+def _hold(record: Record) -> int:
+    if record.key is None:
+        return 0
+    return HELD_UNTIL_CLAIMED if record.key_until_claimed else HELD

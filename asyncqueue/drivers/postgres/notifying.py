@@ -1,0 +1,62 @@
+"""Telling other processes what changed: soon, but seldom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+from asyncqueue.drivers.postgres.topics import texts
+from asyncqueue.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+INTERVAL: Final = 0.01
+"""Seconds between two notifications of one driver."""
+
+
+class Notifier:
+    """Sends the topics of changes, each once however often it came up within an interval.
+
+    They are sent after the commit and not in it: the server takes one lock for all commits that
+    notify, and holds it until the commit is on the disk. If the process dies in between, those
+    who wait find out at their next look.
+    """
+
+    def __init__(self, sender: str, send: Callable[[list[str]], Awaitable[object]]) -> None:
+        self._sender = sender
+        self._send = send
+        self._topics: dict[str, None] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def tell(self, topics: Iterable[str]) -> None:
+        """Let others know of these topics."""
+        self._topics.update(dict.fromkeys(topics))
+        if self._topics and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(
+                self._tell(), name="asyncqueue-postgres-notifier"
+            )
+
+    async def close(self) -> None:
+        """Send what is left."""
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
+        if self._topics:
+            await self._send_topics()
+
+    async def _tell(self) -> None:
+        try:
+            while self._topics:
+                await self._send_topics()
+                await asyncio.sleep(INTERVAL)
+        finally:
+            self._task = None
+
+    async def _send_topics(self) -> None:
+        topics, self._topics = self._topics, {}
+        # A server that cannot be told has nobody to tell either; those who wait look by themselves.
+        with contextlib.suppress(DriverError):
+            await self._send(texts(self._sender, topics))

@@ -1,0 +1,202 @@
+"""The connections that the driver's verbs take turns on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from asyncqueue.drivers.postgres.failures import (
+    explained,
+    is_worth_a_retry,
+    never_sent,
+    silent,
+)
+from asyncqueue.drivers.postgres.wire import connect
+from asyncqueue.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from asyncqueue.drivers.postgres.place import Place
+    from asyncqueue.drivers.postgres.wire import Connection
+
+T = TypeVar("T")
+TRIES: Final = 5
+"""Of a call of which nothing was done."""
+SLACK: Final = 0.25
+"""Seconds after the server's own limit before a connection counts as dead."""
+FAREWELL: Final = 1.0
+"""Seconds for a connection to end in good order."""
+
+
+class Pool:
+    """Up to ``place.pool_size`` connections on one event loop, opened when they are needed.
+
+    A call that was begun is brought to its end whatever becomes of its caller, so that no
+    connection is ever left in the middle of something. One that gets no answer in time costs its
+    connection, and all those that are idle: they are most likely just as dead.
+    """
+
+    def __init__(self, place: Place, *, tuned: bool) -> None:
+        self._place = place
+        self._tuned = tuned
+        self._loop = asyncio.get_running_loop()
+        self._idle: list[Connection] = []
+        self._busy = 0
+        self._queue: deque[asyncio.Future[None]] = deque()
+        self._calls: set[asyncio.Task[object]] = set()
+        self._undoing: set[asyncio.Task[object]] = set()
+
+    async def run(
+        self,
+        call: Callable[[Connection], Awaitable[T]],
+        *,
+        undo: Callable[[T], Awaitable[object]] | None = None,
+        patience: float | None = None,
+    ) -> T:
+        """Do something on a connection of the pool.
+
+        Raises DriverUnavailable after ``patience`` seconds (default: those of the place). If the
+        caller is cancelled, ``undo`` is done to what came of it.
+        """
+        seconds = self._place.patience if patience is None else patience
+        calling = self._start(self._repeat(call, self._loop.time() + seconds + SLACK))
+        try:
+            return await asyncio.shield(calling)
+        except asyncio.CancelledError:
+            if undo is not None:
+                undoing = self._start(self._undo(calling, undo))
+                self._undoing.add(undoing)
+                undoing.add_done_callback(self._undoing.discard)
+            raise
+
+    async def undone(self) -> None:
+        """Return when nothing is left of calls whose callers were cancelled."""
+        while self._undoing:
+            await asyncio.wait(self._undoing)
+
+    async def drained(self) -> None:
+        """Return when nothing is in flight."""
+        while self._calls:
+            await asyncio.wait(self._calls)
+
+    async def close(self) -> None:
+        """Wait for what is in flight, then close all connections."""
+        await self.drained()
+        idle, self._idle = self._idle, []
+        await asyncio.gather(*map(_bid_farewell, idle))
+
+    def terminate(self) -> None:
+        """Drop the idle connections; harmless when their event loop is gone."""
+        idle, self._idle = self._idle, []
+        for connection in idle:
+            with contextlib.suppress(RuntimeError):
+                connection.terminate()
+
+    def _start(self, act: Awaitable[T]) -> asyncio.Task[T]:
+        task = asyncio.ensure_future(act)
+        assert isinstance(task, asyncio.Task)  # noqa: S101 - it was given a coroutine
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        return task
+
+    async def _undo(self, calling: asyncio.Task[T], undo: Callable[[T], Awaitable[object]]) -> None:
+        await asyncio.wait([calling])
+        if calling.exception() is None:
+            # Where that fails it is done by the lease, which nobody renews.
+            with contextlib.suppress(DriverError):
+                await undo(calling.result())
+
+    async def _repeat(self, call: Callable[[Connection], Awaitable[T]], give_up_at: float) -> T:
+        for last in (*[False] * (TRIES - 1), True):
+            with explained(self._place):
+                try:
+                    return await self._call(call, give_up_at)
+                except Exception as error:
+                    if last or not is_worth_a_retry(error):
+                        raise
+        raise AssertionError
+
+    async def _call(self, call: Callable[[Connection], Awaitable[T]], give_up_at: float) -> T:
+        connection = await self._take(give_up_at)
+        alarm = self._loop.call_at(give_up_at, connection.terminate)
+        try:
+            return await call(connection)
+        except asyncio.CancelledError:
+            # Only at the end of asyncio.run(), which spares nobody.
+            connection.terminate()
+            raise
+        except Exception as error:
+            if never_sent(error):
+                connection.terminate()
+            if self._loop.time() >= give_up_at:
+                self.terminate()
+                raise silent(self._place) from error
+            raise
+        finally:
+            alarm.cancel()
+            self._give_back(connection)
+
+    async def _take(self, give_up_at: float) -> Connection:
+        try:
+            async with asyncio.timeout_at(give_up_at):
+                while self._busy >= self._place.pool_size:
+                    await self._turn()
+                return await self._idle_or_new(give_up_at)
+        except TimeoutError as error:
+            self.terminate()
+            raise silent(self._place) from error
+
+    async def _turn(self) -> None:
+        turn = self._loop.create_future()
+        self._queue.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._queue:
+                self._queue.remove(turn)
+            else:
+                self._wake_next()
+            raise
+
+    async def _idle_or_new(self, give_up_at: float) -> Connection:
+        self._busy += 1
+        try:
+            while self._idle:
+                connection = self._idle.pop()
+                if not connection.is_closed():
+                    return connection
+            seconds = max(0.001, give_up_at - self._loop.time())
+            return await connect(self._place, tuned=self._tuned, timeout=seconds)
+        except BaseException:
+            self._free()
+            raise
+
+    def _give_back(self, connection: Connection) -> None:
+        if not connection.is_closed():
+            if connection.is_in_transaction():
+                connection.terminate()
+            else:
+                self._idle.append(connection)
+        self._free()
+
+    def _free(self) -> None:
+        self._busy -= 1
+        self._wake_next()
+
+    def _wake_next(self) -> None:
+        while self._queue:
+            turn = self._queue.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+
+
+async def _bid_farewell(connection: Connection) -> None:
+    # Whoever does not take his leave in time is dropped by asyncpg itself.
+    try:
+        await connection.close(timeout=FAREWELL)
+    except Exception:  # noqa: BLE001 - it is gone, which is what was wanted
+        connection.terminate()

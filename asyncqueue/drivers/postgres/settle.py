@@ -1,0 +1,79 @@
+"""Ending claims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from asyncqueue.drivers.postgres.states import CODES
+from asyncqueue.drivers.postgres.store import column
+from asyncqueue.drivers.postgres.texts import storable
+from asyncqueue.record import State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.record import Settlement
+
+
+def check(settlements: Sequence[Settlement]) -> None:
+    """Raise for a state that no claim can end in."""
+    for settlement in settlements:
+        if settlement.state not in CODES or settlement.state is State.PROCESSING:
+            raise ValueError(f"A claim cannot be settled as {settlement.state!r}.")
+
+
+async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
+    """End those claims that are still held; answers which were."""
+    # In the order of their ids, and of those for one claim the first only.
+    first = {(s.id, s.token): place for place, s in reversed(list(enumerate(settlements)))}
+    places = [first[claim] for claim in sorted(first)]
+    ordered = [settlements[place] for place in places]
+    statement = _statement(ordered)
+    ((count, some, queues, awaited),) = await store.rows(statement, **_columns(ordered))
+    answers = [False] * len(settlements)
+    held: list[int] = some or []
+    ended = places if count == len(ordered) else [places[n - 1] for n in held]
+    for place in ended:
+        answers[place] = True
+    store.ring("queue", queues or ())
+    store.finished += [settlements[place].id for place in ended]
+    store.awaited = store.awaited or awaited
+    return answers
+
+
+def _statement(settlements: Sequence[Settlement]) -> str:
+    """The cheapest that can do it: most of the time all jobs of a call completed."""
+    if all(s.state is State.COMPLETED and s.retention > 0 for s in settlements):
+        return "settle.complete"
+    ended = (State.COMPLETED, State.CANCELLED)
+    if all(s.state in ended and s.retention <= 0 for s in settlements):
+        return "settle.remove"
+    return "settle.settle"
+
+
+def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
+    return {
+        "ids": [s.id for s in settlements],
+        "tokens": [s.token for s in settlements],
+        "states": [CODES[s.state] for s in settlements],
+        "attempts": [s.attempts for s in settlements],
+        "exceptions": [s.exceptions for s in settlements],
+        "delays": [s.delay for s in settlements],
+        "retentions": [s.retention for s in settlements],
+        "results": column([s.result for s in settlements]),
+        "errors": column([storable(s.error) for s in settlements]),
+        "tracebacks": column([storable(s.traceback) for s in settlements]),
+    }
+
+
+async def is_held(store: Store, settlement: Settlement) -> bool:
+    """Whether the claim that this settles is still held."""
+    return bool(await store.rows("settle.held", id=settlement.id, token=settlement.token))
+
+
+async def were_settled(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
+    """Which of these were stored by an earlier call whose answer was lost."""
+    rows = await store.rows("settle.were_settled", **_columns(settlements))
+    places = {row[0] for row in rows}
+    return [place in places for place in range(1, len(settlements) + 1)]

@@ -1,0 +1,74 @@
+-- Storing new jobs.
+
+-- name: insert
+-- Parallel arrays, one element for each job; a whole array may be NULL where no job has a value.
+-- -> the ids that were stored, in order. An id that is known stores nothing, unless its record is
+-- past its retention: then the new job takes its row.
+INSERT INTO {jobs} AS old (
+    state, priority, max_attempts, created_at, available_at, id, queue, name, payload
+)
+SELECT
+    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, {now},
+    CASE WHEN given.delay > 0 THEN {now} + given.delay ELSE {now} END,
+    given.id, given.queue, given.name, given.payload
+FROM unnest(
+    :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
+    :max_attempts::bigint[], :delays::double precision[]
+) WITH ORDINALITY AS given (id, queue, name, payload, priority, max_attempts, delay, place)
+WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
+ORDER BY given.place
+ON CONFLICT (id) DO UPDATE SET
+    seq = excluded.seq, state = excluded.state, priority = excluded.priority,
+    max_attempts = excluded.max_attempts, created_at = excluded.created_at,
+    available_at = excluded.available_at, queue = excluded.queue, name = excluded.name,
+    payload = excluded.payload, attempts = 0, exceptions = 0, token = 0, key_hold = 0, key = NULL,
+    key_until = NULL, started_at = NULL, finished_at = NULL, expires_at = NULL, progress = NULL,
+    worker = NULL, message = NULL, error = NULL, result = NULL, traceback = NULL
+WHERE old.state >= 3 AND old.expires_at <= {now}
+RETURNING id;
+
+-- name: insert_unique
+-- The same for jobs that may have keys; any conflict stores nothing.
+INSERT INTO {jobs} (
+    state, priority, max_attempts, created_at, available_at, id, queue, name, payload,
+    key, key_hold, key_until
+)
+SELECT
+    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, {now},
+    CASE WHEN given.delay > 0 THEN {now} + given.delay ELSE {now} END,
+    given.id, given.queue, given.name, given.payload, given.key, given.key_hold,
+    {now} + given.key_ttl
+FROM unnest(
+    :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
+    :max_attempts::bigint[], :delays::double precision[], :keys::text[], :key_holds::smallint[],
+    :key_ttls::double precision[]
+) WITH ORDINALITY AS given (
+    id, queue, name, payload, priority, max_attempts, delay, key, key_hold, key_ttl, place
+)
+WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
+ORDER BY given.place
+ON CONFLICT DO NOTHING
+RETURNING id;
+
+-- name: clear_ids
+-- Finished records past their retention make room for a new job of the same id.
+DELETE FROM {jobs} WHERE seq = ANY (ARRAY(
+    SELECT seq FROM {jobs}
+    WHERE id = ANY (:ids::text[]) AND state >= 3 AND expires_at <= {now}
+    ORDER BY id FOR UPDATE
+));
+
+-- name: clear_keys
+UPDATE {jobs} SET key_hold = 0 WHERE seq = ANY (ARRAY(
+    SELECT seq FROM {jobs}
+    WHERE key = ANY (:keys::text[]) AND key_hold > 0 AND key_until <= {now}
+    ORDER BY id FOR UPDATE
+));
+
+-- name: ids
+SELECT id FROM {jobs} WHERE id = ANY (:ids::text[])
+UNION ALL
+SELECT id FROM {failed} WHERE id = ANY (:ids::text[]);
+
+-- name: keys
+SELECT key, id FROM {jobs} WHERE key = ANY (:keys::text[]) AND key_hold > 0;

@@ -1,0 +1,92 @@
+"""What this driver uses of asyncpg, with types: nobody else here imports it."""
+# ruff: noqa: D102 - asyncpg documents these methods
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+import asyncpg as untyped  # pyright: ignore[reportMissingTypeStubs]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from asyncqueue.drivers.postgres.place import Place
+
+    Row = Sequence[Any]
+    Heard = Callable[[object, int, str, str], None]
+
+asyncpg: Final[Any] = untyped
+PostgresError: Final[type[Exception]] = asyncpg.PostgresError
+"""What the server refuses; ``sqlstate`` tells why."""
+InterfaceError: Final[type[Exception]] = asyncpg.InterfaceError
+"""What asyncpg itself refuses, a closed connection for one."""
+InternalClientError: Final[type[Exception]] = asyncpg.InternalClientError
+
+
+class Transaction(Protocol):
+    """A transaction of asyncpg's."""
+
+    async def start(self) -> None: ...
+    async def commit(self) -> None: ...
+    async def rollback(self) -> None: ...
+
+
+class Connection(Protocol):
+    """A connection of asyncpg's."""
+
+    async def fetch(self, query: str, *args: object) -> list[Row]: ...
+    async def execute(self, query: str, *args: object) -> str: ...
+    def transaction(self) -> Transaction: ...
+    def is_closed(self) -> bool: ...
+    def is_in_transaction(self) -> bool: ...
+    def terminate(self) -> None: ...
+    async def close(self, *, timeout: float | None = None) -> None: ...
+    def get_server_version(self) -> tuple[int, ...]: ...
+    async def add_listener(self, channel: str, callback: Heard) -> None: ...
+    def add_termination_listener(self, callback: Callable[[object], None]) -> None: ...
+
+
+class Lending(Protocol):
+    """A pool of asyncpg's."""
+
+    async def acquire(self, *, timeout: float | None = None) -> Connection: ...
+    async def release(self, connection: Connection, *, timeout: float | None = None) -> None: ...
+    async def close(self) -> None: ...
+    def terminate(self) -> None: ...
+
+
+async def connect(
+    place: Place, *, tuned: bool, timeout: float, dsn: str | None = None
+) -> Connection:
+    """A new connection; ``tuned`` for the driver's own statements only."""
+    connection: Any = await asyncpg.connect(
+        dsn or place.dsn,
+        timeout=timeout,
+        statement_cache_size=place.statement_cache_size,
+        server_settings=place.settings(tuned=tuned) or None,
+    )
+    return cast("Connection", connection)
+
+
+async def open_lending(place: Place) -> Lending:
+    """A pool for connections that handlers borrow. Connects when one is asked for."""
+    pool: Any = await asyncpg.create_pool(
+        place.dsn,
+        min_size=0,
+        max_size=place.pool_size,
+        timeout=place.patience,
+        statement_cache_size=place.statement_cache_size,
+        server_settings=place.settings(tuned=False) or None,
+    )
+    return cast("Lending", pool)
+
+
+def as_connection(given: object) -> Connection | None:
+    """What was given, if it is a connection of asyncpg's."""
+    kinds: Any = (asyncpg.Connection, asyncpg.pool.PoolConnectionProxy)
+    return cast("Connection", given) if isinstance(given, kinds) else None
+
+
+def is_from_server(error: BaseException) -> bool:
+    """Whether this is an error of the server or of asyncpg."""
+    return isinstance(error, (PostgresError, InterfaceError, InternalClientError))

