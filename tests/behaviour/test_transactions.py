@@ -326,7 +326,9 @@ async def run_alone(queue, make_worker, cls):
 
 
 @pytest.mark.parametrize("call", WRITES)
-async def test_what_cannot_join_the_transaction_says_so_at_once(queue, make_worker, rows, call):
+async def test_what_cannot_join_the_transaction_says_so_at_once(
+    queue, make_worker, rows, call, insert
+):
     """TXN: it would wait for a lock that its own handler has."""
     other = await queue.dispatch(Idle(), queue="elsewhere")
     refused = []
@@ -343,13 +345,15 @@ async def test_what_cannot_join_the_transaction_says_so_at_once(queue, make_work
     assert (await run_alone(queue, make_worker, Pays)).state is State.COMPLETED
     assert len(refused) == 1
     assert refused[0].startswith(f"{call} cannot be called inside ctx.transaction()")
-    assert rows() == ["paid"]
+    assert await rows() == ["paid"]
     assert (await other.status()).state is State.PENDING
     await other.cancel()
     assert await queue.paused() == []
 
 
-async def test_a_second_transaction_inside_the_first_says_so_at_once(queue, make_worker, rows):
+async def test_a_second_transaction_inside_the_first_says_so_at_once(
+    queue, make_worker, rows, insert
+):
     """TXN: and the first can go on; after a rollback another may follow."""
     refused = []
 
@@ -368,12 +372,12 @@ async def test_a_second_transaction_inside_the_first_says_so_at_once(queue, make
                     refused.append(str(error))
 
     assert (await run_alone(queue, make_worker, Pays)).state is State.COMPLETED
-    assert rows() == ["paid"]
+    assert await rows() == ["paid"]
     assert len(refused) == 1
     assert "is inside ctx.transaction() already" in refused[0]
 
 
-async def test_progress_and_more_time_inside_the_transaction(queue, make_worker, rows):
+async def test_progress_and_more_time_inside_the_transaction(queue, make_worker, rows, insert):
     """TXN: they need no lock. What is no progress is refused as always."""
     remaining = []
 
@@ -390,4 +394,4 @@ async def test_progress_and_more_time_inside_the_transaction(queue, make_worker,
     info = await run_alone(queue, make_worker, Pays)
     assert (info.state, info.progress) == (State.COMPLETED, 100)
     assert remaining[0] > 600
-    assert rows() == ["paid"]
+    assert await rows() == ["paid"]
