@@ -39,6 +39,9 @@ _SETTLEMENT: Final = struct.Struct(">cdIIIdd")
 _SECONDS: Final = struct.Struct(">d")
 
 _Content = tuple[str, int | None, bytes]
+DAMAGED: Final = b"!"
+"""What `claim.lua` tells instead of a state that it could not read."""
+
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_content: Final = msgspec.msgpack.Decoder(_Content).decode
 _Outcome = tuple[bytes | None, str | None, str | None]
@@ -184,6 +187,8 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim
     claims = attempts = 1
     exceptions = 0
     if state_text is not None:
+        if state_text == DAMAGED:
+            raise UnreadableError("a state that cannot be read")
         before = _STATE.unpack_from(state_text)
         claims, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
     return Claim(

@@ -30,8 +30,16 @@ class Script(NamedTuple):
 @cache
 def script(verb: str) -> Script:
     """The script of a verb, with its pieces put in."""
-    text = _INCLUDE.sub(lambda include: _read(include[1]), _read(verb))
+    text = _put_together(verb, set())
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _put_together(name: str, there: set[str]) -> str:
+    """A file and what it includes, each piece where it is first needed."""
+    if name in there:
+        return ""
+    there.add(name)
+    return _INCLUDE.sub(lambda include: _put_together(include[1], there), _read(name))
 
 
 @cache

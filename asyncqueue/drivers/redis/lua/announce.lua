@@ -3,6 +3,7 @@
 -- ARGV     now, id, seconds to stay visible, presence.
 
 -- include: common
+-- include: full
 
 even_when_full()
 

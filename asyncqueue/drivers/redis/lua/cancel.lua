@@ -4,23 +4,25 @@
 -- Answers  for each id the state that was met, or empty where it is none of these.
 
 -- include: common
+-- include: full
 -- include: waiting
 -- include: ending
+-- include: rings
 
 even_when_full()
 
 local retention, meant = tonumber(ARGV[2]), ARGV[3]
 local ids = {}
 for at = 4, #ARGV do ids[#ids + 1] = ARGV[at] end
-local numbers = values(IDS, ids)
+local numbers = values(P .. 'ids', ids)
 for n = 1, #numbers do numbers[n] = numbers[n] or '' end
-local bodies, states = values(BODY, numbers), values(STATE, numbers)
+local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
 
 local function cancel(number, id, s, letter)
   if letter == 'p' then
     s.mark = retention
-    call('HSET', STATE, number, state_text(s))
-    call('HSET', CALLED_OFF, number, s.worker .. '\0' .. id)
+    call('HSET', P .. 'state', number, state_text(s))
+    call('HSET', P .. 'called_off', number, s.worker .. '\0' .. id)
     ring('worker:' .. s.worker)
   elseif letter == 'w' or letter == 'd' then
     finish(number, id, s, 'x', retention)

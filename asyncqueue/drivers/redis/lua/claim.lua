@@ -2,48 +2,50 @@
 --
 -- ARGV     now, limit, lease, worker, then for each source: queue, lowest and highest priority.
 -- Answers  seconds until the next delayed job is due (empty: there is none), then for each job its
---          number, its body, and the state that it had before (false: it was never claimed).
+--          number, its body, and the state that it had before (false: it was never claimed; a
+--          lone ! where body or state cannot be read: such a job is not leased).
 
 -- include: common
+-- include: full
+-- include: states
 
 even_when_full()
 
 local limit, lease, worker = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local answer = { '' }
 local claimed = 0
+local DAMAGED = '!' -- told instead of a state; the client puts such jobs aside
 local paused = {}
 for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
 
--- What cannot be read is put aside, so that it is met once.
-local function put_aside(number, body)
-  call('HSET', P .. 'damaged', number, body)
-  call('HDEL', BODY, number)
-  call('HDEL', STATE, number)
-  count_blocks({ number }, -1)
+-- Few jobs have a key. Nil where the body cannot be read.
+local function state_with_key(body, plain)
+-- include: bodies
+-- include: holders
+  local content = read_body(body)
+  if not content then return nil end
+  if content.mode == 2 then
+    free_key(content.key, content.id)
+  else
+    plain.key = content.key
+  end
+  local text = state_text(plain)
+  plain.key = ''
+  return text
 end
 
 -- The state of a claimed job: the one it had before, or a new one. Nil where it cannot be read.
 local function claimed_state(body, before, plain, plain_text)
   local mode = string.byte(body, 17)
-  if not mode then return nil end
-  if before then
-    local s = read_state(before)
-    if not s then return nil end
-    s.phase, s.token, s.attempts = 'p', s.token + 1, s.attempts + 1
-    s.started, s.mark, s.worker = now, -1, worker
-    return state_text(s)
+  if not before then
+    if mode == 0 then return plain_text end
+    return mode and state_with_key(body, plain)
   end
-  if mode == 0 then return plain_text end
-  local content = read_body(body)
-  if not content then return nil end
-  if mode == 2 then
-    free_key(content.key, content.id)
-    return plain_text
-  end
-  plain.key = content.key
-  local text = state_text(plain)
-  plain.key = ''
-  return text
+  local s = mode and read_state(before)
+  if not s then return nil end
+  s.phase, s.token, s.attempts = 'p', s.token + 1, s.attempts + 1
+  s.started, s.mark, s.worker = now, -1, worker
+  return state_text(s)
 end
 
 -- Lease these jobs, in this order.
@@ -61,22 +63,22 @@ local function hand_out(queue, priority, numbers, bodies, states)
       leased[at + 1], leased[at + 2] = until_then, number
       written[at + 1], written[at + 2] = number, text
       at = at + 2
-      answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
-      told = told + 3
     else
-      put_aside(number, body)
+      before = DAMAGED
     end
+    answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
+    told = told + 3
   end
   if at > 0 then
     claimed = claimed + at / 2
-    each('ZADD', leased_key(queue), leased)
-    each('HSET', STATE, written)
+    each('ZADD', P .. 'leased:' .. queue, leased)
+    each('HSET', P .. 'state', written)
   end
 end
 
 -- Of numbers from a list, those that are no gaps.
 local function without_gaps(list, numbers)
-  local bodies, states = values(BODY, numbers), values(STATE, numbers)
+  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
   local kept, kept_bodies, count = {}, {}, 0
   for n = 1, #numbers do
     if bodies[n] and not states[n] then
@@ -85,12 +87,12 @@ local function without_gaps(list, numbers)
     end
   end
   local gaps = #numbers - count
-  if gaps > 0 and call('HINCRBY', GAPS, list, -gaps) <= 0 then call('HDEL', GAPS, list) end
+  if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
   return kept, kept_bodies
 end
 
 local function take_from_list(queue, priority, room)
-  local list = ready_key(queue, priority)
+  local list = P .. 'ready:' .. queue .. ':' .. priority
   local numbers = call('LPOP', list, room)
   if not numbers then return false end
   local kept, bodies = without_gaps(list, numbers)
@@ -101,7 +103,7 @@ end
 -- Some are due that stood in no list: they go between the others by the time when they became due,
 -- then by number.
 local function take_merged(queue, priority, due)
-  local list, later = ready_key(queue, priority), later_key(queue, priority)
+  local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
   local room = #due / 2
   local first = call('LRANGE', list, 0, room - 1)
   local kept, kept_bodies = without_gaps(list, first)
@@ -131,7 +133,7 @@ local function take_merged(queue, priority, due)
   if #back > 0 then each('LPUSH', list, back) end
   if #from_later > 0 then
     each('ZREM', later, from_later)
-    local found = values(BODY, from_later)
+    local found = values(P .. 'body', from_later)
     local m = 0
     for n = 1, #numbers do
       if not bodies[n] then
@@ -140,7 +142,7 @@ local function take_merged(queue, priority, due)
       end
     end
   end
-  local states = values(STATE, numbers)
+  local states = values(P .. 'state', numbers)
   local whole, whole_bodies, whole_states = {}, {}, {}
   for n = 1, #numbers do
     if bodies[n] then
@@ -152,7 +154,7 @@ local function take_merged(queue, priority, due)
 end
 
 local function take(queue, priority)
-  local later = later_key(queue, priority)
+  local later = P .. 'later:' .. queue .. ':' .. priority
   for _ = 1, 100 do -- Gaps may make a round fruitless; there is no end of rounds, but of patience.
     local room = limit - claimed
     if room <= 0 then return end
@@ -170,7 +172,7 @@ end
 
 local next_due
 local function look_ahead(queue, priority)
-  local first = call('ZRANGE', later_key(queue, priority), 0, 0, 'WITHSCORES')
+  local first = call('ZRANGE', P .. 'later:' .. queue .. ':' .. priority, 0, 0, 'WITHSCORES')
   if first[2] then
     local due = tonumber(first[2])
     if not next_due or due < next_due then next_due = due end

@@ -11,21 +11,21 @@ local function first_in(list)
   while true do
     local number = call('LINDEX', list, 0)
     if not number then return nil end
-    local body = call('HGET', BODY, number)
-    if body and #body >= 8 and call('HEXISTS', STATE, number) == 0 then
+    local body = call('HGET', P .. 'body', number)
+    if body and #body >= 8 and call('HEXISTS', P .. 'state', number) == 0 then
       return (unpack_text('>d', body))
     end
     call('LPOP', list)
-    if call('HINCRBY', GAPS, list, -1) <= 0 then call('HDEL', GAPS, list) end
+    if call('HINCRBY', P .. 'gaps', list, -1) <= 0 then call('HDEL', P .. 'gaps', list) end
   end
 end
 
 local function count(queue, low, high)
   local pending, delayed, oldest = 0, 0, nil
   for _, priority in ipairs(call('ZRANGEBYSCORE', P .. 'levels:' .. queue, -high, -low)) do
-    local list, later = ready_key(queue, priority), later_key(queue, priority)
+    local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
     local came = first_in(list)
-    local gaps = tonumber(call('HGET', GAPS, list) or 0)
+    local gaps = tonumber(call('HGET', P .. 'gaps', list) or 0)
     local first = call('ZRANGE', later, 0, 0, 'WITHSCORES')
     local due = call('ZCOUNT', later, '-inf', now)
     pending = pending + math.max(0, call('LLEN', list) - gaps) + due
@@ -35,10 +35,10 @@ local function count(queue, low, high)
     end
   end
   local later_than_now = string.format('(%.17g', now)
-  return { queue, pending, delayed, call('ZCARD', leased_key(queue)),
-    call('ZCOUNT', ended_key(queue, 'c'), later_than_now, '+inf'),
-    call('ZCARD', ended_key(queue, 'f')),
-    call('ZCOUNT', ended_key(queue, 'x'), later_than_now, '+inf'),
+  return { queue, pending, delayed, call('ZCARD', P .. 'leased:' .. queue),
+    call('ZCOUNT', P .. 'ended:' .. queue .. ':c', later_than_now, '+inf'),
+    call('ZCARD', P .. 'ended:' .. queue .. ':f'),
+    call('ZCOUNT', P .. 'ended:' .. queue .. ':x', later_than_now, '+inf'),
     oldest and string.format('%.17g', oldest) or '' }
 end
 
@@ -48,7 +48,7 @@ if #ARGV > 1 then
     answer[#answer + 1] = count(ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
   end
 else
-  for _, queue in ipairs(call('SUNION', QUEUES, P .. 'paused')) do
+  for _, queue in ipairs(call('SUNION', P .. 'queues', P .. 'paused')) do
     answer[#answer + 1] = count(queue, -32768, 32767)
   end
 end

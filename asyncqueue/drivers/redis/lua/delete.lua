@@ -4,16 +4,20 @@
 -- Answers  how many went.
 
 -- include: common
+-- include: full
 -- include: waiting
+-- include: holders
+-- include: blocks
+-- include: ringing_jobs
 
 even_when_full()
 
 local meant = ARGV[2]
 local ids = {}
 for at = 3, #ARGV do ids[#ids + 1] = ARGV[at] end
-local numbers = values(IDS, ids)
+local numbers = values(P .. 'ids', ids)
 for n = 1, #numbers do numbers[n] = numbers[n] or '' end
-local bodies, states = values(BODY, numbers), values(STATE, numbers)
+local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
 
 local gone, gone_ids, seen = {}, {}, {}
 for n = 1, #ids do
@@ -27,7 +31,7 @@ for n = 1, #ids do
         leave_line(number, content, known, s.queue, s.priority)
         if s.key ~= '' then free_key(s.key, ids[n]) end
       else
-        call('ZREM', ended_key(s.queue, s.phase), number)
+        call('ZREM', P .. 'ended:' .. s.queue .. ':' .. s.phase, number)
       end
       gone[#gone + 1], gone_ids[#gone_ids + 1] = number, ids[n]
     end

@@ -7,6 +7,11 @@
 -- Answers  0 if all were stored, else for each job false or the id that is in its way.
 
 -- include: common
+-- include: states
+-- include: holders
+-- include: blocks
+-- include: levels
+-- include: rings
 
 local RUN, JOB = 4, 3
 local count, at = 0, 2
@@ -22,14 +27,14 @@ end
 
 -- A finished job whose retention is over has its id no longer, whether or not somebody swept.
 local function expired(number)
-  local text = call('HGET', STATE, number)
+  local text = call('HGET', P .. 'state', number)
   local s = text and read_state(text)
   if not s or (s.phase ~= 'c' and s.phase ~= 'x') or s.mark > now then return false end
-  call('ZREM', ended_key(s.queue, s.phase), number)
+  call('ZREM', P .. 'ended:' .. s.queue .. ':' .. s.phase, number)
   return true
 end
 
-local known = values(IDS, ids)
+local known = values(P .. 'ids', ids)
 local here, held = {}, {} -- ids and keys that earlier jobs of this call have taken
 local answers, refused = {}, false
 local bodies, pairs_of_ids, taken_keys, numbers, lines, rung = {}, {}, {}, {}, {}, {}
@@ -91,9 +96,9 @@ if stored > 0 then
     into_ids[2 * k - 1], into_ids[2 * k] = numbers[k], number
     numbers[k] = number
   end
-  each('HSET', BODY, into_body)
-  each('HSET', IDS, into_ids)
-  each('HSET', HOLDERS, taken_keys)
+  each('HSET', P .. 'body', into_body)
+  each('HSET', P .. 'ids', into_ids)
+  each('HSET', P .. 'holders', taken_keys)
   count_blocks(numbers, 1)
   for _, line in ipairs(lines) do
     local standing = {}
@@ -103,9 +108,9 @@ if stored > 0 then
     end
     if #standing > 0 then
       if line.due then
-        each('ZADD', later_key(line.queue, line.priority), standing)
+        each('ZADD', P .. 'later:' .. line.queue .. ':' .. line.priority, standing)
       else
-        each('RPUSH', ready_key(line.queue, line.priority), standing)
+        each('RPUSH', P .. 'ready:' .. line.queue .. ':' .. line.priority, standing)
       end
       open_level(line.queue, line.priority)
       rung[line.queue] = true

@@ -1,9 +1,12 @@
+-- include: bodies
+-- include: blocks
+
 -- Forget what stands in a set of ended jobs up to a score; answers how many that were.
 local function expire(set, score, most)
   local old = call('ZRANGEBYSCORE', set, '-inf', score, 'LIMIT', 0, most)
   if #old == 0 then return 0 end
   each('ZREM', set, old)
-  local bodies, there, ids = values(BODY, old), {}, {}
+  local bodies, there, ids = values(P .. 'body', old), {}, {}
   for n = 1, #old do
     if bodies[n] then
       local body = read_body(bodies[n])

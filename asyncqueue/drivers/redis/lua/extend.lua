@@ -5,15 +5,17 @@
 -- Answers  for each: 0 lost, 1 held, 2 held and its cancellation was asked for.
 
 -- include: common
+-- include: full
+-- include: states
 
 even_when_full()
 
 local until_then = now + tonumber(ARGV[2])
 local ids = {}
 for at = 3, #ARGV, 5 do ids[#ids + 1] = ARGV[at] end
-local numbers = values(IDS, ids)
+local numbers = values(P .. 'ids', ids)
 for n = 1, #numbers do numbers[n] = numbers[n] or '' end
-local states = values(STATE, numbers)
+local states = values(P .. 'state', numbers)
 
 local answers, leased, progress, messages = {}, {}, {}, {}
 for n = 1, #ids do
@@ -40,7 +42,7 @@ for n = 1, #ids do
     answers[n] = 0
   end
 end
-for queue, renewed in pairs(leased) do each('ZADD', leased_key(queue), renewed) end
-each('HSET', PROGRESS, progress)
-each('HSET', MESSAGE, messages)
+for queue, renewed in pairs(leased) do each('ZADD', P .. 'leased:' .. queue, renewed) end
+each('HSET', P .. 'progress', progress)
+each('HSET', P .. 'message', messages)
 return answers

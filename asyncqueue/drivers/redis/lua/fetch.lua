@@ -9,7 +9,7 @@
 local numbers = {}
 for at = 3, #ARGV do numbers[#numbers + 1] = ARGV[at] end
 if ARGV[2] == 'ids' then
-  local known = values(IDS, numbers)
+  local known = values(P .. 'ids', numbers)
   numbers = {}
   for n = 1, #known do
     if known[n] then numbers[#numbers + 1] = known[n] end

@@ -4,6 +4,7 @@
 -- Answers  those that changed.
 
 -- include: common
+-- include: rings
 
 local changed, rung = {}, {}
 for at = 3, #ARGV do

@@ -4,6 +4,7 @@
 -- Answers  how many went, and 1 if there is more to do.
 
 -- include: common
+-- include: full
 -- include: expiring
 
 even_when_full()
@@ -15,15 +16,15 @@ local function take(gone)
   if gone == most then more = 1 end
 end
 
-for _, queue in ipairs(call('SMEMBERS', QUEUES)) do
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   local levels = P .. 'levels:' .. queue
-  local completed, cancelled = ended_key(queue, 'c'), ended_key(queue, 'x')
-  local failed, leased = ended_key(queue, 'f'), leased_key(queue)
+  local completed, cancelled = P .. 'ended:' .. queue .. ':c', P .. 'ended:' .. queue .. ':x'
+  local failed, leased = P .. 'ended:' .. queue .. ':f', P .. 'leased:' .. queue
   take(expire(completed, now, most))
   take(expire(cancelled, now, most))
   take(expire(failed, now - tonumber(ARGV[2]), most))
   if call('EXISTS', levels, completed, cancelled, failed, leased) == 0 then
-    call('SREM', QUEUES, queue)
+    call('SREM', P .. 'queues', queue)
   end
 end
 return { count, more }

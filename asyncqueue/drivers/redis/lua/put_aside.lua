@@ -4,15 +4,19 @@
 -- Answers  how many went.
 
 -- include: common
+-- include: full
+-- include: states
+-- include: bodies
+-- include: blocks
 
 even_when_full()
 
 local gone = 0
 for at = 2, #ARGV do
   local number = ARGV[at]
-  local body, state = call('HGET', BODY, number), call('HGET', STATE, number)
+  local body, state = call('HGET', P .. 'body', number), call('HGET', P .. 'state', number)
   local s = state and read_state(state)
-  if s then call('ZREM', leased_key(s.queue), number) end
+  if s then call('ZREM', P .. 'leased:' .. s.queue, number) end
   if body then
     gone = gone + 1
     call('HSET', P .. 'damaged', number, body)

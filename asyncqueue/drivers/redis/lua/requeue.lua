@@ -4,13 +4,14 @@
 -- Answers  the ids that were moved.
 
 -- include: common
+-- include: blocks
 -- include: returning
 
 local ids = {}
 for at = 2, #ARGV do ids[#ids + 1] = ARGV[at] end
-local numbers = values(IDS, ids)
+local numbers = values(P .. 'ids', ids)
 for n = 1, #numbers do numbers[n] = numbers[n] or '' end
-local bodies, states = values(BODY, numbers), values(STATE, numbers)
+local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
 
 local moved, fresh = {}, {}
 for n = 1, #ids do
@@ -20,11 +21,11 @@ for n = 1, #ids do
     local number = string.format('%.0f', call('INCR', P .. 'seq'))
     fresh[ids[n]] = true
     moved[#moved + 1] = ids[n]
-    call('HSET', BODY, number,
+    call('HSET', P .. 'body', number,
       body_text(now, now, 0, s.priority, ids[n], s.queue, '', content.rest))
-    call('ZREM', ended_key(s.queue, 'f'), old)
+    call('ZREM', P .. 'ended:' .. s.queue .. ':f', old)
     forget({ old }, { ids[n] })
-    call('HSET', IDS, ids[n], number)
+    call('HSET', P .. 'ids', ids[n], number)
     count_blocks({ number }, 1)
     s.attempts, s.exceptions, s.started, s.finished, s.mark = 0, 0, -1, 0, -1
     put_back(number, s, now)

@@ -5,6 +5,7 @@
 -- Answers  for each 1 if it was still held, else 0.
 
 -- include: common
+-- include: full
 -- include: ending
 -- include: returning
 
@@ -12,10 +13,10 @@ even_when_full()
 
 local ids = {}
 for at = 2, #ARGV, 3 do ids[#ids + 1] = ARGV[at] end
-local numbers = values(IDS, ids)
+local numbers = values(P .. 'ids', ids)
 local known = {}
 for n = 1, #numbers do known[n] = numbers[n] or '' end
-local states = values(STATE, known)
+local states = values(P .. 'state', known)
 
 local answers, ended_here = {}, {}
 local freed, outcomes, no_outcomes = {}, {}, {}
@@ -60,10 +61,10 @@ for n = 1, #ids do
   end
 end
 
-for queue, leased in pairs(freed) do each('ZREM', leased_key(queue), leased) end
+for queue, leased in pairs(freed) do each('ZREM', P .. 'leased:' .. queue, leased) end
 for _, one in ipairs(held) do settle(unpack(one)) end
-each('HSET', OUTCOME, outcomes)
-each('HDEL', OUTCOME, no_outcomes)
+each('HSET', P .. 'outcome', outcomes)
+each('HDEL', P .. 'outcome', no_outcomes)
 finish_all()
 return_all()
 return answers

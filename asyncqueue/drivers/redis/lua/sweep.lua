@@ -4,6 +4,7 @@
 -- Answers  how many were returned, and 1 if there is more to do.
 
 -- include: common
+-- include: full
 -- include: ending
 -- include: returning
 -- include: expiring
@@ -14,11 +15,11 @@ local most = tonumber(ARGV[2])
 local count, more = 0, 0
 
 local function sweep_leased(queue)
-  local over = call('ZRANGEBYSCORE', leased_key(queue), '-inf', now, 'LIMIT', 0, most)
+  local over = call('ZRANGEBYSCORE', P .. 'leased:' .. queue, '-inf', now, 'LIMIT', 0, most)
   if #over == 0 then return end
   if #over == most then more = 1 end
-  each('ZREM', leased_key(queue), over)
-  local states, bodies = values(STATE, over), values(BODY, over)
+  each('ZREM', P .. 'leased:' .. queue, over)
+  local states, bodies = values(P .. 'state', over), values(P .. 'body', over)
   for n = 1, #over do
     local s = states[n] and read_state(states[n])
     local body = bodies[n] and read_body(bodies[n])
@@ -33,10 +34,10 @@ local function sweep_leased(queue)
   end
 end
 
-for _, queue in ipairs(call('SMEMBERS', QUEUES)) do
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   sweep_leased(queue)
-  if expire(ended_key(queue, 'c'), now, most) == most then more = 1 end
-  if expire(ended_key(queue, 'x'), now, most) == most then more = 1 end
+  if expire(P .. 'ended:' .. queue .. ':c', now, most) == most then more = 1 end
+  if expire(P .. 'ended:' .. queue .. ':x', now, most) == most then more = 1 end
 end
 finish_all()
 return_all()

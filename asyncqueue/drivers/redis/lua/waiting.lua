@@ -1,19 +1,22 @@
+-- include: bodies
+-- include: states
+
 -- Jobs that wait, and taking them out of turn.
 
 -- The number in a list becomes a gap; a list of nothing but gaps goes.
 local function leave_gap(queue, priority)
-  local list = ready_key(queue, priority)
-  local gaps = call('HINCRBY', GAPS, list, 1)
+  local list = P .. 'ready:' .. queue .. ':' .. priority
+  local gaps = call('HINCRBY', P .. 'gaps', list, 1)
   if gaps >= call('LLEN', list) then
     call('DEL', list)
-    call('HDEL', GAPS, list)
+    call('HDEL', P .. 'gaps', list)
   end
 end
 
 -- A job without a state stands in its list, unless it was delayed from the beginning.
 local function leave_line(number, body, state, queue, priority)
   if state or body.available > body.created then
-    call('ZREM', later_key(queue, priority), number)
+    call('ZREM', P .. 'later:' .. queue .. ':' .. priority, number)
   else
     leave_gap(queue, priority)
   end

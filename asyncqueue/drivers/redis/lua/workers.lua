@@ -5,6 +5,8 @@
 --          processed its worker and id.
 
 -- include: common
+-- include: states
+-- include: bodies
 
 local present, held = {}, {}
 local all = call('HGETALL', P .. 'workers')
@@ -15,9 +17,9 @@ for n = 1, #all, 2 do
   end
 end
 if #present == 0 then return { present, held } end
-for _, queue in ipairs(call('SMEMBERS', QUEUES)) do
-  local numbers = call('ZRANGE', leased_key(queue), 0, -1)
-  local states, bodies = values(STATE, numbers), values(BODY, numbers)
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
+  local numbers = call('ZRANGE', P .. 'leased:' .. queue, 0, -1)
+  local states, bodies = values(P .. 'state', numbers), values(P .. 'body', numbers)
   for n = 1, #numbers do
     local s, body = states[n] and read_state(states[n]), bodies[n] and read_body(bodies[n])
     if s and body then
