@@ -17,21 +17,27 @@ if TYPE_CHECKING:
 _ORDER: Final = itemgetter(10, 11, 12)
 """A row's place among those of its lane."""
 _DUE_IN: Final = 13
+_CROWDED: Final = 14
 _FIELDS: Final = 10
 """The first columns are those of a claim."""
 
 
 class Claimer(NamedTuple):
-    """Who claims, and the number of the call."""
+    """Who claims, the number of the call, and the queues in which very many jobs are due."""
 
     worker: str
     handout: int
+    crowded: set[str]
 
 
 async def claim(
     store: Store, sources: Sequence[Source], limit: int, lease: float, claimer: Claimer
 ) -> Claimed:
     """Claim up to ``limit`` due jobs."""
+    if claimer.crowded:
+        queues = sorted(claimer.crowded)
+        claimer.crowded.clear()
+        await store.change("claim.promote", queues=queues)
     claimed = Claimed([])
     for lanes in _disjoint(sources):
         part = await _claim(store, lanes, limit - len(claimed.claims), lease, claimer)
@@ -70,6 +76,8 @@ async def _claim(
         handout=claimer.handout,
     )
     due_in = rows[0][_DUE_IN]
+    if rows[0][_CROWDED]:
+        claimer.crowded.update(lane.queue for lane in lanes)
     if rows[0][0] is None:
         return Claimed([], due_in)
     return Claimed([Claim(*row[:_FIELDS]) for row in _in_order(rows, lanes)], due_in)

@@ -72,7 +72,7 @@ class PostgresDriver(Handle):
         await session.undone()
         if self._unsure.of_claims:
             await session.work(self._unsure.give_back)
-        claimer = claim.Claimer(worker, self._unsure.new_handout())
+        claimer = claim.Claimer(worker, self._unsure.new_handout(), self._crowded)
 
         async def give_back(claimed: Claimed) -> None:
             if claimed.claims:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import secrets
 from typing import TYPE_CHECKING, ClassVar, Final, Self, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -17,6 +17,7 @@ from asyncqueue.drivers.postgres.session import Session
 from asyncqueue.drivers.postgres.statements import Statements
 from asyncqueue.drivers.postgres.unsure import Unsure
 from asyncqueue.errors import DriverError
+from asyncqueue.forks import tell_of_forks
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -27,6 +28,10 @@ T = TypeVar("T")
 LONG: Final = 60.0
 """Seconds that an operator's change of very many jobs may take."""
 CLONE_POOL: Final = 2
+FAREWELL: Final = 2.0
+"""Seconds for another event loop to close its connections."""
+_inherited: Final[list[object]] = []
+"""What forked processes must keep and never touch."""
 
 
 class Handle(Driver):
@@ -60,10 +65,14 @@ class Handle(Driver):
         self._sql = Statements(self._tables)
         self._watches = OpenWatches()
         self._unsure = Unsure()
-        self._session: Session | None = None
+        self._crowded: set[str] = set()
+        self._sender = secrets.token_hex(6)
+        self._is_open = False
+        self._sessions: dict[asyncio.AbstractEventLoop, Session] = {}
         self._opening: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock] = (
             WeakKeyDictionary()
         )
+        tell_of_forks(self)
 
     def location(self) -> str:
         """``postgresql://user@host/database``, without the password."""
@@ -94,13 +103,8 @@ class Handle(Driver):
         Raises DriverUnavailable where the server cannot be used, and DriverError where its tables
         belong to another version or to somebody else.
         """
-        async with self._opening.setdefault(asyncio.get_running_loop(), asyncio.Lock()):
-            if self._session is not None:
-                self._leave(self._session)
-            if self._session is None:
-                session = Session(self._place, self._sql, self._now, self._watches)
-                await session.open()
-                self._session = session
+        await self._open_here()
+        self._is_open = True
 
     async def close(self) -> None:
         """Finish what was asked for and let go of the database. Harmless when it is closed.
@@ -108,12 +112,27 @@ class Handle(Driver):
         The block of a :meth:`transaction` that has not reached its end by now will fail there
         with DriverError, and nothing of it is written.
         """
-        session, self._session = self._session, None
-        if session is not None:
-            if session.loop is asyncio.get_running_loop():
+        self._is_open = False
+        while self._sessions:
+            loop, session = self._sessions.popitem()
+            if loop is asyncio.get_running_loop():
                 await session.close()
+            elif loop.is_running():
+                elsewhere = asyncio.run_coroutine_threadsafe(session.close(), loop)
+                await asyncio.wait([asyncio.wrap_future(elsewhere)], timeout=FAREWELL)
             else:
                 session.abandon()
+
+    def forked(self) -> None:
+        """This is a child process: the connections are those of its parent."""
+        # Whatever is done to them here, closing them included, would be done to the parent's.
+        _inherited.append(self._sessions)
+        self._sessions = {}
+        self._opening = WeakKeyDictionary()
+        self._watches = OpenWatches()
+        self._unsure = Unsure()
+        self._crowded = set()
+        self._sender = secrets.token_hex(6)
 
     async def ping(self) -> None:
         """Raise DriverUnavailable unless the server answers."""
@@ -122,8 +141,8 @@ class Handle(Driver):
     def watch(self, topics: Iterable[str]) -> Watch:
         """Watch topics; what other processes commit is noticed within some milliseconds."""
         watch = self._watches.open(topics)
-        session = self._session
-        if session is not None and session.loop is asyncio.get_running_loop():
+        session = self._sessions.get(asyncio.get_running_loop())
+        if session is not None:
             session.listener.watch(watch.topics)
         return watch
 
@@ -142,23 +161,25 @@ class Handle(Driver):
         return await (await self._opened()).operate(verb, LONG, atomic=True)
 
     async def _opened(self) -> Session:
-        session = self._session
-        if session is None:
-            raise DriverError(f"The postgres driver on {self.location()} is closed; open it first.")
-        if session.loop is asyncio.get_running_loop():
-            return session
-        await self.open()
-        return await self._opened()
+        return self._sessions.get(asyncio.get_running_loop()) or await self._open_here_again()
 
-    def _leave(self, session: Session) -> None:
-        """Let go of a session whose event loop or process is not this one, if it has ended."""
-        if session.process == os.getpid():
-            if session.loop is asyncio.get_running_loop():
-                return
-            if not session.loop.is_closed():
-                raise DriverError(
-                    f"The postgres driver on {self.location()} is open on another event loop; "
-                    "give each loop a queue of its own, or close this one there first."
-                )
-        session.abandon()
-        self._session = None
+    async def _open_here_again(self) -> Session:
+        """Each event loop that uses an open driver gets connections of its own."""
+        if not self._is_open:
+            raise DriverError(f"The postgres driver on {self.location()} is closed; open it first.")
+        return await self._open_here()
+
+    async def _open_here(self) -> Session:
+        loop = asyncio.get_running_loop()
+        async with self._opening.setdefault(loop, asyncio.Lock()):
+            session = self._sessions.get(loop)
+            if session is None:
+                self._leave_ended_loops()
+                session = Session(self._place, self._sql, self._now, self._watches, self._sender)
+                await session.open()
+                self._sessions[loop] = session
+            return session
+
+    def _leave_ended_loops(self) -> None:
+        for loop in [loop for loop in self._sessions if loop.is_closed()]:
+            self._sessions.pop(loop).abandon()

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
-import secrets
 from typing import TYPE_CHECKING, TypeVar
 
 from asyncqueue.drivers.postgres.completing import Completing
@@ -35,6 +32,7 @@ class Session:
     """Connections for the verbs, for looking around, for handlers, and one that listens.
 
     ``now`` answers the time of a clock that is moved by hand, None where the server's counts.
+    ``sender`` signs notifications, so that nobody is told what he said himself.
     """
 
     def __init__(
@@ -43,14 +41,13 @@ class Session:
         sql: Statements,
         now: Callable[[], float | None],
         watches: OpenWatches,
+        sender: str,
     ) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.process = os.getpid()
         self._place = place
         self._sql = sql
         self._now = now
         self._watches = watches
-        self._sender = secrets.token_hex(6)
+        self._sender = sender
         self._working = Pool(place, tuned=True)
         self._looking = Pool(place, tuned=False)
         self.completing = Completing(place, self.store_on, self.settled)

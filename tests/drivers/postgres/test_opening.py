@@ -150,9 +150,47 @@ def test_one_driver_serves_one_event_loop_after_another(postgres_schema: Schema)
     assert asyncio.run(go_on()) == 1
 
 
-async def test_no_driver_serves_two_event_loops_at_once(driver: PostgresDriver) -> None:
-    with pytest.raises(DriverError, match="another event loop"):
-        await asyncio.to_thread(asyncio.run, driver.ping())
+async def test_two_event_loops_may_use_it_at_once(driver: PostgresDriver) -> None:
+    """DRV-09: each has its connections."""
+
+    async def elsewhere() -> None:
+        await driver.enqueue([record("a")])
+        with driver.watch(["queue:q"]) as watch:
+            here.call_soon_threadsafe(begun.set)
+            await watch.wait(10)
+
+    here, begun = asyncio.get_running_loop(), asyncio.Event()
+    thread = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+    await begun.wait()
+    assert len(await claim(driver)) == 1
+    await driver.enqueue([record("b")])
+    async with asyncio.timeout(5):
+        await thread
+    assert set(await states(driver)) == {"a", "b"}
+
+
+async def test_a_driver_can_be_closed_for_all_its_event_loops(driver: PostgresDriver) -> None:
+    here, begun = asyncio.get_running_loop(), asyncio.Event()
+
+    async def elsewhere() -> str:
+        await driver.ping()
+        ending = asyncio.Event()
+        endings.append((asyncio.get_running_loop(), ending))
+        here.call_soon_threadsafe(begun.set)
+        await ending.wait()
+        try:
+            await driver.ping()
+        except DriverError as error:
+            return str(error)
+        return "open"
+
+    endings: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+    thread = asyncio.create_task(asyncio.to_thread(asyncio.run, elsewhere()))
+    await begun.wait()
+    await driver.close()
+    loop, ending = endings[0]
+    loop.call_soon_threadsafe(ending.set)
+    assert "closed; open it first" in await thread
 
 
 @pytest.mark.parametrize(

@@ -1,25 +1,37 @@
 -- Handing out jobs.
 
 -- name: take
--- The lanes as parallel arrays, limit, lease in seconds, worker -> the claims in any order, each
--- with what its place in the queue depends on, and in every row the time until the next delayed
--- job of these lanes is due. At least one row, which is empty where nothing was claimed.
+-- The lanes as parallel arrays, limit, lease in seconds, worker, number of the call -> the claims in
+-- any order, each with what its place in the queue depends on, and in every row the time until the
+-- next delayed job of these lanes is due, and whether so many are due that they should be promoted.
+-- At least one row, which is empty where nothing was claimed.
 --
--- Rows that others are claiming are skipped, so a claim waits for nobody. What is due takes part:
--- as much as is wanted is claimed, the rest of it takes its place among the ready ones.
+-- Rows that others are claiming are skipped, so a claim waits for nobody. What is due takes its
+-- place among the ready ones here: only the first thousand of a queue, for the sake of time.
+--
+-- A token is above all tokens of an earlier job of this id that is gone, because no seq comes twice
+-- and few jobs are claimed a million times.
 WITH source AS MATERIALIZED (
     SELECT lane.queue, lane.low, lane.high, lane.place
     FROM unnest(:queues::text[], :lows::smallint[], :highs::smallint[])
     WITH ORDINALITY AS lane (queue, low, high, place)
     WHERE NOT EXISTS (SELECT FROM {meta} WHERE kind = 'paused' AND name = lane.queue)
 ),
-due AS MATERIALIZED (
-    SELECT job.*
+first_due AS MATERIALIZED (
+    SELECT job.seq
     FROM (SELECT DISTINCT queue FROM source) AS known CROSS JOIN LATERAL (
-        SELECT seq, queue, priority, available_at FROM {jobs}
+        SELECT seq FROM {jobs}
         WHERE state = 1 AND queue = known.queue AND available_at <= {now}
-        ORDER BY available_at LIMIT 1000 FOR UPDATE SKIP LOCKED
+        ORDER BY available_at LIMIT 1000
     ) AS job
+),
+due AS MATERIALIZED (
+    SELECT source.place, job.seq, job.priority, job.available_at
+    FROM first_due
+    JOIN {jobs} AS job ON job.seq = first_due.seq AND job.state + 0 = 1
+    JOIN source ON source.queue = job.queue AND job.priority BETWEEN source.low AND source.high
+    ORDER BY source.place, job.priority DESC, job.available_at, job.seq
+    LIMIT :limit::bigint FOR UPDATE OF job SKIP LOCKED
 ),
 ready AS MATERIALIZED (
     SELECT source.place, job.*
@@ -32,24 +44,15 @@ ready AS MATERIALIZED (
     LIMIT :limit::bigint
 ),
 chosen AS MATERIALIZED (
-    SELECT seq FROM (
-        SELECT place, seq, priority, available_at FROM ready
-        UNION ALL
-        SELECT source.place, due.seq, due.priority, due.available_at FROM due JOIN source
-        ON source.queue = due.queue AND due.priority BETWEEN source.low AND source.high
-    ) AS candidate
+    SELECT seq FROM (SELECT * FROM ready UNION ALL SELECT * FROM due) AS candidate
     ORDER BY place, priority DESC, available_at, seq LIMIT :limit::bigint
-),
-promoted AS (
-    UPDATE {jobs} SET state = 0
-    WHERE seq = ANY (ARRAY(SELECT seq FROM due EXCEPT SELECT seq FROM chosen))
 ),
 taken AS (
     UPDATE {jobs} SET
         state = 2,
         attempts = attempts + 1,
         -- Above all tokens of an earlier job of this id that is gone: no seq comes twice.
-        token = greatest(token, seq << 20) + 1,
+        token = CASE WHEN token BETWEEN seq << 20 AND 1::bigint << 62 THEN token ELSE seq << 20 END + 1,
         started_at = {now},
         leased_until = {now} + :lease::double precision,
         worker = :worker::text,
@@ -60,9 +63,9 @@ taken AS (
         id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
         -priority::integer AS rank, available_at, seq
 )
-SELECT taken.*, upcoming.due_in
+SELECT taken.*, upcoming.due_in, upcoming.crowded
 FROM (
-    SELECT CASE WHEN (SELECT count(*) FROM chosen) < :limit::bigint THEN (
+    SELECT (SELECT count(*) FROM first_due) >= 1000 AS crowded, CASE WHEN (SELECT count(*) FROM chosen) < :limit::bigint THEN (
         SELECT min(CASE WHEN source.low = -32768 AND source.high = 32767 THEN (
             SELECT available_at FROM {jobs}
             WHERE state = 1 AND queue = source.queue AND available_at > {now}
@@ -82,6 +85,17 @@ FROM (
     ) END - {now} AS due_in
 ) AS upcoming
 LEFT JOIN taken ON true;
+
+-- name: promote
+-- Very many are due: put the first of them into the row of the ready ones.
+UPDATE {jobs} SET state = 0 WHERE seq = ANY (ARRAY(
+    SELECT job.seq
+    FROM (SELECT DISTINCT queue FROM unnest(:queues::text[]) AS queue) AS known CROSS JOIN LATERAL (
+        SELECT seq FROM {jobs}
+        WHERE state = 1 AND queue = known.queue AND available_at <= {now}
+        ORDER BY available_at LIMIT 5000 FOR UPDATE SKIP LOCKED
+    ) AS job
+));
 
 -- name: give_back
 -- Claims that were never delivered: their attempt does not count -> their queues.
