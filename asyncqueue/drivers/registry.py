@@ -168,16 +168,17 @@ def _redis(settings: Settings) -> Driver:
     try:
         from asyncqueue.drivers.redis import RedisDriver  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise _lacking(error, "redis", "redis") from error
+        raise _lacking(error, "redis", "redis", "hiredis") from error
     return RedisDriver(url, prefix=settings.prefix)
 
 
-def _lacking(error: ModuleNotFoundError, driver: str, package: str) -> Exception:
-    """What to say where a driver's own package is not installed."""
-    if error.name is None or error.name.partition(".")[0] != package:
+def _lacking(error: ModuleNotFoundError, driver: str, *packages: str) -> Exception:
+    """What to say where a package of a driver's own is not installed."""
+    name = (error.name or "").partition(".")[0]
+    if name not in packages:
         return error
     return ConfigError(
-        f"The {driver} driver needs {package}, which is not installed: "
+        f"The {driver} driver needs {name}, which is not installed: "
         f"pip install asyncqueue[{driver}]"
     )
 
