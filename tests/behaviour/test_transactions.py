@@ -327,7 +327,7 @@ async def run_alone(queue, make_worker, cls):
 
 @pytest.mark.parametrize("call", WRITES)
 async def test_what_cannot_join_the_transaction_says_so_at_once(
-    queue, make_worker, rows, call, insert
+    queue, make_worker, rows, insert, call
 ):
     """TXN: it would wait for a lock that its own handler has."""
     other = await queue.dispatch(Idle(), queue="elsewhere")
