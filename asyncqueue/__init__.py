@@ -4,6 +4,10 @@
 ``asyncqueue.events.JobCancelled``, and ``Queue.on`` takes either for it.
 """
 
+from asyncqueue import starting as starting  # before all others: it minds the signals
+
+# isort: split
+
 from asyncqueue.backoff import Backoff, exponential, fixed, linear
 from asyncqueue.context import Context
 from asyncqueue.drivers.base import Driver

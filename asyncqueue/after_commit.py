@@ -7,6 +7,8 @@ import contextlib
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
+from asyncqueue.errors import DriverError
+
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable
 
@@ -63,6 +65,18 @@ def enclosing_connection(store: object) -> object | None:
     if waiting is None or waiting.over or waiting.store is not store:
         return None
     return waiting.connection
+
+
+def refuse_in_transaction(store: object, call: str) -> None:
+    """Raise DriverError inside a transaction of this store: the call is no part of it.
+
+    It would wait for the end of the transaction, which waits for the call.
+    """
+    if enclosing_connection(store) is not None:
+        raise DriverError(
+            f"{call} cannot be called inside ctx.transaction(), of which it is no part; call it "
+            "before or after the block."
+        )
 
 
 async def _do_all(work: list[Work]) -> None:

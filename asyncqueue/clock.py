@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+FIRST: Final = datetime.min.replace(tzinfo=UTC)
+LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 class Timer(Protocol):
@@ -59,3 +63,19 @@ class SystemClock:
 
 
 SYSTEM_CLOCK = SystemClock()
+
+
+def moment(seconds: float) -> datetime:
+    """Seconds since the epoch as an aware datetime; the first or last one for those beyond.
+
+    A job may be due at any time, and a listing must not fail for one that never is.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (ValueError, OverflowError, OSError):
+        return LAST if seconds > 0 else FIRST
+
+
+def now_of(clock: Clock) -> datetime:
+    """The time of a clock as an aware datetime."""
+    return moment(clock.time())

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
+from asyncqueue.clock import moment
 from asyncqueue.durations import Duration, to_finite_seconds
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from contextlib import AbstractAsyncContextManager
+    from datetime import datetime
 
     from asyncqueue.clock import Clock
     from asyncqueue.record import Claim
@@ -40,7 +41,10 @@ class Cancellation:
             if self._waiters is None:
                 self._waiters = []
             self._waiters.append(waiter)
-            await waiter
+            try:
+                await waiter
+            finally:  # Whoever looks again and again with a timeout must leave nothing behind.
+                self._waiters.remove(waiter)
 
     def __await__(self) -> Any:
         return self.wait().__await__()
@@ -162,7 +166,7 @@ class Context:
     @property
     def dispatched_at(self) -> datetime:
         """When the job was dispatched, by the store's clock."""
-        return datetime.fromtimestamp(self._host.claim.created_at, UTC)
+        return moment(self._host.claim.created_at)
 
     @property
     def deadline(self) -> datetime | None:
@@ -170,7 +174,7 @@ class Context:
         remaining = self._remaining()
         if remaining == float("inf"):
             return None
-        return datetime.fromtimestamp(self._host.clock.time() + remaining, UTC)
+        return moment(self._host.clock.time() + remaining)
 
     @property
     def remaining(self) -> float:
@@ -200,16 +204,21 @@ class Context:
 
         Raises ``ValueError`` for numbers that give no percentage and
         :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by now.
+        Inside :meth:`transaction` it stores nothing: nobody could see it before the job is
+        complete.
         """
         await self._host.progress(_percent(done, total), message)
 
     async def extend(self, seconds: Duration) -> None:
-        """Put the deadline off by this much and renew the lease.
+        """Put the deadline off by this much and renew the lease; 0 renews the lease only.
 
-        Raises :class:`~asyncqueue.errors.LeaseLost` when the job belongs to another worker by
-        now.
+        Raises ``ValueError`` for less and :class:`~asyncqueue.errors.LeaseLost` when the job
+        belongs to another worker by now.
         """
-        await self._host.more_time(to_finite_seconds(seconds, "extend"))
+        more = to_finite_seconds(seconds, "extend")
+        if more < 0:
+            raise ValueError(f"extend takes the seconds to add to the deadline, got {seconds!r}")
+        await self._host.more_time(more)
 
     async def dispatch(self, job: Any, **options: Any) -> Any:
         """Dispatch another job; options and answer as for ``Queue.dispatch``."""
@@ -227,6 +236,12 @@ class Context:
         block raises, or the job belongs to another worker by now
         (:class:`~asyncqueue.errors.LeaseLost`), neither happens. Keep it short, let it be the
         last thing that the handler does; what it returns afterwards is not stored.
+
+        Inside the block a dispatch is part of the transaction. Other calls of the queue that
+        change something are not and raise :class:`~asyncqueue.errors.DriverError`, and so does a
+        second transaction inside the first.
+        On SQLite the block holds the only write lock, for which :meth:`progress`, :meth:`extend`
+        and a dispatch with ``after_commit=False`` inside it wait in vain.
         Raises :class:`~asyncqueue.errors.TransactionUnsupported` on drivers without them.
         """
         return self._host.transaction()

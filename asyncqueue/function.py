@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import typing
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -12,6 +11,7 @@ from typing import (
     ParamSpec,
     Protocol,
     TypeVar,
+    Unpack,
     cast,
     overload,
 )
@@ -23,11 +23,10 @@ from asyncqueue.hints import alternatives, hints_of
 from asyncqueue.job import Job, JobMeta
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Coroutine, Sequence
+    from collections.abc import Callable, Coroutine
 
-    from asyncqueue.backoff import Backoff
     from asyncqueue.context import Context
-    from asyncqueue.durations import Duration
+    from asyncqueue.options import JobKeywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -69,30 +68,7 @@ def job(
 @overload
 def job(function: Callable[Concatenate[Context, P], R], /) -> JobFunction[P, R]: ...
 @overload
-def job(
-    *,
-    name: str | None = None,
-    queue: str | Callable[[Any], str] | None = None,
-    max_attempts: int | None = None,
-    max_retries: int | None = None,
-    timeout: Duration | None = None,
-    backoff: Duration
-    | Sequence[Duration]
-    | Backoff
-    | Callable[[Any, int, Exception], float]
-    | None = None,
-    priority: int | Callable[[Any], int] | None = None,
-    delay: Duration | Callable[[Any], Duration] = 0,
-    retry_until: Duration | None = None,
-    max_exceptions: int | None = None,
-    fail_on_timeout: bool = False,
-    unique: bool | Callable[[Any], str] = False,
-    unique_for: Duration | None = None,
-    unique_until: typing.Literal["finished", "processing"] = "finished",
-    retention: Duration | None = None,
-    middleware: Sequence[Callable[..., Awaitable[Any]]] = (),
-    replace: bool = False,
-) -> _Decorator: ...
+def job(**keywords: Unpack[JobKeywords]) -> _Decorator: ...
 def job(function: Any = None, /, **keywords: Any) -> Any:
     """Make a job class from ``async def function(ctx, …)``; keywords as for :class:`Job`.
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import inspect
 import sys
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, dataclass_transform
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypedDict, Unpack, dataclass_transform
 
 import msgspec
 
 from asyncqueue.errors import PayloadError
-from asyncqueue.options import NAMES, JobOptions, merge_options
+from asyncqueue.options import NAMES, JobKeywords, JobOptions, merge_options
 from asyncqueue.registry import default_registry, fold, suggest
 from asyncqueue.roundtrip import parts_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from asyncqueue.backoff import Backoff
-    from asyncqueue.durations import Duration
+    from collections.abc import Iterable
 
 RESERVED: Final = frozenset({"handle", "failed", "should_retry"})
 _STRUCT_KEYWORDS: Final = frozenset(inspect.signature(msgspec.defstruct).parameters) - {
@@ -117,6 +114,28 @@ class JobMeta(msgspec.StructMeta):
 if TYPE_CHECKING:
     # What checkers see: the class keywords, so that a wrong or unknown one is an error.
 
+    class StructKeywords(TypedDict, total=False):
+        """The keywords that are msgspec's."""
+
+        tag: bool | str | int | None
+        tag_field: str | None
+        rename: str | None
+        omit_defaults: bool
+        forbid_unknown_fields: bool
+        frozen: bool
+        eq: bool
+        order: bool
+        kw_only: bool
+        repr_omit_defaults: bool
+        array_like: bool
+        gc: bool
+        weakref: bool
+        dict: bool
+        cache_hash: bool
+
+    class ClassKeywords(JobKeywords, StructKeywords, total=False):
+        """All keywords of a job class."""
+
     @dataclass_transform(field_specifiers=(msgspec.field,))
     class Job:
         """A unit of work: fields that are stored, and ``handle``, which a worker runs."""
@@ -124,46 +143,7 @@ if TYPE_CHECKING:
         __job_options__: ClassVar[JobOptions]
         __job_name__: ClassVar[str]
 
-        def __init_subclass__(  # noqa: PLR0913 - one for each option
-            cls,
-            *,
-            name: str | None = None,
-            queue: str | Callable[[Any], str] | None = None,
-            max_attempts: int | None = None,
-            max_retries: int | None = None,
-            timeout: Duration | None = None,
-            backoff: Duration
-            | Sequence[Duration]
-            | Backoff
-            | Callable[[Any, int, Exception], float]
-            | None = None,
-            priority: int | Callable[[Any], int] | None = None,
-            delay: Duration | Callable[[Any], Duration] = 0,
-            retry_until: Duration | None = None,
-            max_exceptions: int | None = None,
-            fail_on_timeout: bool = False,
-            unique: bool | Callable[[Any], str] = False,
-            unique_for: Duration | None = None,
-            unique_until: Literal["finished", "processing"] = "finished",
-            retention: Duration | None = None,
-            middleware: Sequence[Callable[..., Any]] = (),
-            replace: bool = False,
-            tag: bool | str | int | None = None,
-            tag_field: str | None = None,
-            rename: str | None = None,
-            omit_defaults: bool = False,
-            forbid_unknown_fields: bool = False,
-            frozen: bool = False,
-            eq: bool = True,
-            order: bool = False,
-            kw_only: bool = False,
-            repr_omit_defaults: bool = False,
-            array_like: bool = False,
-            gc: bool = True,
-            weakref: bool = False,
-            dict: bool = False,
-            cache_hash: bool = False,
-        ) -> None: ...
+        def __init_subclass__(cls, **keywords: Unpack[ClassKeywords]) -> None: ...
 
 else:
 

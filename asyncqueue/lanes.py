@@ -17,6 +17,8 @@ _PRIORITIES: Final = {lane: Priority[lane.upper()] for lane in _LANES}
 
 def split_lane(name: str) -> tuple[str, Priority | None]:
     """``emails:high`` as the queue and its lane's priority; None without a lane."""
+    if not isinstance(name, str):
+        raise TypeError(f"A queue is given by its name, got {name!r}")
     queue, colon, lane = name.rpartition(":")
     if colon and queue and lane in _LANES:
         return queue, _PRIORITIES[lane]

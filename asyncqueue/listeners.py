@@ -8,7 +8,7 @@ import inspect
 import logging
 from collections import deque
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue import errors
 from asyncqueue.cancellation import raise_if_cancelled
@@ -17,6 +17,10 @@ from asyncqueue.events import Event, JobCancelled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_UNHEARD: Final = 100_000
+"""Events that wait for one listener; what comes on top of them is dropped."""
+SAID_EVERY: Final = 10_000
+"""Of how many dropped events one is logged."""
 log = logging.getLogger("asyncqueue.events")
 _hearing: ContextVar[Listeners | None] = ContextVar("asyncqueue_hearing", default=None)
 
@@ -25,8 +29,9 @@ class Listeners:
     """The listeners of one queue.
 
     A plain listener is called at once, on the event loop: it must be quick. A coroutine function
-    runs beside the jobs and hears its events one after the other, in order. What a listener
-    raises is logged and changes nothing.
+    runs beside the jobs and hears its events one after the other, in order; where it is too slow
+    and 100,000 wait for it, new ones are dropped, with a warning. What a listener raises is
+    logged and changes nothing.
     """
 
     def __init__(self) -> None:
@@ -70,10 +75,19 @@ class Listeners:
         """Whether the caller is one of these listeners: it cannot wait for itself."""
         return _hearing.get() is self
 
-    async def drained(self) -> None:
-        """Return when every event sent so far was heard."""
-        for listener in tuple(self._open):
-            await listener.drained()
+    async def drained(self, patience: float | None = None) -> None:
+        """Return when every event sent so far was heard, or after ``patience`` seconds."""
+        try:
+            async with asyncio.timeout(patience):
+                for listener in tuple(self._open):
+                    await listener.drained()
+        except TimeoutError:
+            log.warning("Listeners have not heard all in %g s; not waiting longer", patience)
+
+    def forget_events(self) -> None:
+        """Let go of what is being heard: its event loop is not in this process."""
+        for listener in self._open:
+            listener.forget_events()
 
     def _of(self, event_type: type[Event]) -> list[_Listener]:
         found = self._by_type.get(event_type)
@@ -96,12 +110,16 @@ class _Listener:
         self._unheard: deque[Event | asyncio.Future[None]] = deque()
         """Futures stand between the events: whoever waits for those before it is told by it."""
         self._hearing: asyncio.Task[None] | None = None
+        self._dropped = 0
         # Not those of whoever sends the first event: they are nothing to the events after it.
         self._variables = contextvars.copy_context()
 
     def tell(self, event: Event) -> None:
         if not self._is_async:
             self._call_plain(event)
+            return
+        if len(self._unheard) >= MOST_UNHEARD:
+            self._drop(event)
             return
         self._unheard.append(event)
         if self._hearing is None or self._hearing.done():
@@ -115,6 +133,10 @@ class _Listener:
             heard = asyncio.get_running_loop().create_future()
             self._unheard.append(heard)
             await asyncio.wait([hearing, heard], return_when=asyncio.FIRST_COMPLETED)
+
+    def forget_events(self) -> None:
+        self._unheard.clear()
+        self._hearing = None
 
     def _call_plain(self, event: Event) -> None:
         try:
@@ -130,6 +152,21 @@ class _Listener:
                 await self._call_async(event)
             elif not event.done():
                 event.set_result(None)
+        if self._dropped:
+            log.warning("%s heard all that waited; it missed %d events", self, self._dropped)
+            self._dropped = 0
+
+    def _drop(self, event: Event) -> None:
+        if self._dropped % SAID_EVERY == 0:
+            log.warning(
+                "%s is too slow: %d events wait for it already, so a %s is dropped (%d dropped "
+                "before). Let it do less, or hand the events on to a job.",
+                self,
+                len(self._unheard),
+                type(event).__name__,
+                self._dropped,
+            )
+        self._dropped += 1
 
     async def _call_async(self, event: Event) -> None:
         try:
@@ -137,3 +174,7 @@ class _Listener:
         except (Exception, asyncio.CancelledError, SystemExit) as error:
             raise_if_cancelled(error)
             log.exception("A listener raised on %s", type(event).__name__)
+
+    def __str__(self) -> str:
+        name = getattr(self._call, "__qualname__", None) or repr(self._call)
+        return f"Listener {name} on {self.event_type.__name__}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, TypedDict, cast
 
 import msgspec
 
@@ -24,6 +24,28 @@ class Priority(IntEnum):
 
 BackoffCallable = Callable[[Any, int, Any], Duration]
 BackoffOption = Duration | Sequence[Duration] | Backoff | BackoffCallable
+
+
+class JobKeywords(TypedDict, total=False):
+    """What a job class, or ``@job``, may say of its jobs: for type checkers."""
+
+    name: str | None
+    queue: str | Callable[[Any], str] | None
+    max_attempts: int | None
+    max_retries: int | None
+    timeout: Duration | None
+    backoff: BackoffOption | None
+    priority: int | Callable[[Any], int] | None
+    delay: Duration | Callable[[Any], Duration]
+    retry_until: Duration | None
+    max_exceptions: int | None
+    fail_on_timeout: bool
+    unique: bool | Callable[[Any], str]
+    unique_for: Duration | None
+    unique_until: Literal["finished", "processing"]
+    retention: Duration | None
+    middleware: Sequence[Callable[..., Any]]
+    replace: bool
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,7 +127,17 @@ def check_queue(value: str | None, what: str = "queue") -> str | None:
     """A queue name; an empty one counts as absent."""
     if value is not None and not isinstance(value, str):
         raise TypeError(f"{what} must be a queue name, got {value!r}")
+    if value and not is_storable(value):
+        raise ValueError(f"{what} must be a name without zero bytes and surrogates, got {value!r}")
     return value or None
+
+
+def is_storable(text: str) -> bool:
+    """Whether every store can hold this text and find it again."""
+    try:
+        return b"\0" not in text.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _attempts_from_retries(values: Mapping[str, Any]) -> int | None:

@@ -63,7 +63,8 @@ class Record(msgspec.Struct):
 class Claim(msgspec.Struct):
     """A job that belongs to one worker until its lease runs out.
 
-    ``token`` counts the claims of this job and never goes back: it is the fence. ``attempts``
+    ``token`` rises with every claim and is never given twice for one id, not even after its job
+    was removed and another one was dispatched under that id: it is the fence. ``attempts``
     counts this run too. ``exceptions`` counts the errors raised by earlier runs.
     """
 

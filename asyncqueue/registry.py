@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast, overload
 
 from asyncqueue.errors import DuplicateJob, UnknownJob
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     Factory = Callable[[dict[str, Any]], Any] | Callable[[], Any]
     """Gives a job for its stored payload, or the class that the payload is decoded to."""
+
+C = TypeVar("C", bound=type)
 
 
 def fold(name: str) -> str:
@@ -39,14 +41,20 @@ class Registry:
         """Changes whenever a name may stand for something else than before."""
         self._makers: dict[str, Any] = {}
 
+    @overload
+    def register(self, name: C, *, replace: bool = False) -> C: ...
+    @overload
+    def register(self, name: str, maker: type | Factory, *, replace: bool = False) -> Any: ...
     def register(
         self,
-        name: str | type,
-        maker: type | Factory | None = None,
+        name: Any,
+        maker: Any = None,
         *,
         replace: bool = False,
-    ) -> None:
+    ) -> Any:
         """Register a class or factory under ``name``; a class alone goes by its own name.
+
+        Answers what was registered, so that it decorates a class, too.
 
         The same one again is a no-op. Another one under a taken name raises
         :class:`~asyncqueue.errors.DuplicateJob` unless ``replace`` is true.
@@ -66,6 +74,7 @@ class Registry:
             )
         self._makers[key] = maker
         self.version += 1
+        return maker
 
     def get(self, name: str) -> Any | None:
         """The class or factory of this kind, or None."""
@@ -124,8 +133,10 @@ default_registry = Registry()
 """Where job classes register when they are defined."""
 
 
-def register(
-    name: str | type, maker: type | Factory | None = None, *, replace: bool = False
-) -> None:
+@overload
+def register(name: C, *, replace: bool = False) -> C: ...
+@overload
+def register(name: str, maker: type | Factory, *, replace: bool = False) -> Any: ...
+def register(name: Any, maker: Any = None, *, replace: bool = False) -> Any:
     """Register a class or factory in the default registry, see :meth:`Registry.register`."""
-    default_registry.register(name, maker, replace=replace)
+    return default_registry.register(name, maker, replace=replace)

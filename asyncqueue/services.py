@@ -38,14 +38,13 @@ class Services:
         self._by_type: dict[type, Any] = {}
 
     async def enter(self) -> None:
-        """Enter the context managers among them, in order."""
-        for group in self._given:
-            if isinstance(group, Mapping):
-                for name, service in group.items():
-                    self._by_name[name] = await self._add(service)
-            else:
-                for service in group:
-                    await self._add(service)
+        """Enter the context managers among them, in order; all or, where one raises, none."""
+        try:
+            for group in self._given:
+                await self._enter_group(group)
+        except BaseException:
+            await self.leave()
+            raise
 
     async def leave(self) -> None:
         """Leave them in reverse order."""
@@ -87,6 +86,14 @@ class Services:
             if cls.__name__ == name:
                 return service
         return None
+
+    async def _enter_group(self, group: Sequence[Any] | Mapping[str, Any]) -> None:
+        if isinstance(group, Mapping):
+            for name, service in group.items():
+                self._by_name[name] = await self._add(service)
+        else:
+            for service in group:
+                await self._add(service)
 
     async def _add(self, given: Any) -> Any:
         service = given

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 from asyncqueue import Queue, Worker
@@ -28,6 +29,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from asyncqueue import Driver
+
+# How long an example takes says how busy the machine is, not how good the code.
+hypothesis.settings.register_profile("asyncqueue", deadline=None)
+hypothesis.settings.load_profile("asyncqueue")
 
 
 def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:

@@ -9,15 +9,19 @@ from asyncqueue.cli.text import shortened
 from asyncqueue.record import Filter, State, StoredJob
 
 if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
     from asyncqueue.queue import Queue
 
 SHORTEST: Final = 4
 SHOWN: Final = 3
-_PAGE: Final = 1000
+LOOKED_AT: Final = 10_000
+"""How many jobs are looked through, the newest first: a store may hold millions."""
+_PAGE: Final = 500
+"""Jobs asked for at a time: each comes with its payload."""
 
 
 async def full_id(queue: Queue, given: str, *, failed: bool = False) -> str:
-    """The id that ``given`` is, or is the only beginning of.
+    """The id that ``given`` is, or is the only beginning of among the newest 10,000 jobs.
 
     Raises :class:`Failure` when there is none, or several: it lists them.
     """
@@ -28,29 +32,43 @@ async def full_id(queue: Queue, given: str, *, failed: bool = False) -> str:
         return given
     if len(given) < SHORTEST:
         raise wrong_use(f"{given!r} is too short: give at least {SHORTEST} characters of an id")
-    matching = await _matching(queue, given, states)
+    matching, older = await _matching(driver, given, states)
     if not matching:
-        kind, command = ("failed job", "failed list") if failed else ("job", "jobs")
-        raise Failure(
-            f"No {kind} has the id {given!r}, nor one that begins with it.",
-            f"asyncqueue {command} shows those there are.",
-            kind="JobNotFound",
-        )
+        raise _unknown(given, failed=failed, older=older)
     if len(matching) > 1:
         raise _ambiguous(given, matching)
     return matching[0].id
 
 
-async def _matching(queue: Queue, prefix: str, states: tuple[State, ...] | None) -> list[StoredJob]:
-    driver = await queue.ready()
+async def _matching(
+    driver: Driver, prefix: str, states: tuple[State, ...] | None
+) -> tuple[list[StoredJob], bool]:
+    """The jobs whose ids begin so, and whether there are older ones that were not looked at."""
     found: list[StoredJob] = []
     cursor: str | None = None
-    while True:
+    for _ in range(0, LOOKED_AT, _PAGE):
         page = await driver.find(Filter(states=states), limit=_PAGE, cursor=cursor)
         found += [stored for stored in page.items if stored.id.startswith(prefix)]
         cursor = page.next
         if cursor is None:
-            return found
+            return found, False
+    return found, True
+
+
+def _unknown(given: str, *, failed: bool, older: bool) -> Failure:
+    kind, command = ("failed job", "failed list") if failed else ("job", "jobs")
+    if older:
+        return Failure(
+            f"No {kind} has the id {given!r}, and of the newest {LOOKED_AT:,} none has one that "
+            "begins with it.",
+            "There are older ones, which only a whole id finds.",
+            kind="JobNotFound",
+        )
+    return Failure(
+        f"No {kind} has the id {given!r}, nor one that begins with it.",
+        f"asyncqueue {command} shows those there are.",
+        kind="JobNotFound",
+    )
 
 
 def _ambiguous(given: str, matching: list[StoredJob]) -> Failure:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Final
 from asyncqueue.cli.banner import Speaker, announce, farewell
 from asyncqueue.cli.signals import SIGNALS
 from asyncqueue.cli.text import counted, duration
-from asyncqueue.errors import AsyncQueueError
+from asyncqueue.errors import AsyncQueueError, DriverUnavailable
 from asyncqueue.events import WorkerStarted
 from asyncqueue.lanes import split_lane
+from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     import signal
@@ -27,6 +28,8 @@ RECYCLE: Final = 13
 """Exit code by which a child tells its supervisor that it ended at a limit."""
 LAST_RESORT: Final = 5.0
 """Seconds beyond all bounds after which a blocked process is ended."""
+FIRST_PAUSE: Final = 0.5
+"""Seconds between the first two tries to reach a server at the start; later ones grow."""
 _REASONS: Final = {
     "max_jobs": "reached --max-jobs",
     "max_time": "reached --max-time",
@@ -62,7 +65,7 @@ class Service:
         announce(self._speaker, worker, self._loop, brief=self._brief)
         warn(worker)
         self._listening = queue.on(WorkerStarted, lambda _: self._started())
-        self._running = asyncio.create_task(worker.run(), name="asyncqueue-serve")
+        self._running = asyncio.create_task(self._serve(), name="asyncqueue-serve")
         try:
             await self._running
         finally:
@@ -70,6 +73,33 @@ class Service:
         reason = self._reason()
         farewell(self._speaker, worker, reason)
         return self._code(worker.stop_reason)
+
+    async def _serve(self) -> None:
+        if self._waits_for_store():
+            try:
+                await self._store_reached()
+            except asyncio.CancelledError:  # By a signal: nothing was started yet.
+                return
+        await self._worker.run()
+
+    def _waits_for_store(self) -> bool:
+        """Whether a store that is away is waited for, instead of giving up with exit code 1.
+
+        A server comes back by itself, and whoever restarts the process would give up sooner. A
+        directory that is missing does not; and who wants this to end wants no wait without end.
+        """
+        return self._worker.queue.driver.remote and not self._worker.limits.stop_when_empty
+
+    async def _store_reached(self) -> None:
+        outage = Outage("reach the store", FIRST_PAUSE, log)
+        while True:
+            try:
+                await self._worker.queue.ping()
+            except DriverUnavailable as error:
+                await asyncio.sleep(outage.failed(error))
+            else:
+                outage.over()
+                return
 
     def _started(self) -> None:
         # Nobody else may listen, and a queue without listeners need not make events.

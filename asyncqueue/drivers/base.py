@@ -42,9 +42,9 @@ Order = Literal["created", "finished"]
 class Watch:
     """A latch that rings when something may have happened to one of its topics.
 
-    Topics are ``queue:NAME`` (a job may be claimable there), ``job:ID`` (it may have finished)
-    and ``worker:ID`` (one of its jobs may have been cancelled). A ring between two waits is
-    remembered, so :meth:`clear`, look, :meth:`wait` misses nothing.
+    Topics are ``queue:NAME`` (a job may be claimable there, or it was paused), ``job:ID`` (it may
+    have finished) and ``worker:ID`` (one of its jobs may have been cancelled). A ring between
+    two waits is remembered, so :meth:`clear`, look, :meth:`wait` misses nothing.
     """
 
     def __init__(self, topics: Iterable[str], watches: Watches | None = None) -> None:
@@ -158,6 +158,8 @@ class Driver(ABC):
     """How the driver is called in banners and errors."""
     in_process: ClassVar[bool] = False
     """True where producer and worker always share one process."""
+    remote: ClassVar[bool] = False
+    """True where the store is a server, which may be away for a while and come back by itself."""
     clock: Clock = SYSTEM_CLOCK
 
     async def open(self) -> None:

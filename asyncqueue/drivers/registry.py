@@ -32,7 +32,7 @@ def register_driver(
 
     The factory is called with the :class:`~asyncqueue.Settings`, whose ``url`` is the URL in
     use, and must not connect. Names are compared trimmed and without case. Answers the factory
-    that was replaced. The same factory again is a no-op.
+    that ``replace`` replaced, be it the same one. Without it the same factory again is a no-op.
 
     Raises ``ValueError`` for an empty or, without ``replace``, a taken name, ``TypeError`` for a
     factory that cannot be called.
@@ -45,7 +45,7 @@ def register_driver(
     if not callable(factory):
         raise TypeError(f"The driver {key!r} needs a factory that takes settings, got {factory!r}")
     taken = _factories.get(key)
-    if taken is factory:
+    if taken is factory and not replace:
         return None
     if taken is not None and not replace:
         raise ValueError(f"The driver name {key!r} is taken by {taken!r}; replace=True takes over.")
@@ -64,6 +64,8 @@ def driver_from(target: str | Settings, settings: Settings | None = None) -> Dri
     Raises :class:`~asyncqueue.errors.UnknownDriver` when nobody registered it and
     :class:`~asyncqueue.errors.ConfigError` for a URL that it cannot use. Does no I/O.
     """
+    if not isinstance(target, (str, Settings)):
+        raise TypeError(f"A store is given by a URL, a driver's name or a Driver, got {target!r}")
     effective = _effective(target, settings or Settings())
     name = effective.driver
     factory = _find(name)

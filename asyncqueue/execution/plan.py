@@ -10,6 +10,7 @@ import anyio
 import anyio.to_thread
 
 from asyncqueue.execution.settlement import Budget
+from asyncqueue.execution.whereabouts import noting_thread
 from asyncqueue.services import inject, injected_parameters
 
 if TYPE_CHECKING:
@@ -92,9 +93,10 @@ class Plan:
 async def in_thread(function: Callable[..., Any], *args: Any) -> Any:
     """Run a plain function in a thread. Cancelled, it leaves the thread to end on its own."""
     result = await anyio.to_thread.run_sync(
-        lambda: function(*args),
+        noting_thread(lambda: function(*args)),
         abandon_on_cancel=True,
-        # The slots of the worker are the bound; a second one here could only deadlock it.
+        # The slots of the worker are the bound; a second one here could only deadlock it. Only
+        # threads that were left behind by a timeout or a cancellation come on top.
         limiter=anyio.CapacityLimiter(math.inf),
     )
     return await result if inspect.isawaitable(result) else result

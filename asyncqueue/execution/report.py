@@ -10,15 +10,23 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.cancellation import raise_if_cancelled
+from asyncqueue.clock import now_of
 from asyncqueue.context import Context
 from asyncqueue.events import JobProcessing
-from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Interrupted, Refused
+from asyncqueue.execution.outcome import (
+    Completed,
+    Errored,
+    Interrupted,
+    Refused,
+    Released,
+)
 from asyncqueue.execution.plan import in_thread
 from asyncqueue.execution.verdict import describe, job_facts
 from asyncqueue.record import State
 from asyncqueue.trace import use_trace
 
 if TYPE_CHECKING:
+    from asyncqueue.clock import Clock
     from asyncqueue.execution.run import Run
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.listeners import Listeners
@@ -27,16 +35,17 @@ if TYPE_CHECKING:
 class Reporter:
     """Tells the log and the listeners; names job, queue and attempt, never data."""
 
-    def __init__(self, listeners: Listeners, log: logging.Logger) -> None:
+    def __init__(self, listeners: Listeners, clock: Clock, log: logging.Logger) -> None:
         self.totals: Counter[State] = Counter()
         """How many attempts ended in which state."""
         self._listeners = listeners
+        self._clock = clock
         self._log = log
 
     def processing(self, run: Run) -> None:
         """An attempt starts."""
         if self._listeners.wants(JobProcessing):
-            self._listeners.send(JobProcessing(**job_facts(run.claim, run)))
+            self._listeners.send(JobProcessing(**job_facts(run.claim, run, now_of(self._clock))))
 
     def settled(self, verdict: Verdict) -> None:
         """The store shows the outcome of an attempt."""
@@ -47,7 +56,9 @@ class Reporter:
         told = verdict.event()
         if told is not None and self._listeners.wants(told[0]):
             event_type, fields = told
-            self._listeners.send(event_type(**verdict.facts(), **fields))
+            facts = job_facts(verdict.claim, verdict.run, now_of(self._clock))
+            facts["attempt"] = verdict.attempt
+            self._listeners.send(event_type(**facts, **fields))
 
     def lost(self, verdict: Verdict) -> None:
         """The store refused a settlement: the job belongs to another worker by now."""
@@ -68,18 +79,19 @@ class Reporter:
                     extra=_extra(verdict),
                 )
             return
-        if isinstance(outcome, Interrupted):
-            if outcome.error is not None:
-                log.warning(
-                    "%s raised while the worker stops; it runs again: %s",
-                    _name(verdict),
-                    describe(outcome.error),
-                    exc_info=outcome.error,
-                    extra=_extra(verdict),
-                )
-            return
-        if isinstance(outcome, (Errored, Exhausted, Refused)):
-            self._log_error(verdict, outcome.error)
+        error = verdict.error
+        if error is not None and isinstance(outcome, Interrupted):
+            log.warning(
+                "%s raised while the worker stops; it runs again: %s",
+                _name(verdict),
+                describe(error),
+                exc_info=error,
+                extra=_extra(verdict),
+            )
+        elif error is not None and (verdict.failed or not isinstance(outcome, Released)):
+            self._log_error(verdict, error)
+        elif log.isEnabledFor(logging.INFO):
+            log.info("%s %s", _name(verdict), _told(verdict), extra=_extra(verdict))
 
     def _log_error(self, verdict: Verdict, error: BaseException) -> None:
         if verdict.settlement.state is not State.FAILED:
@@ -97,7 +109,7 @@ class Reporter:
             "%s failed for good: %s",
             _name(verdict),
             describe(error),
-            exc_info=error if isinstance(verdict.outcome, Errored) else None,
+            exc_info=error if isinstance(verdict.outcome, (Errored, Released)) else None,
             extra=_extra(verdict),
         )
 
@@ -119,11 +131,23 @@ async def call_failed_hook(run: Run, error: BaseException, log: logging.Logger) 
         log.exception("%s.failed raised", run.claim.name)
 
 
+def _told(verdict: Verdict) -> str:
+    """How an attempt ended in which nothing went wrong, and nothing was completed."""
+    if isinstance(verdict.outcome, Released):
+        asked = "asked to run again" if verdict.outcome.counts else "snoozes"
+        return f"{asked} in {verdict.settlement.delay:.3g} s"
+    if verdict.settlement.state is State.CANCELLED:
+        return "was cancelled"
+    return (
+        "was not started; it waits again" if verdict.run is None else "was interrupted by the stop"
+    )
+
+
 def _name(verdict: Verdict) -> str:
     claim, run = verdict.claim, verdict.run
     total = f"/{run.max_attempts}" if run is not None else ""
     trace = f", trace {run.trace.trace_id}" if run is not None and run.trace else ""
-    return f"{claim.name} {claim.id} on {claim.queue} (attempt {claim.attempts}{total}{trace})"
+    return f"{claim.name} {claim.id} on {claim.queue} (attempt {verdict.attempt}{total}{trace})"
 
 
 def _extra(verdict: Verdict) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from asyncqueue.execution.outcome import (
     Retry,
     Snooze,
 )
+from asyncqueue.execution.whereabouts import place_of
 from asyncqueue.trace import enter_trace
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class Run:
     abandoned = False
     lost = False
     settled = False
+    transacting = False
     on_abandoned: Callable[[Run], None] | None = None
     _cancel_sent = False
     _drain_timer: Timer | None = None
@@ -81,9 +82,11 @@ class Run:
                 value = await self.plan.call(self.job, Context(self))
             else:
                 error = asyncio.CancelledError()
-        except (KeyboardInterrupt, GeneratorExit):
+        except KeyboardInterrupt:
             raise
-        except BaseException as raised:  # noqa: BLE001 - whatever it is, it is the outcome
+        except BaseException as raised:
+            if isinstance(raised, GeneratorExit) and not self._is_current():
+                raise  # Not the handler's: the coroutine is being closed.
             error = raised
         self.finished = True
         if self._cancel_sent and self.task is not None:
@@ -91,6 +94,13 @@ class Run:
         if self._drain_timer is not None:
             self._drain_timer.cancel()
         return self._classify(value, error)
+
+    def _is_current(self) -> bool:
+        """Whether it is the event loop that runs this, in the run's own asyncio task."""
+        try:
+            return asyncio.current_task() is self.task
+        except RuntimeError:
+            return False
 
     # Interruption
 
@@ -118,13 +128,14 @@ class Run:
         if self.finished or self.abandoned:
             return
         self.abandoned = True
+        place = "" if self.task is None else place_of(self.task)
         self.runner.log.warning(
             "%s %s ignores its cancellation (%s) and leaks: its slot is free, the job comes back "
             "when its lease runs out%s",
             self.claim.name,
             self.claim.id,
             self.cancelled.cause,
-            _where(self.task),
+            f", last seen at {place}" if place else "",
         )
         if self.on_abandoned is not None:
             self.on_abandoned(self)
@@ -256,13 +267,3 @@ class Run:
 def _unpacked(timeout: float) -> float:
     """A timeout as it is stored: a negative one stands for none."""
     return math.inf if timeout < 0 else timeout
-
-
-def _where(task: asyncio.Task[Any] | None) -> str:
-    """``, last seen at FILE:LINE``, where the innermost frame of the coroutine can be told."""
-    coroutine: Any = task.get_coro() if task is not None else None
-    frame = None
-    while coroutine is not None and inspect.iscoroutine(coroutine):
-        frame = coroutine.cr_frame or frame
-        coroutine = coroutine.cr_await
-    return f", last seen at {frame.f_code.co_filename}:{frame.f_lineno}" if frame else ""

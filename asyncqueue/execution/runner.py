@@ -11,7 +11,7 @@ import msgspec
 
 from asyncqueue import codec
 from asyncqueue.after_commit import collect_after_commit
-from asyncqueue.errors import AttemptsExhausted, LeaseLost, UnknownJob
+from asyncqueue.errors import AttemptsExhausted, DriverError, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
 from asyncqueue.execution.outcome import (
     Cancelled,
@@ -80,7 +80,7 @@ class Runner:
         self.stopping = stopping
         self.drain = drain
         self.log = log
-        self.report = Reporter(listeners, log)
+        self.report = Reporter(listeners, driver.clock, log)
         self.deadlines = Deadlines(driver.clock)
         self._listeners = listeners
         self._driver = driver
@@ -155,7 +155,13 @@ class Runner:
     # What a handler asks for
 
     async def extend(self, run: Run, percent: float | None = None, text: str | None = None) -> None:
-        """Renew the lease of a run and store its progress."""
+        """Renew the lease of a run and store its progress.
+
+        Not inside its transaction, which holds the claim: nobody would see a progress there before
+        the job is complete, and the store's lock may be the transaction's.
+        """
+        if run.transacting:
+            return
         claim = run.claim
         extension = Extension(claim.id, claim.token, percent, text)
         (hold,) = await self._driver.extend([extension], self._lease)
@@ -169,7 +175,7 @@ class Runner:
         verdict = self.judge(run, Completed())
         assert verdict is not None  # noqa: S101 - a completion is always settled
         async with collect_after_commit(self._driver) as waiting:
-            async with self._driver.transaction(verdict.settlement) as connection:
+            async with _alone(run), self._driver.transaction(verdict.settlement) as connection:
                 waiting.connection = connection
                 yield connection
                 _refuse_to_complete(run)
@@ -205,23 +211,38 @@ class Runner:
         outcome = Refused(error)
         if release:
             return Verdict(claim, outcome, release_unrun(claim, UNKNOWN_DELAY), None)
-        return Verdict(claim, outcome, self._settlement(claim, outcome), None)
+        return Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
 
     def _exhausted(self, run: Run) -> Verdict:
-        claim = run.claim
+        claim, budget = run.claim, run.budget
         outcome = Exhausted(
             AttemptsExhausted(
-                f"{claim.name} {claim.id}: workers that died used up its "
-                f"{claim.attempts - 1} attempts; it was not run again. Look for a handler that "
-                "kills its process, then retry it from the failed store."
+                f"{claim.name} {claim.id}: workers that died used up its {budget.used(claim)} "
+                "attempts; it was not run again. Look for a handler that kills its process, then "
+                "retry it from the failed store."
             )
         )
-        return Verdict(claim, outcome, self._settlement(claim, outcome), run)
+        return Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
 
-    def _settlement(self, claim: Claim, outcome: Outcome) -> Settlement:
-        settlement = decide(claim, outcome, _NO_BUDGET, now=self.clock.time(), retention=0.0)
+    def _settlement(self, claim: Claim, outcome: Outcome, budget: Budget) -> Settlement:
+        settlement = decide(claim, outcome, budget, now=self.clock.time(), retention=0.0)
         assert settlement is not None  # noqa: S101 - only an ignored outcome has none
         return settlement
+
+
+@contextlib.asynccontextmanager
+async def _alone(run: Run) -> AsyncGenerator[None]:
+    """One transaction of a run at a time: a second would wait for the lock of the first."""
+    if run.transacting:
+        raise DriverError(
+            f"{run.claim.name} {run.claim.id} is inside ctx.transaction() already; use the "
+            "connection that the block has, or end it first."
+        )
+    run.transacting = True
+    try:
+        yield
+    finally:
+        run.transacting = False
 
 
 def _refuse_to_complete(run: Run) -> None:

@@ -38,6 +38,11 @@ class Budget(msgspec.Struct, frozen=True):
             return claim.attempts > 1 and now > claim.created_at + self.retry_until
         return claim.attempts > self.max_attempts
 
+    def used(self, claim: Claim) -> int:
+        """The attempts before this one, without claims by workers that died before they began."""
+        before = claim.attempts - 1
+        return before if self.retry_until is not None else min(before, self.max_attempts)
+
     def allows_another(self, claim: Claim, now: float, delay: float) -> bool:
         """Whether the job may run again ``delay`` seconds from now."""
         if self.retry_until is not None:
@@ -74,7 +79,7 @@ def decide(  # noqa: PLR0911 - one line of the table each
     if isinstance(outcome, Refused):
         return _settle(claim, State.FAILED)
     if isinstance(outcome, Exhausted):
-        return _settle(claim, State.FAILED, attempts=claim.attempts - 1)
+        return _settle(claim, State.FAILED, attempts=budget.used(claim))
     return None
 
 
@@ -99,10 +104,11 @@ def _after_error(claim: Claim, outcome: Errored, budget: Budget, now: float) -> 
 
 
 def _after_release(claim: Claim, outcome: Released, budget: Budget, now: float) -> Settlement:
+    bounded = outcome.counts or budget.retry_until is not None
+    if bounded and not budget.allows_another(claim, now, outcome.delay):
+        return _settle(claim, State.FAILED)
     if not outcome.counts:
         return release_unrun(claim, outcome.delay)
-    if not budget.allows_another(claim, now, outcome.delay):
-        return _settle(claim, State.FAILED)
     return _settle(claim, State.DELAYED, delay=outcome.delay)
 
 

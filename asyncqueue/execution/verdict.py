@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import traceback
 from asyncio import CancelledError
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.events import (
@@ -15,10 +14,19 @@ from asyncqueue.events import (
     JobReleased,
     JobRetrying,
 )
-from asyncqueue.execution.outcome import Completed, Errored, Exhausted, Outcome, Refused, Released
+from asyncqueue.execution.outcome import (
+    Completed,
+    Errored,
+    Exhausted,
+    Outcome,
+    Refused,
+    Released,
+)
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from asyncqueue.execution.run import Run
     from asyncqueue.record import Claim, Settlement
 
@@ -56,7 +64,10 @@ class Verdict:
     @property
     def error(self) -> BaseException | None:
         """What went wrong, if something did."""
-        return getattr(self.outcome, "error", None)
+        error: BaseException | None = getattr(self.outcome, "error", None)
+        if self.failed and isinstance(self.outcome, Released) and error is not None:
+            return error.__cause__ or error  # Why it asked for the retry that it did not get.
+        return error
 
     def event(self) -> tuple[type[JobEvent], dict[str, Any]] | None:
         """The event of this outcome and its own fields; None where nothing is said."""
@@ -73,16 +84,19 @@ class Verdict:
             return JobReleased, {"delay": outcome.delay}
         return None
 
-    def facts(self) -> dict[str, Any]:
-        """The fields that all job events carry."""
-        return job_facts(self.claim, self.run)
+    @property
+    def attempt(self) -> int:
+        """Which attempt ended: the last one that was run, if this one must not be."""
+        if isinstance(self.outcome, Exhausted):
+            return self.settlement.attempts
+        return self.claim.attempts
 
     def _describe_error(self) -> None:
         error, settlement = self.error, self.settlement
         if error is None or settlement.state is State.PENDING:
             return
         settlement.error = _storable(describe(error)[:MAX_ERROR])
-        if isinstance(self.outcome, (Errored, Refused, Exhausted)):
+        if self.failed or isinstance(self.outcome, (Errored, Refused)):
             text = "".join(traceback.format_exception(error))
             settlement.traceback = _storable(text[-MAX_TRACEBACK:])
 
@@ -102,10 +116,10 @@ def _storable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
-def job_facts(claim: Claim, run: Run | None) -> dict[str, Any]:
+def job_facts(claim: Claim, run: Run | None, at: datetime) -> dict[str, Any]:
     """The fields that all job events carry."""
     return {
-        "at": datetime.now(UTC),
+        "at": at,
         "job_id": claim.id,
         "name": claim.name,
         "queue": claim.queue,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from asyncqueue.after_commit import refuse_in_transaction
 from asyncqueue.errors import JobNotFound, QueueClosed
 from asyncqueue.record import Filter, StoredJob
 
@@ -32,7 +33,7 @@ class Access:
         self.registry = registry
         self.listeners = listeners
         self._owns_driver = owns_driver
-        self._opening: asyncio.Lock | None = None
+        self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None
         self._open = False
         self._closed = False
 
@@ -41,9 +42,7 @@ class Access:
         if self._open:
             return self.driver
         self._refuse_if_closed()
-        if self._opening is None:
-            self._opening = asyncio.Lock()
-        async with self._opening:
+        async with self._turn_to_open():
             if not self._open:
                 await self.driver.open()
                 if self._closed:  # Meanwhile.
@@ -51,6 +50,18 @@ class Access:
                 self._refuse_if_closed()
                 self._open = True
         return self.driver
+
+    def _turn_to_open(self) -> asyncio.Lock:
+        """One opens it for all of an event loop; drivers for several loops bear several."""
+        loop = asyncio.get_running_loop()
+        if self._opening is None or self._opening[0] is not loop:
+            self._opening = loop, asyncio.Lock()
+        return self._opening[1]
+
+    async def ready_to_write(self, call: str) -> Driver:
+        """As :meth:`ready`, for a call that writes and joins no transaction."""
+        refuse_in_transaction(self.driver, call)
+        return await self.ready()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:

@@ -24,12 +24,13 @@ from asyncqueue.options import (
     check_priority,
     check_queue,
     check_timeout,
+    is_storable,
 )
 from asyncqueue.record import Record
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncqueue.clock import Clock
     from asyncqueue.settings import Settings
@@ -54,59 +55,105 @@ NO_OPTIONS = DispatchOptions()
 _ANY_CLASS = JobOptions()
 
 
-def record_of(job: Any, given: DispatchOptions, settings: Settings, clock: Clock) -> Record:
-    """The record of a job.
+class Builder:
+    """Makes the records of one queue's dispatches.
 
-    Raises ``TypeError`` for what is not a job, ``ValueError`` for an option that cannot be
-    understood and :class:`~asyncqueue.errors.PayloadError` for fields that cannot be stored.
+    Every method raises ``TypeError`` for what is not a job, ``ValueError`` for an option that
+    cannot be understood and :class:`~asyncqueue.errors.PayloadError` for fields that cannot be
+    stored.
     """
-    if not isinstance(job, Job):
-        raise TypeError(_not_a_job(job))
-    cls: Any = type(job)
-    options: JobOptions = cls.__job_options__
-    payload = codec.encode(job, settings.max_payload, **_header(given))
-    record = _addressed(cls.__job_name__, payload, job, options, given, settings, clock)
-    if options.unique is not False:
-        record.key = _unique_key(job, options)
-        record.key_ttl = options.unique_for
-        record.key_until_claimed = options.unique_until == "processing"
-    return record
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._forms: dict[type[Any], Form] = {}
+
+    def record(self, job: Any, given: DispatchOptions, clock: Clock) -> Record:
+        """The record of a job."""
+        cls: Any = job.__class__
+        form = self._forms.get(cls) if given is NO_OPTIONS else None
+        if form is None:
+            form = self._form(job, given, clock)
+        return form.record(job, _header(given), clock)
+
+    def records(self, jobs: Iterable[Any], given: DispatchOptions, clock: Clock) -> list[Record]:
+        """The records of several jobs."""
+        header = _header(given)
+        forms: dict[type[Any], Form] = {}
+        records: list[Record] = []
+        for job in jobs:
+            cls: Any = job.__class__
+            form = forms.get(cls)
+            if form is None:
+                form = forms[cls] = self._form(job, given, clock)
+            records.append(form.record(job, header, clock))
+        return records
+
+    def record_of_fields(
+        self, name: str, fields: Any, maker: Any, given: DispatchOptions, clock: Clock
+    ) -> Record:
+        """The record of a job given by kind and fields."""
+        if codec.is_job_class(maker):
+            if not isinstance(fields, dict):
+                raise TypeError(f"{name}: the payload must be a dict of its fields, got {fields!r}")
+            job = codec.build(name, maker, cast("dict[str, Any]", fields))
+            record = self.record(job, given, clock)
+            record.name = name
+            return record
+        most = self._settings.max_payload
+        payload = codec.encode_fields(name, fields, maker, most, **_header(given))
+        return Form(name, _ANY_CLASS, given, self._settings, clock).around(payload, None, clock)
+
+    def _form(self, job: Any, given: DispatchOptions, clock: Clock) -> Form:
+        if not isinstance(job, Job):
+            raise TypeError(_not_a_job(job))
+        cls: Any = type(job)
+        form = Form(cls.__job_name__, cls.__job_options__, given, self._settings, clock)
+        if given is NO_OPTIONS:
+            self._forms[cls] = form
+        return form
 
 
-def record_of_fields(
-    name: str, fields: Any, maker: Any, given: DispatchOptions, settings: Settings, clock: Clock
-) -> Record:
-    """The record of a job given by kind and fields; as :func:`record_of`."""
-    if codec.is_job_class(maker):
-        if not isinstance(fields, dict):
-            raise TypeError(f"{name}: the payload must be a dict of its fields, got {fields!r}")
-        job = codec.build(name, maker, cast("dict[str, Any]", fields))
-        record = record_of(job, given, settings, clock)
-        record.name = name
+class Form:
+    """What all records of one kind have in common when they are dispatched with these options."""
+
+    def __init__(
+        self,
+        name: str,
+        options: JobOptions,
+        given: DispatchOptions,
+        settings: Settings,
+        clock: Clock,
+    ) -> None:
+        self._name = name
+        self._options = options
+        self._given = given
+        self._settings = settings
+        self._max_attempts = _max_attempts(options, given)
+        self._varies = any(map(callable, (options.queue, options.priority, options.delay)))
+        if not self._varies:
+            self._terms = self._terms_of(None, clock)
+
+    def record(self, job: Any, header: dict[str, Any], clock: Clock) -> Record:
+        """The record of a job."""
+        payload = codec.encode(job, self._settings.max_payload, **header)
+        record = self.around(payload, job, clock)
+        options = self._options
+        if options.unique is not False:
+            record.key = _unique_key(job, options)
+            record.key_ttl = options.unique_for
+            record.key_until_claimed = options.unique_until == "processing"
         return record
-    payload = codec.encode_fields(name, fields, maker, settings.max_payload, **_header(given))
-    return _addressed(name, payload, None, _ANY_CLASS, given, settings, clock)
 
+    def around(self, payload: bytes, job: Any, clock: Clock) -> Record:
+        """The record with this payload."""
+        queue, priority, delay = self._terms_of(job, clock) if self._varies else self._terms
+        id = _id(self._given.id)
+        return Record(id, queue, self._name, payload, priority, delay, self._max_attempts)
 
-def _addressed(
-    name: str,
-    payload: bytes,
-    job: Any,
-    options: JobOptions,
-    given: DispatchOptions,
-    settings: Settings,
-    clock: Clock,
-) -> Record:
-    queue, priority = _address(job, options, given, settings)
-    return Record(
-        _id(given.id),
-        queue,
-        name,
-        payload,
-        priority,
-        _delay(job, options, given, clock),
-        _max_attempts(options, given),
-    )
+    def _terms_of(self, job: Any, clock: Clock) -> tuple[str, int, float]:
+        options, given = self._options, self._given
+        queue, priority = _address(job, options, given, self._settings)
+        return queue, priority, _delay(job, options, given, clock)
 
 
 def _address(
@@ -182,15 +229,24 @@ def _storable_backoff(given: BackoffOption) -> Backoff | None:
 def _id(given: str | None) -> str:
     if given is None:
         return new_id()
-    if not isinstance(given, str) or not 0 < len(given) <= MAX_ID:
-        raise ValueError(f"id must be a text of 1 to {MAX_ID} characters, got {given!r}")
+    if not isinstance(given, str) or not 0 < len(given) <= MAX_ID or not is_storable(given):
+        raise ValueError(
+            f"id must be a text of 1 to {MAX_ID} characters, without zero bytes and surrogates; "
+            f"got {given!r}"
+        )
     return given
 
 
 def _unique_key(job: Job, options: JobOptions) -> str:
     name: str = type(job).__job_name__
     if callable(options.unique):
-        return f"{name}:{options.unique(job)}"
+        key: Any = options.unique(job)
+        if key is None:
+            raise TypeError(
+                f"{name}: unique= returned None for {job!r}, so all such jobs would be duplicates "
+                "of each other; return what tells them apart."
+            )
+        return f"{name}:{key}"
     digest = hashlib.blake2b(msgspec.msgpack.encode(job, order="deterministic"), digest_size=16)
     return f"{name}:{digest.hexdigest()}"
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
 
 from asyncqueue.errors import DriverUnavailable
 
@@ -13,7 +16,6 @@ if TYPE_CHECKING:
     from asyncqueue.record import Record
 
     Answers = list[str | None]
-    Group = list[tuple[list[Record], asyncio.Future[Answers]]]
 
 _OF_ALL: Final = (DriverUnavailable, asyncio.CancelledError, KeyboardInterrupt, SystemExit)
 """Errors that say nothing about a single record."""
@@ -21,32 +23,59 @@ LARGEST_GROUP: Final = 1_000
 """Records in one store call, unless a single dispatch has more."""
 
 
+class Dispatch(NamedTuple):
+    """Records that somebody waits for."""
+
+    records: list[Record]
+    answers: asyncio.Future[Answers]
+    asked_at: float
+    """In seconds of the store's monotonic clock."""
+
+
 class Dispatcher:
     """Groups concurrent dispatches of one event loop into one store call at a time.
 
-    Idle, a dispatch is stored at once; busy, hundreds share a call. A caller that is cancelled
-    before its records were sent stores nothing.
+    Idle, a dispatch is stored at once; busy, hundreds share a call. Delays count from the
+    dispatch all the same. A caller that is cancelled before its records were sent stores nothing.
+    What other event loops dispatch meanwhile is stored for itself.
     """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
-        self._waiting: deque[tuple[list[Record], asyncio.Future[Answers]]] = deque()
+        self._waiting: deque[Dispatch] = deque()
         self._sending: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._choosing = threading.Lock()
 
     async def store(self, records: list[Record]) -> Answers:
         """Return the driver's answers once these records are durable."""
         if self._driver.in_process:
+            # Such a driver never waits: without this, a loop of dispatches would starve its worker.
+            await asyncio.sleep(0)
             return await self._driver.enqueue(records)
         loop = asyncio.get_running_loop()
+        if loop is not self._loop and not self._takes(loop):
+            # It runs in another thread, and futures and tasks must stay in theirs.
+            return await self._driver.enqueue(records)
         answers: asyncio.Future[Answers] = loop.create_future()
-        self._waiting.append((records, answers))
+        self._waiting.append(Dispatch(records, answers, self._driver.clock.monotonic()))
         if self._sending is None or self._sending.done():
             self._sending = loop.create_task(self._send())
         return await answers
 
+    def _takes(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether the dispatches of this loop are grouped: there is no other one by now."""
+        with self._choosing:
+            if self._loop is None or self._loop.is_closed():
+                self._loop, self._sending = loop, None
+                self._waiting.clear()
+            return self._loop is loop
+
     async def drained(self) -> None:
         """Return when nothing is waiting or in flight."""
         while self._sending is not None and not self._sending.done():
+            if self._loop is not asyncio.get_running_loop():
+                return
             await asyncio.wait([self._sending])
 
     async def _send(self) -> None:
@@ -56,40 +85,58 @@ class Dispatcher:
                 continue
             if not await self._stored(group):
                 # One of them is at fault: the others must not suffer for it.
-                for records, future in group:
-                    if not future.done():
-                        await self._stored([(records, future)])
+                for dispatch in group:
+                    if not dispatch.answers.done():
+                        await self._stored([dispatch])
 
-    async def _stored(self, group: Group) -> bool:
+    async def _stored(self, group: list[Dispatch]) -> bool:
         """Whether every caller has its answer; a refused group of several has to be taken apart."""
         try:
-            answers = await self._driver.enqueue([r for records, _ in group for r in records])
+            answers = await self._driver.enqueue(self._as_of_now(group))
         except BaseException as error:
             if len(group) > 1 and not isinstance(error, _OF_ALL):
                 return False
-            for _, future in group:
-                if not future.done():
-                    future.set_exception(error)
+            for dispatch in group:
+                if not dispatch.answers.done():
+                    dispatch.answers.set_exception(error)
             if not isinstance(error, Exception):
                 raise
         else:
             _hand_out(group, answers)
         return True
 
-    def _next_group(self) -> Group:
-        group: Group = []
+    def _as_of_now(self, group: list[Dispatch]) -> list[Record]:
+        now = self._driver.clock.monotonic()
+        return [
+            record if record.delay <= 0 and record.key_ttl is None else _later(record, now - asked)
+            for records, _, asked in group
+            for record in records
+        ]
+
+    def _next_group(self) -> list[Dispatch]:
+        group: list[Dispatch] = []
         size = 0
         while self._waiting and size < LARGEST_GROUP:
-            records, future = self._waiting.popleft()
-            if not future.done():
-                group.append((records, future))
-                size += len(records)
+            dispatch = self._waiting.popleft()
+            if not dispatch.answers.done():
+                group.append(dispatch)
+                size += len(dispatch.records)
         return group
 
 
-def _hand_out(group: Group, answers: Answers) -> None:
+def _later(record: Record, waited: float) -> Record:
+    """The record as it would be written that much later; the dispatch still has its own."""
+    ttl = record.key_ttl
+    return msgspec.structs.replace(
+        record,
+        delay=max(record.delay - waited, 0.0),
+        key_ttl=None if ttl is None else max(ttl - waited, 0.0),
+    )
+
+
+def _hand_out(group: list[Dispatch], answers: Answers) -> None:
     start = 0
-    for records, future in group:
+    for records, future, _ in group:
         end = start + len(records)
         if not future.done():
             future.set_result(answers[start:end])

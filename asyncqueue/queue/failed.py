@@ -20,8 +20,13 @@ if TYPE_CHECKING:
 class FailedStore:
     """Lists, retries and removes failed jobs: ``queue.failed``."""
 
-    def __init__(self, driver: Callable[[], Awaitable[Driver]]) -> None:
+    def __init__(
+        self,
+        driver: Callable[[], Awaitable[Driver]],
+        driver_to_write: Callable[[str], Awaitable[Driver]],
+    ) -> None:
         self._driver = driver
+        self._driver_to_write = driver_to_write
 
     async def list(self, queue: str | None = None, limit: int = 50, offset: int = 0) -> FailedPage:
         """Failed jobs, newest first, and how many there are in all."""
@@ -45,18 +50,18 @@ class FailedStore:
 
         Raises :class:`~asyncqueue.errors.JobNotFound` and changes nothing if there is none.
         """
-        driver = await self._driver()
+        driver = await self._driver_to_write("failed.retry()")
         if not await driver.requeue(_failed(id=id)):
             raise _not_found(id)
 
     async def retry_all(self, queue: str | None = None, name: str | None = None) -> int:
         """Retry every failed job, of one queue or kind if given; answers how many."""
-        driver = await self._driver()
+        driver = await self._driver_to_write("failed.retry_all()")
         return len(await driver.requeue(_failed(queue=queue, name=name)))
 
     async def forget(self, id: str) -> None:
         """Remove one record; :class:`~asyncqueue.errors.JobNotFound` if there is none."""
-        driver = await self._driver()
+        driver = await self._driver_to_write("failed.forget()")
         if not await driver.delete(_failed(id=id)):
             raise _not_found(id)
 
@@ -65,7 +70,7 @@ class FailedStore:
         age = None if older_than is None else to_finite_seconds(older_than, "older_than")
         if age is not None and age < 0:
             raise ValueError(f"older_than must not be negative, got {older_than!r}; 0 means all")
-        driver = await self._driver()
+        driver = await self._driver_to_write("failed.flush()")
         return await driver.delete(_failed(age=age))
 
     async def prune(self, older_than: Duration) -> int:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from asyncqueue import codec
+from asyncqueue.clock import moment
 from asyncqueue.record import QueueCounts, State, StoredJob
 
 if TYPE_CHECKING:
@@ -93,15 +94,14 @@ class FailedPage(msgspec.Struct, frozen=True):
     total: int
 
 
-def check_page(limit: int, offset: int = 0) -> None:
-    """Raise ``ValueError`` for a page that cannot be meant."""
+def check_page(limit: int, offset: int = 0, cursor: str | None = None) -> None:
+    """Raise ``TypeError`` or ``ValueError`` for a page that cannot be meant."""
+    if cursor is not None and not isinstance(cursor, str):
+        raise TypeError(f"cursor takes the next of an earlier page, got {cursor!r}")
+    if not isinstance(limit, int) or not isinstance(offset, int):
+        raise TypeError(f"limit and offset must be whole numbers, got {limit=}, {offset=}")
     if limit < 1 or offset < 0:
         raise ValueError(f"a page needs limit >= 1 and offset >= 0, got {limit=}, {offset=}")
-
-
-def moment(seconds: float) -> datetime:
-    """Seconds since the epoch as an aware datetime."""
-    return datetime.fromtimestamp(seconds, UTC)
 
 
 def moment_or_none(seconds: float | None) -> datetime | None:

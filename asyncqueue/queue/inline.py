@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from asyncqueue.backoff import exponential
+from asyncqueue.clock import now_of
 from asyncqueue.drivers.sync import SyncDriver
+from asyncqueue.errors import ConfigError, JobFailedError
 from asyncqueue.events import JobQueued
 from asyncqueue.execution.plan import Defaults
 from asyncqueue.execution.report import call_failed_hook
 from asyncqueue.execution.runner import Runner
 from asyncqueue.execution.settlement import Budget
-from asyncqueue.execution.verdict import Verdict
+from asyncqueue.execution.verdict import Verdict, describe
 from asyncqueue.services import Services
-from asyncqueue.trace import current_trace
+from asyncqueue.trace import current_trace, use_trace
 
 if TYPE_CHECKING:
     from asyncqueue.queue.queue import Queue
@@ -28,8 +29,9 @@ log = logging.getLogger("asyncqueue.worker")
 class InlineRunner:
     """Runs each job once, in the caller, with middleware, events and the ``failed`` hook."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, driver: SyncDriver) -> None:
         settings = queue.settings
+        self._driver = driver
         self._listeners = queue.listeners
         self._services = Services(queue.services)
         self._entered: asyncio.Lock | None = None
@@ -57,24 +59,37 @@ class InlineRunner:
         """Make a sync queue's driver run its jobs; None on every other driver."""
         if not isinstance(queue.driver, SyncDriver):
             return None
-        inline = cls(queue)
+        if queue.driver.run is not None:
+            raise ConfigError(
+                "This SyncDriver belongs to another queue that is not closed, and would run this "
+                "one's jobs with the other's registry; give each queue a SyncDriver of its own."
+            )
+        inline = cls(queue, queue.driver)
         queue.driver.run = inline.run
         return inline
 
     async def run(self, claim: Claim) -> Settlement:
-        """Run a claim; answers its settlement, or raises the error it ended with."""
+        """Run a claim; answers its settlement, or raises the error it ended with.
+
+        A ``CancelledError`` of the handler's own making, which would look like a cancellation of
+        the caller, arrives as the cause of a :class:`~asyncqueue.errors.JobFailedError`; so does
+        a ``SystemExit``.
+        """
         await self._enter_services()
         claim.max_attempts = 1
         made = self._runner.prepare(claim)
         if isinstance(made, Verdict):
             self._runner.report.settled(made)
-            raise made.error or RuntimeError(f"{claim.name} was refused")
+            raise _for_caller(claim, made.error or RuntimeError("it was refused"))
         self._send_queued(claim)
         made.budget = Budget(max_attempts=1)
-        made.task = asyncio.current_task()
-        outcome = await self._runner.perform(made)
+        made.task = caller = asyncio.current_task()
+        assert caller is not None  # noqa: S101 - this is a coroutine
+        cancelled_before = caller.cancelling()
+        with use_trace(made.trace):  # Afterwards the caller has its own again.
+            outcome = await self._runner.perform(made)
         error: BaseException | None = getattr(outcome, "error", None)
-        if isinstance(error, asyncio.CancelledError):
+        if isinstance(error, asyncio.CancelledError) and caller.cancelling() > cancelled_before:
             raise error  # The caller was cancelled, and the job with it.
         verdict = self._runner.judge(made, outcome)
         assert verdict is not None  # noqa: S101 - nothing here loses a lease or leaks
@@ -82,22 +97,28 @@ class InlineRunner:
         if verdict.failed and error is not None:
             await call_failed_hook(made, error, log)
         if error is not None:
-            raise error
+            raise _for_caller(claim, error)
         return verdict.settlement
 
     async def close(self) -> None:
         """Leave the services."""
         self._runner.deadlines.close()
+        self._driver.run = None
         if self._ready:
             self._ready = False
             await self._services.leave()
+
+    def forked(self) -> None:
+        """This is a child process: the services were entered by its parent, which leaves them."""
+        self._entered = None
+        self._ready = False
 
     def _send_queued(self, claim: Claim) -> None:
         """Before the job runs: afterwards is too late, and after an error never."""
         if self._listeners.wants(JobQueued):
             self._listeners.send(
                 JobQueued(
-                    at=datetime.now(UTC),
+                    at=now_of(self._driver.clock),
                     job_id=claim.id,
                     name=claim.name,
                     queue=claim.queue,
@@ -115,3 +136,12 @@ class InlineRunner:
             if not self._ready:
                 await self._services.enter()
                 self._ready = True
+
+
+def _for_caller(claim: Claim, error: BaseException) -> Exception:
+    """The error itself, unless it would do more to the caller than to say that the job failed."""
+    if isinstance(error, Exception):
+        return error
+    failure = JobFailedError(f"{claim.name} {claim.id} failed: {describe(error)}")
+    failure.__cause__ = error
+    return failure

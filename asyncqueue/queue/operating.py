@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeVar
 
+from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.events import JobCancelled, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
@@ -27,6 +27,7 @@ from asyncqueue.registry import fold
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asyncqueue.drivers.base import Driver
     from asyncqueue.events import Event
 
 E = TypeVar("E", bound="Event")
@@ -57,7 +58,7 @@ class Operator(Access):
         cursor: str | None = None,
     ) -> Page[JobInfo]:
         """A page of jobs, newest first; pass its ``next`` as ``cursor`` for the one after it."""
-        check_page(limit)
+        check_page(limit, cursor=cursor)
         driver = await self.ready()
         which = Filter(
             source=source_of(queue) if queue else None,
@@ -84,14 +85,22 @@ class Operator(Access):
         """Wait until a job is finished; for :meth:`JobHandle.result`."""
         seconds = None if timeout is None else to_finite_seconds(timeout, "timeout")
         driver = await self.ready()
-        with driver.watch([f"job:{id}"]) as watch:
+        try:
             async with asyncio.timeout(seconds):
-                while True:
-                    watch.clear()
-                    stored = await self._find(id)
-                    if stored.state in FINISHED:
-                        return stored
-                    await watch.wait(self.settings.poll_interval)
+                return await self._finished(driver, id)
+        except TimeoutError:
+            raise TimeoutError(
+                f"Job {id} has not finished within {seconds} s; it goes on"
+            ) from None
+
+    async def _finished(self, driver: Driver, id: str) -> StoredJob:
+        with driver.watch([f"job:{id}"]) as watch:
+            while True:
+                watch.clear()
+                stored = await self._find(id)
+                if stored.state in FINISHED:
+                    return stored
+                await watch.wait(self.settings.poll_interval)
 
     # Operate
 
@@ -102,7 +111,7 @@ class Operator(Access):
         within about a second, without its ``failed`` hook. Raises
         :class:`~asyncqueue.errors.JobNotFound` for an unknown id.
         """
-        driver = await self.ready()
+        driver = await self.ready_to_write("cancel()")
         stored = await self._find(id)
         met = await driver.cancel(Filter(ids=(id,)), self.settings.retention)
         state = met.get(id)
@@ -113,18 +122,18 @@ class Operator(Access):
     async def clear(self, queue: str) -> int:
         """Remove the waiting jobs of a queue or lane; answers how many. Never failed records."""
         source = source_of(_named(queue))
-        driver = await self.ready()
+        driver = await self.ready_to_write("clear()")
         return await driver.delete(Filter(source=source, states=WAITING))
 
     async def pause(self, queue: str) -> None:
         """Start nothing new from this queue, in any worker; what runs goes on."""
         for name in await self._pause(queue, on=True):
-            self.listeners.send(QueuePaused(at=datetime.now(UTC), queue=name))
+            self.listeners.send(QueuePaused(at=now_of(self.driver.clock), queue=name))
 
     async def resume(self, queue: str) -> None:
         """Undo :meth:`pause`."""
         for name in await self._pause(queue, on=False):
-            self.listeners.send(QueueResumed(at=datetime.now(UTC), queue=name))
+            self.listeners.send(QueueResumed(at=now_of(self.driver.clock), queue=name))
 
     async def paused(self) -> list[str]:
         """The names of the paused queues."""
@@ -144,14 +153,15 @@ class Operator(Access):
         name, lane = split_lane(_named(queue))
         if lane is not None:
             raise ValueError(f'Only whole queues can be paused: use "{name}", not {queue!r}')
-        return await (await self.ready()).pause([name], on)
+        driver = await self.ready_to_write("pause()" if on else "resume()")
+        return await driver.pause([name], on)
 
     def _info(self, stored: StoredJob) -> JobInfo:
         return job_info(stored, self.registry, self.settings.max_attempts)
 
     def _cancelled(self, stored: StoredJob) -> JobCancelled:
         return JobCancelled(
-            at=datetime.now(UTC),
+            at=now_of(self.driver.clock),
             job_id=stored.id,
             name=stored.name,
             queue=stored.queue,

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import inspect
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from asyncqueue.after_commit import after_commit as wait_for_commit
-from asyncqueue.after_commit import enclosing_connection
+from asyncqueue.after_commit import enclosing_connection, refuse_in_transaction
+from asyncqueue.clock import now_of
 from asyncqueue.events import JobQueued
-from asyncqueue.queue.build import NO_OPTIONS, DispatchOptions, record_of, record_of_fields
+from asyncqueue.queue.build import NO_OPTIONS, Builder, DispatchOptions
 from asyncqueue.queue.handle import JobHandle
 from asyncqueue.queue.operating import Operator
 from asyncqueue.registry import fold
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable
+    from datetime import datetime
 
     from asyncqueue.context import Context
     from asyncqueue.durations import Duration
@@ -25,8 +27,10 @@ if TYPE_CHECKING:
     from asyncqueue.queue.inline import InlineRunner
     from asyncqueue.record import Record
 
+F = TypeVar("F", bound="Callable[..., Any]")
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
+_BY_NAME = inspect.Parameter.KEYWORD_ONLY
 
 
 class ManyOptions(TypedDict, total=False):
@@ -49,6 +53,23 @@ class OneOptions(ManyOptions, total=False):
     id: str | None
 
 
+def spelled_out(options: type[Any]) -> Callable[[F], F]:
+    """Show these instead of ``**options`` to ``help`` and to ``inspect.signature``."""
+
+    def spell_out(function: F) -> F:
+        shown = inspect.signature(function)
+        given = [each for each in shown.parameters.values() if each.kind is not each.VAR_KEYWORD]
+        given += [
+            inspect.Parameter(name, _BY_NAME, default=None)
+            for name in options.__annotations__
+            if name not in shown.parameters
+        ]
+        function.__signature__ = shown.replace(parameters=given)  # type: ignore[attr-defined]
+        return function
+
+    return spell_out
+
+
 class AsyncHandles(Protocol[R_co]):
     """A job whose ``handle`` is a coroutine function."""
 
@@ -68,6 +89,7 @@ class PlainHandles(Protocol[R_co]):
 class Producer(Operator):
     """What producers ask of a queue, beside what its handles ask."""
 
+    _builder: Builder
     _dispatcher: Dispatcher
     _inline: InlineRunner | None
 
@@ -81,6 +103,7 @@ class Producer(Operator):
     ) -> JobHandle[R]: ...
     @overload
     async def dispatch(self, job: Job, **options: Unpack[OneOptions]) -> JobHandle[Any]: ...
+    @spelled_out(OneOptions)
     async def dispatch(
         self,
         job: Any,
@@ -99,17 +122,19 @@ class Producer(Operator):
         ``within`` takes your own open connection: the job exists if and only if its
         transaction commits. Inside ``ctx.transaction()`` the job is part of that transaction
         by itself; ``after_commit=True`` stores it after the commit instead, in a step of its
-        own, ``after_commit=False`` at once. On rollback neither of the first two exists.
+        own. On rollback neither exists. ``after_commit=False``, which is neither, raises
+        ``DriverError`` there.
 
         Raises ``TypeError`` and ``ValueError`` for what is no job or no option,
         :class:`~asyncqueue.errors.PayloadError`, ``PayloadTooLarge``, ``DriverUnavailable``,
         ``TransactionUnsupported``; nothing is stored then.
         """
         given = DispatchOptions(**options) if options else NO_OPTIONS
-        record = record_of(job, given, self.settings, self.driver.clock)
+        record = self._builder.record(job, given, self.driver.clock)
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, type(job), duplicates[0])
 
+    @spelled_out(ManyOptions)
     async def dispatch_many(
         self,
         jobs: Iterable[Job],
@@ -123,8 +148,7 @@ class Producer(Operator):
         if given.id is not None:
             raise TypeError("dispatch_many() cannot give several jobs one id; leave id= out")
         jobs = list(jobs)
-        clock = self.driver.clock
-        records = [record_of(job, given, self.settings, clock) for job in jobs]
+        records = self._builder.records(jobs, given, self.driver.clock)
         if not records:
             await self.ready()
             return []
@@ -134,6 +158,7 @@ class Producer(Operator):
             for record, job, duplicate in zip(records, jobs, duplicates, strict=True)
         ]
 
+    @spelled_out(OneOptions)
     async def dispatch_named(
         self,
         name: str,
@@ -152,7 +177,7 @@ class Producer(Operator):
         maker = self.registry.find(name)
         kind = fold(name)
         given = DispatchOptions(queue=queue, **options)
-        record = record_of_fields(kind, payload, maker, given, self.settings, self.driver.clock)
+        record = self._builder.record_of_fields(kind, payload, maker, given, self.driver.clock)
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, maker, duplicates[0])
 
@@ -169,7 +194,9 @@ class Producer(Operator):
                 duplicates = await driver.enqueue(records, within=within)
                 wait_for_commit(lambda: self._announce(records, duplicates))
                 return duplicates
-        if after_commit and wait_for_commit(lambda: self._store_now(records)):
+        elif not after_commit:
+            refuse_in_transaction(driver, "dispatch(after_commit=False)")
+        elif wait_for_commit(lambda: self._store_now(records)):
             return [None] * len(records)
         return await self._store_now(records)
 
@@ -188,7 +215,7 @@ class Producer(Operator):
     def _send_queued(self, record: Record) -> None:
         self.listeners.send(
             JobQueued(
-                at=datetime.now(UTC),
+                at=now_of(self.driver.clock),
                 job_id=record.id,
                 name=record.name,
                 queue=record.queue,

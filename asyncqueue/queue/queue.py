@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import anyio
 
@@ -11,8 +11,10 @@ from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.errors import AsyncQueueError, ConfigError
+from asyncqueue.forks import tell_of_forks
 from asyncqueue.listeners import Listeners
 from asyncqueue.options import check_middleware
+from asyncqueue.queue.build import Builder
 from asyncqueue.queue.dispatcher import Dispatcher
 from asyncqueue.queue.failed import FailedStore
 from asyncqueue.queue.inline import InlineRunner
@@ -25,6 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from asyncqueue.clock import Clock
+    from asyncqueue.settings_sources import StrPath
+
+LISTENERS_PATIENCE: Final = 5.0
+"""Seconds that closing waits for listeners to hear what was sent."""
 
 
 class Attached(Protocol):
@@ -79,43 +85,73 @@ class Queue(Producer):
         self.middleware = check_middleware(middleware)
         if clock is not None:
             self.driver.clock = clock
-        self.failed = FailedStore(self.ready)
+        self.failed = FailedStore(self.ready, self.ready_to_write)
+        self._builder = Builder(self.settings)
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)
         self._workers: list[Attached] = []
+        self._closing: asyncio.Future[None] | None = None
+        tell_of_forks(self)
 
     @classmethod
-    def from_env(cls, env_file: str = ".env", **options: Any) -> Queue:
-        """A queue as the environment (and ``env_file``) describes it."""
-        return cls(settings=Settings.from_env(env_file), **options)
+    def from_env(
+        cls, env_file: StrPath | None = ".env", *, file: StrPath | None = None, **options: Any
+    ) -> Queue:
+        """A queue as the environment, ``env_file`` and ``file`` (YAML or TOML) describe it.
+
+        In this order, as for :meth:`Settings.from_env`; ``options`` are those of ``Queue``.
+        """
+        return cls(settings=Settings.from_env(env_file, file=file), **options)
 
     async def close(self) -> None:
         """Stop workers of this process, store what was dispatched, close. Harmless twice.
 
-        Raises :class:`~asyncqueue.errors.AsyncQueueError` inside one of its own jobs, which it
-        would have to wait for.
+        It goes on to its end even if the caller is cancelled meanwhile.
+        Raises :class:`~asyncqueue.errors.AsyncQueueError` inside one of its own jobs or
+        listeners, which it would have to wait for.
         """
-        if self._closed:
-            return
-        if any(worker.inside() for worker in self._workers):
-            raise AsyncQueueError(
-                "A job cannot close the queue that it runs on. Stop its worker instead "
-                "(await worker.stop()), and close the queue where it was opened."
-            )
+        self._refuse_inside()
+        if self._closing is None:
+            self._closing = asyncio.ensure_future(self._close())
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
         for worker in tuple(self._workers):
             await worker.stop()
         self._closed = True
         self._open = False
-        await self._dispatcher.drained()
-        await self.listeners.drained()
+        try:
+            await self._dispatcher.drained()
+            await self.listeners.drained(LISTENERS_PATIENCE)
+            if self._inline is not None:
+                await self._inline.close()
+        finally:
+            await self._close_driver()
+
+    def _refuse_inside(self) -> None:
+        if self._closed:
+            return
+        if self.listeners.hearing() or any(worker.inside() for worker in self._workers):
+            raise AsyncQueueError(
+                "A job or a listener cannot close the queue that it belongs to. Stop the worker "
+                "instead (await worker.stop()), and close the queue where it was opened."
+            )
+
+    def forked(self) -> None:
+        """This is a child process: what is under way is under way in its parent only."""
+        self._opening = None
+        self._dispatcher = Dispatcher(self.driver)
+        self._closing = None
         if self._inline is not None:
-            await self._inline.close()
-        await self._close_driver()
+            self._inline.forked()
+        self._workers = []
+        self.listeners.forget_events()
 
     async def shutdown(self, timeout: Duration) -> None:
         """Wait for work in flight in this process, ``timeout`` seconds at most; then close."""
         if self._closed:
             return
+        self._refuse_inside()
         seconds = max(to_finite_seconds(timeout, "timeout"), 0.0)
         await asyncio.gather(*(worker.finish(seconds) for worker in tuple(self._workers)))
         await self.close()

@@ -5,7 +5,8 @@ from __future__ import annotations
 from asyncqueue.cli.signals import SIGNALS
 
 if __name__ == "__main__":
-    # First of all: a signal must not meet the rest of the imports, nor those of the application.
+    # Before the rest of the command and the application are imported. Until here
+    # asyncqueue.starting has minded the signals.
     SIGNALS.install()
 
     from asyncqueue.cli.worker import worker

@@ -64,7 +64,7 @@ class Consumer:
 
     async def consume(self) -> None:
         """Claim and start jobs until :meth:`close`."""
-        with self._driver.watch(f"queue:{source.queue}" for source in self._pool.sources) as watch:
+        with self._driver.watch(f"queue:{queue}" for queue in self.sources) as watch:
             self._watch = watch
             while not self.closed:
                 await self._round(watch)
@@ -82,6 +82,23 @@ class Consumer:
         self._freed.set()
         if self._watch is not None:
             self._watch.ring()
+
+    @property
+    def sources(self) -> list[str]:
+        """The names of the queues it claims from, without their lanes."""
+        return [source.queue for source in self._pool.sources]
+
+    @property
+    def holds_unstarted(self) -> bool:
+        """Whether claimed jobs wait here for a slot."""
+        return bool(self._buffer)
+
+    def hand_back_paused(self, paused: frozenset[str]) -> None:
+        """Hand back what waits here unstarted of these queues."""
+        for holding in [waiting for waiting in self._buffer if waiting.claim.queue in paused]:
+            self._buffer.remove(holding)
+            self._hand_back(holding.claim)
+            self._freed.set()
 
     async def quiet(self) -> None:
         """Return when nothing runs in this pool."""
@@ -126,7 +143,7 @@ class Consumer:
 
     async def _pause(self, seconds: float) -> None:
         watch = self._watch
-        if watch is not None:
+        if watch is not None and not self.closed:
             watch.clear()
             await watch.wait(seconds)
 

@@ -47,6 +47,7 @@ class Heartbeat:
         *,
         lease: float,
         interrupt: Callable[[Holding, Cause], None],
+        on_end: Callable[[], object],
         log: logging.Logger,
     ) -> None:
         self._driver = driver
@@ -54,6 +55,7 @@ class Heartbeat:
         self._presence = presence
         self._lease = lease
         self._interrupt = interrupt
+        self._on_end = on_end
         self._log = log
         self._pulse = Pulse()
         self._blocked = False
@@ -73,11 +75,14 @@ class Heartbeat:
     def _beating(self) -> AbstractAsyncContextManager[None]:
         if type(self._driver).clone is Driver.clone:
             # A driver with one handle only: the beat shares the loop, and stops when it blocks.
-            return beside(lambda started, stopped: self._beat(self._driver, started, stopped))
+            return beside(
+                lambda started, stopped: self._beat(self._driver, started, stopped), self._on_end
+            )
         second = self._driver.clone()
         second.clock = self._driver.clock
         return in_own_thread(
             lambda started, stopped: self._beat_with(second, started, stopped),
+            self._on_end,
             name="asyncqueue-heartbeat",
             log=self._log,
         )
@@ -100,17 +105,20 @@ class Heartbeat:
         duties = [
             asyncio.create_task(self._renewing(driver)),
             asyncio.create_task(self._looking(driver)),
+            asyncio.create_task(stopped.wait()),
         ]
         await asyncio.sleep(0)  # They have begun before anybody relies on them.
         started()
-        await stopped.wait()
-        for duty in duties:
+        ended, going_on = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
+        for duty in going_on:
             duty.cancel()
         await asyncio.wait(duties)
         try:
             await driver.retire(self._presence.id)
         except Exception as error:  # noqa: BLE001 - it will be forgotten when its time is over
             self._log.warning("Cannot retire worker %s: %s", self._presence.id, error)
+        for duty in ended:
+            duty.result()  # Raises what a duty broke down with.
 
     async def _renewing(self, driver: Driver) -> None:
         shortest = min(self._lease / 10, 1.0)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TextIO
+from typing import Final, TextIO
+
+_METHODS: Final = ("info", "warning", "error", "exception", "critical", "log", "isEnabledFor")
+"""What a worker calls of its logger."""
 
 
 def worker_log(given: logging.Logger | None) -> logging.Logger:
@@ -12,8 +15,11 @@ def worker_log(given: logging.Logger | None) -> logging.Logger:
 
     Without one it is ``asyncqueue.worker``; errors are then shown on stderr as well, with one
     warning that no logger is set, unless the application shows its logs on a console already.
+    Raises ``TypeError`` for what cannot log.
     """
     if given is not None:
+        if any(not callable(getattr(given, method, None)) for method in _METHODS):
+            raise TypeError(f"logger must be a logging.Logger, got {given!r}; logging.getLogger(…)")
         return given
     log = logging.getLogger("asyncqueue.worker")
     for handler in log.handlers:

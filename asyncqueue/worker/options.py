@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
-from asyncqueue.backoff import Backoff, exponential, fixed
 from asyncqueue.durations import Duration, to_finite_seconds, to_seconds
 from asyncqueue.execution.plan import Defaults
 from asyncqueue.lanes import source_of
 from asyncqueue.options import BackoffOption, check_backoff, check_max_attempts
+from asyncqueue.queue import Queue
 from asyncqueue.record import Source
+from asyncqueue.settings_checks import DEFAULT_TIMEOUT, DEFAULT_WORKERS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from asyncqueue.settings import Settings
 
 MAX_CONCURRENCY: Final = 10_000
-DEFAULT_CONCURRENCY: Final = 10
-DEFAULT_TIMEOUT: Final = 30.0
 
 Queues = str | Sequence[str] | Mapping[str, int]
 
@@ -59,6 +60,10 @@ def pools_of(queues: Queues | None, concurrency: int | None, settings: Settings)
         if not queues:
             raise ValueError("queues={} names no queue; leave it out for the default queue")
         return [_pool((name,), _own_slots(name, slots)) for name, slots in queues.items()]
+    if queues is not None and not isinstance(queues, (str, Sequence)):
+        raise TypeError(
+            f"queues must be a name, a list of names or a dict of names and slots, got {queues!r}"
+        )
     names = (queues,) if isinstance(queues, str) else tuple(queues or ())
     slots = check_concurrency(settings.workers if concurrency is None else concurrency)
     return [_pool(names or (settings.default,), slots)]
@@ -66,9 +71,9 @@ def pools_of(queues: Queues | None, concurrency: int | None, settings: Settings)
 
 def check_concurrency(value: int) -> int:
     """Slots: 0 or less is ignored, more than 10,000 is 10,000."""
-    if isinstance(value, bool) or not isinstance(value, int):
+    if not _is_whole(value):
         raise TypeError(f"concurrency must be a whole number, got {value!r}")
-    return DEFAULT_CONCURRENCY if value <= 0 else min(value, MAX_CONCURRENCY)
+    return DEFAULT_WORKERS if value <= 0 else min(value, MAX_CONCURRENCY)
 
 
 def defaults_of(
@@ -82,7 +87,7 @@ def defaults_of(
     if seconds <= 0:
         seconds = DEFAULT_TIMEOUT
     attempts = check_max_attempts(settings.max_attempts if max_attempts is None else max_attempts)
-    curve: Any = check_backoff(backoff) or _backoff_of(settings)
+    curve: Any = check_backoff(backoff) or settings.backoff
     return Defaults(
         timeout=seconds,
         max_attempts=attempts or 1,
@@ -118,7 +123,7 @@ def limits_of(
     stop_when_empty: bool,
 ) -> Limits:
     """When the worker ends by itself."""
-    if max_jobs is not None and (isinstance(max_jobs, bool) or max_jobs < 1):
+    if max_jobs is not None and (not _is_whole(max_jobs) or max_jobs < 1):
         raise ValueError(f"max_jobs must be at least 1, got {max_jobs!r}; None is no limit")
     return Limits(
         max_jobs,
@@ -128,6 +133,29 @@ def limits_of(
     )
 
 
+def check_queue_object(value: Queue) -> Queue:
+    """What a worker works on."""
+    if not isinstance(value, Queue):
+        raise TypeError(
+            f'A worker needs the Queue that it works on, got {value!r}; Worker(Queue("sqlite:///…"))'
+        )
+    return value
+
+
+def check_prefetch(value: int) -> int:
+    """Jobs to claim beyond the free slots; less than none is none."""
+    if not _is_whole(value):
+        raise TypeError(f"prefetch must be a whole number, got {value!r}")
+    return max(value, 0)
+
+
+def check_handler(value: Callable[[Any], Any] | None) -> Callable[[Any], Any] | None:
+    """What is called instead of the own ``handle`` of plain jobs."""
+    if value is not None and not callable(value):
+        raise TypeError(f"handler must be callable with the job, got {value!r}")
+    return value
+
+
 def check_unknown_jobs(value: str) -> Literal["fail", "release"]:
     """What to do with a kind that nobody registered."""
     if value == "fail" or value == "release":  # noqa: PLR1714 - narrows the type
@@ -135,10 +163,8 @@ def check_unknown_jobs(value: str) -> Literal["fail", "release"]:
     raise ValueError(f'unknown_jobs must be "fail" or "release", got {value!r}')
 
 
-def _backoff_of(settings: Settings) -> Backoff:
-    if settings.retry_delay is None:
-        return exponential(1, 300)
-    return fixed(settings.retry_delay)
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _pool(names: tuple[str, ...], slots: int) -> Pool:
@@ -149,7 +175,7 @@ def _pool(names: tuple[str, ...], slots: int) -> Pool:
 
 
 def _own_slots(name: str, slots: int) -> int:
-    if isinstance(slots, bool) or not isinstance(slots, int) or slots < 1:
+    if not _is_whole(slots) or slots < 1:
         raise ValueError(f"queue {name!r} needs at least 1 slot, got {slots!r}")
     return min(slots, MAX_CONCURRENCY)
 

@@ -7,9 +7,10 @@ import contextlib
 import math
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable
-from asyncqueue.execution.report import call_failed_hook
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.report import Reporter
     from asyncqueue.execution.verdict import Verdict
+    from asyncqueue.record import Settlement
     from asyncqueue.worker.holdings import Holdings
+    from asyncqueue.worker.hooks import Hooks
 
 MOST_BUGS: Final = 5
 """Tries of a group that the driver meets with an error that is not in its protocol."""
@@ -40,6 +43,7 @@ class Settler:
         driver: Driver,
         holdings: Holdings,
         report: Reporter,
+        hooks: Hooks,
         log: logging.Logger,
         on_settled: Callable[[], None],
     ) -> None:
@@ -55,7 +59,7 @@ class Settler:
         self._patience = math.inf
         self._closing: asyncio.Timeout | None = None
         self._ending = asyncio.Event()
-        self._hooks: set[asyncio.Task[None]] = set()
+        self._hooks = hooks
         self._outage = Outage("store how jobs ended", 0.05, log)
 
     @property
@@ -70,12 +74,16 @@ class Settler:
         self._wake.set()
 
     @contextlib.asynccontextmanager
-    async def running(self, patience: Callable[[], float]) -> AsyncGenerator[None]:
+    async def running(
+        self, patience: Callable[[], float], on_end: Callable[[], object]
+    ) -> AsyncGenerator[None]:
         """Settle inside the block; at its end store what is left, hooks included.
 
         ``patience`` tells for how many seconds an unreachable store is waited for then.
+        ``on_end`` is called when no more is settled, be it by a fault.
         """
         settling = asyncio.create_task(self._settle(), name="asyncqueue-settler")
+        settling.add_done_callback(lambda _: on_end())
         try:
             yield
         finally:
@@ -102,8 +110,7 @@ class Settler:
                 while self._unsettled:
                     self._idle.clear()
                     await self._idle.wait()
-                while self._hooks:
-                    await asyncio.wait(self._hooks)
+                await self._hooks.finished()
         self._closing = None
         if not self.idle:
             self._log.error(
@@ -112,11 +119,7 @@ class Settler:
                 self._unsettled,
                 patience,
             )
-        for hook in self._hooks:
-            self._log.warning("A failed hook still runs after %g s; it is cancelled", patience)
-            hook.cancel()
-        if self._hooks:  # They may need the services, which leave next, to unwind.
-            await asyncio.wait(self._hooks, timeout=SHORT_PAUSE)
+        await self._hooks.give_up(patience)
 
     async def _settle(self) -> None:
         while True:
@@ -141,7 +144,7 @@ class Settler:
         bugs = 0
         while True:
             try:
-                held = await self._driver.settle([verdict.settlement for verdict in group])
+                held = await self._driver.settle([self._as_of_now(verdict) for verdict in group])
             except DriverUnavailable as error:
                 await self._pause(self._outage.failed(error))
             except DriverError as error:
@@ -159,6 +162,14 @@ class Settler:
                 break
         for verdict, applied in zip(group, held, strict=True):
             self._after(verdict, applied=applied)
+
+    def _as_of_now(self, verdict: Verdict) -> Settlement:
+        """The settlement with what is left of its delay, which counts from the attempt's end."""
+        settlement, run = verdict.settlement, verdict.run
+        if settlement.delay <= 0 or run is None:
+            return settlement
+        waited = self._driver.clock.monotonic() - (run.started + verdict.duration)
+        return msgspec.structs.replace(settlement, delay=max(settlement.delay - waited, 0.0))
 
     async def _pause(self, seconds: float) -> None:
         """Wait for the next try, which comes soon once the worker ends."""
@@ -197,6 +208,4 @@ class Settler:
             return
         self._report.settled(verdict)
         if verdict.failed and verdict.run is not None and verdict.error is not None:
-            hook = asyncio.create_task(call_failed_hook(verdict.run, verdict.error, self._log))
-            self._hooks.add(hook)
-            hook.add_done_callback(self._hooks.discard)
+            self._hooks.call(verdict.run, verdict.error)

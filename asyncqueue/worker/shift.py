@@ -15,7 +15,9 @@ from asyncqueue.execution.runner import Runner
 from asyncqueue.worker.consumer import Consumer
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holding, Holdings
+from asyncqueue.worker.hooks import Hooks
 from asyncqueue.worker.memory import resident_mib
+from asyncqueue.worker.pauses import Pauses
 from asyncqueue.worker.quota import Quota
 from asyncqueue.worker.settler import Settler
 from asyncqueue.worker.sweeper import Sweeper
@@ -39,6 +41,8 @@ class Shift:
 
     def __init__(self, worker: Worker, variables: Variables) -> None:
         self.reason = ""
+        self.started = False
+        """Whether it takes jobs, or has taken them."""
         self.interrupting = False
         """Whether a stop was asked for: what runs now will be cancelled."""
         self._worker = worker
@@ -55,7 +59,12 @@ class Shift:
         )
         self._runner = self._make_runner()
         self._settler = Settler(
-            worker.queue.driver, self._holdings, self._runner.report, worker.log, self._settled
+            worker.queue.driver,
+            self._holdings,
+            self._runner.report,
+            Hooks(worker.concurrency, worker.defaults.timeout, worker.log),
+            worker.log,
+            self._settled,
         )
         self._consumers = [
             Consumer(
@@ -130,9 +139,15 @@ class Shift:
             await stack.enter_async_context(self._heartbeat().running())
             sweeper = Sweeper(worker.queue.driver, self._timing, worker.log)
             await stack.enter_async_context(sweeper.running())
-            await stack.enter_async_context(self._settler.running(self._patience))
+            await stack.enter_async_context(
+                self._settler.running(self.patience, lambda: self.end("its settler broke"))
+            )
+            if worker.prefetch:
+                pauses = Pauses(worker.queue.driver, self._consumers, worker.log)
+                await stack.enter_async_context(pauses.minded())
             stack.callback(self._runner.deadlines.close)
             self._arm_limits()
+            self.started = True
             started.set_result(None)
             worker.announce_started()
             await self._consume()
@@ -148,7 +163,7 @@ class Shift:
             consumer.close()
         await self._through_the_end_of_the_loop(self._wind_down)
         # A claim may still be on its way: what it brings is handed back. It held up nobody.
-        await asyncio.wait(self._claiming, timeout=self._patience())
+        await asyncio.wait(self._claiming, timeout=self.patience())
         for claiming in self._claiming:
             claiming.cancel()
         for broken in await asyncio.gather(*self._claiming, return_exceptions=True):
@@ -178,7 +193,8 @@ class Shift:
                 run.interrupt("shutdown", self._timing.drain)
         await quiet
 
-    def _patience(self) -> float:
+    def patience(self) -> float:
+        """How many seconds others may take to end what the jobs have left."""
         drain = self._timing.drain
         return max(5.0 if drain is None else drain, 1.0)
 
@@ -211,6 +227,7 @@ class Shift:
             worker.presence(),
             lease=self._timing.lease,
             interrupt=self._interrupt,
+            on_end=lambda: self.end("its heartbeat broke"),
             log=worker.log,
         )
 

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 
 @contextlib.asynccontextmanager
-async def beside(duty: Duty) -> AsyncGenerator[None]:
+async def beside(duty: Duty, on_end: Callable[[], object]) -> AsyncGenerator[None]:
     """Run ``duty(started, stopped)`` on this loop: until ``started()``, then beside the block.
 
     At the end of the block ``stopped`` is set and the duty is waited for. What it raises is
-    raised here.
+    raised here. ``on_end`` is called when the duty ends, be it by a fault.
     """
     started, stopped = asyncio.Event(), asyncio.Event()
     running = asyncio.ensure_future(duty(started.set, stopped))
+    running.add_done_callback(lambda _: on_end())
     waiting = asyncio.ensure_future(started.wait())
     await asyncio.wait([running, waiting], return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
@@ -35,15 +36,18 @@ async def beside(duty: Duty) -> AsyncGenerator[None]:
 
 
 @contextlib.asynccontextmanager
-async def in_own_thread(duty: Duty, *, name: str, log: logging.Logger) -> AsyncGenerator[None]:
+async def in_own_thread(
+    duty: Duty, on_end: Callable[[], object], *, name: str, log: logging.Logger
+) -> AsyncGenerator[None]:
     """As :func:`beside`, but in a thread with its own loop, which a blocked loop does not stop.
 
     What the duty raises before ``started()`` is raised here, what it raises later is logged.
     """
-    thread = _Thread(duty, log)
+    thread = _Thread(duty, name, log)
     threading.Thread(target=thread.live, name=name, daemon=True).start()
     try:
         await thread.started
+        thread.ended.add_done_callback(lambda _: on_end())
         yield
     finally:
         thread.stop()
@@ -51,8 +55,9 @@ async def in_own_thread(duty: Duty, *, name: str, log: logging.Logger) -> AsyncG
 
 
 class _Thread:
-    def __init__(self, duty: Duty, log: logging.Logger) -> None:
+    def __init__(self, duty: Duty, name: str, log: logging.Logger) -> None:
         self._duty = duty
+        self._name = name
         self._log = log
         self._home = asyncio.get_running_loop()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -91,7 +96,7 @@ class _Thread:
 
     def _fail(self, error: Exception) -> None:
         if self.started.done():
-            self._log.error("The heartbeat ended badly: %s", error)
+            self._log.error("The thread %s ended badly: %s", self._name, error)
         else:
             self.started.set_exception(error)
 

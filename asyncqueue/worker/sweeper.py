@@ -34,15 +34,12 @@ class Sweeper:
             asyncio.create_task(
                 self._repeat(self._sweep, self._timing.lease / SWEEPS_PER_LEASE, "sweep leases"),
                 name="asyncqueue-sweeper",
-            )
+            ),
+            asyncio.create_task(
+                self._repeat(self._prune, self._timing.cleanup_interval, "prune old records"),
+                name="asyncqueue-pruner",
+            ),
         ]
-        if self._timing.cleanup_interval > 0:
-            duties.append(
-                asyncio.create_task(
-                    self._repeat(self._prune, self._timing.cleanup_interval, "prune old records"),
-                    name="asyncqueue-pruner",
-                )
-            )
         try:
             yield
         finally:

@@ -8,11 +8,11 @@ import os
 import socket
 from collections import Counter
 from contextvars import ContextVar
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 
+from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.events import WorkerStarted, WorkerStopping
 from asyncqueue.ids import new_id
@@ -22,6 +22,9 @@ from asyncqueue.services import Services
 from asyncqueue.worker.logs import worker_log
 from asyncqueue.worker.options import (
     Queues,
+    check_handler,
+    check_prefetch,
+    check_queue_object,
     check_unknown_jobs,
     defaults_of,
     limits_of,
@@ -93,7 +96,7 @@ class Worker:
         services: Sequence[Any] | Mapping[str, Any] = (),
         middleware: Sequence[Callable[..., Any]] = (),
     ) -> None:
-        settings = queue.settings
+        settings = check_queue_object(queue).settings
         self.id = new_id()
         self.queue = queue
         self.pools = pools_of(queues, concurrency, settings)
@@ -106,8 +109,8 @@ class Worker:
             drain_timeout=drain_timeout,
         )
         self.limits = limits_of(max_jobs, max_time, max_memory_mb, stop_when_empty=stop_when_empty)
-        self.prefetch = max(prefetch, 0)
-        self.handler = handler
+        self.prefetch = check_prefetch(prefetch)
+        self.handler = check_handler(handler)
         self.unknown_jobs: Literal["fail", "release"] = check_unknown_jobs(unknown_jobs)
         self.middleware = check_middleware(middleware)
         self.services = Services(queue.services, services)
@@ -186,12 +189,16 @@ class Worker:
         A cancellation of this call is a stop: it returns normally after the shutdown. A second
         one skips the rest of the grace.
         """
+        task = asyncio.current_task()
+        cancelled_before = 0 if task is None else task.cancelling()
         try:
             await self.start()
             await self._ended()
         except asyncio.CancelledError:
             self._request_stop("cancelled")
             await self._ended_despite_cancellation()
+            while task is not None and task.cancelling() > cancelled_before:
+                task.uncancel()  # It was heard, and ends here.
 
     async def stop(self, timeout: Duration | None = None) -> None:
         """Take no more jobs, cancel what still runs after the grace, return when all ended.
@@ -269,12 +276,15 @@ class Worker:
             raise
         finally:
             self.queue.detach(self)
-            await self.queue.listeners.drained()
+            await self.queue.listeners.drained(shift.patience())
             self.log.info("Worker %s ended", self.id)
 
     def _request_stop(self, reason: str, grace: float | None = None) -> None:
-        if self._shift is not None and self.running:
-            self._shift.stop(reason, self.timing.grace if grace is None else grace)
+        if self._shift is None or self._main is None or not self.running:
+            return
+        self._shift.stop(reason, self.timing.grace if grace is None else grace)
+        if not self._shift.started:
+            self._main.cancel()  # A service may take for ever to be entered.
 
     async def _stopped(self, timeout: Duration | None) -> None:
         if self.inside() or self.queue.listeners.hearing():
@@ -318,7 +328,10 @@ class Worker:
         if listeners.wants(event_type):
             listeners.send(
                 event_type(
-                    at=datetime.now(UTC), worker_id=self.id, queues=tuple(self.queues), **fields
+                    at=now_of(self.queue.driver.clock),
+                    worker_id=self.id,
+                    queues=tuple(self.queues),
+                    **fields,
                 )
             )
 

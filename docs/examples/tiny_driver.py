@@ -100,6 +100,7 @@ class Store(msgspec.Struct):
             self.seq,
             None if record.key_ttl is None else now + record.key_ttl,
             record.key_until_claimed,
+            token=self.seq << 20,  # above those of an earlier job of this id
         )
         return None
 

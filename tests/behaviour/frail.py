@@ -25,7 +25,7 @@ def frail(driver: Driver) -> Any:
     twin.held = {}
     twin.late = {}
     twin.calls = Counter()
-    for verb in ("claim", "settle", "enqueue", "sweep", "extend"):
+    for verb in ("claim", "settle", "enqueue", "sweep", "extend", "paused"):
         setattr(twin, verb, _frail(twin, verb, getattr(twin, verb)))
     return twin
 

@@ -615,3 +615,27 @@ async def test_one_jobs_trace_is_not_seen_by_the_next(queue, make_worker):
     async with make_worker(concurrency=1):
         await last.result(PATIENCE)
     assert seen == [TRACE, None]
+
+
+async def test_events_carry_the_time_of_the_queues_clock(queue, make_worker, clock, events):
+    """TST-09: a test that moves the clock by hand sees its own times."""
+    clock.advance(86_400)
+    handle = await queue.dispatch(quick(7)())
+    await make_worker(stop_when_empty=True).run()
+    assert await handle.result(PATIENCE) == 7
+    await queue.pause("default")
+    told = [abs(event.at.timestamp() - clock.time()) for event in events.all]
+    assert len(told) >= 5
+    assert max(told) < 60
+
+
+async def test_a_deadline_beyond_the_end_of_time_is_the_end_of_time(queue, make_worker):
+    seen = []
+
+    class Endless(Job, timeout=1e12):
+        async def handle(self, ctx: Context) -> None:
+            seen.append(ctx.deadline)
+
+    await (await queue.dispatch(Endless())).status()
+    await make_worker(stop_when_empty=True).run()
+    assert seen == [datetime.max.replace(tzinfo=UTC)]

@@ -9,6 +9,7 @@ import pytest
 
 from asyncqueue import (
     Context,
+    DriverUnavailable,
     Job,
     JobFailed,
     JobNotFound,
@@ -733,3 +734,26 @@ def test_the_defaults_of_a_worker(queue, make_worker):
     assert worker.defaults.backoff == exponential(1, 300)
     assert (worker.timing.lease, worker.timing.grace, worker.timing.drain) == (30, 0, 5)
     assert worker.concurrency == 10
+
+
+async def test_a_stop_is_heard_while_a_failing_claim_is_in_flight(
+    driver, make_queue, make_worker, monkeypatch
+):
+    """Otherwise the worker would sleep out the pause of the outage first."""
+    asked, fails = asyncio.Event(), asyncio.Event()
+
+    async def claim(*args):
+        asked.set()
+        await fails.wait()
+        raise DriverUnavailable("away")
+
+    weak = frail(driver)
+    monkeypatch.setattr(weak, "claim", claim)
+    worker = make_worker(on=make_queue(weak), poll_interval=30)
+    await worker.start()
+    await asked.wait()
+    stopping = asyncio.create_task(worker.stop())
+    await until(lambda: worker.stop_reason)
+    fails.set()
+    async with asyncio.timeout(PATIENCE):
+        await stopping

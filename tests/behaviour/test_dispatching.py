@@ -394,3 +394,35 @@ async def test_a_job_dispatched_to_an_idle_worker_starts_without_a_poll(queue, m
         await until(lambda: worker.running)
         await asyncio.sleep(0.02)
         assert await (await queue.dispatch(Quick(4))).result(PATIENCE) == 4
+
+
+async def test_a_unique_function_that_returns_none_is_refused(queue):
+    """All such jobs would be duplicates of each other, and lost in silence."""
+
+    class Account(Job, unique=lambda job: job.number):
+        number: int | None = None
+
+        async def handle(self, ctx: Context) -> None: ...
+
+    with pytest.raises(TypeError, match="unique= returned None"):
+        await queue.dispatch(Account())
+    assert not (await queue.dispatch(Account(0))).duplicate
+
+
+async def test_a_loop_of_dispatches_lets_others_run(queue):
+    class Small(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    turns = 0
+
+    async def others():
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    beside = asyncio.create_task(others())
+    for _ in range(20):
+        await queue.dispatch(Small())
+    beside.cancel()
+    assert turns >= 20

@@ -521,3 +521,44 @@ async def test_a_failed_job_gives_its_error_to_who_waits_for_it(queue, make_work
     async with make_worker():
         with pytest.raises(JobFailedError, match="broken in attempt 1"):
             await handle.result(PATIENCE)
+
+
+async def test_a_retry_that_is_not_granted_fails_with_what_asked_for_it(
+    queue, make_worker, events, caplog
+):
+    """RTY: the failed store shows the error behind the ``Retry``, and where it was raised."""
+    hooked = []
+
+    class Asks(Job, max_attempts=1):
+        async def handle(self, ctx: Context) -> None:
+            try:
+                {}["behind it"]
+            except KeyError as error:
+                raise Retry(1) from error
+
+        async def failed(self, ctx: Context, error: BaseException) -> None:
+            hooked.append(error)
+
+    handle = await queue.dispatch(Asks())
+    await make_worker(stop_when_empty=True).run()
+    failed = await queue.failed.get(handle.id)
+    assert failed.error == "KeyError: 'behind it'"
+    assert "in handle" in failed.traceback
+    (told,) = events.of(JobFailed)
+    assert isinstance(told.error, KeyError)
+    assert [type(error) for error in hooked] == [KeyError]
+    assert "failed for good: KeyError" in caplog.text
+
+
+@pytest.mark.parametrize(("asks", "told"), [(Retry, "asked to run again"), (Snooze, "snoozes")])
+async def test_an_attempt_that_asks_to_run_again_has_its_line_in_the_log(
+    queue, make_worker, caplog, asks, told
+):
+    class Asks(Job):
+        async def handle(self, ctx: Context) -> None:
+            raise asks(60)
+
+    caplog.set_level("INFO")
+    await queue.dispatch(Asks())
+    await make_worker(max_jobs=1).run()
+    assert f"{told} in 60 s" in caplog.text

@@ -14,6 +14,7 @@ from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.worker import side
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
+from asyncqueue.worker.settler import Settler
 
 from ..recorder import PATIENCE, until
 from .stopping import Stage, define, obedient
@@ -127,7 +128,7 @@ async def test_a_thread_that_is_stopped_before_its_loop_exists_ends(monkeypatch)
         await stopped.wait()
 
     async def enter():
-        async with side.in_own_thread(duty, name="late", log=log):
+        async with side.in_own_thread(duty, lambda: None, name="late", log=log):
             raise AssertionError("it never started")
 
     monkeypatch.setattr(side.threading, "Thread", Late)
@@ -139,3 +140,34 @@ async def test_a_thread_that_is_stopped_before_its_loop_exists_ends(monkeypatch)
     async with asyncio.timeout(PATIENCE):
         with pytest.raises(asyncio.CancelledError):
             await entering
+
+
+@pytest.mark.parametrize("broken", ["settler", "heartbeat"])
+async def test_a_worker_whose_duty_breaks_ends_and_says_so(
+    queue, make_worker, stage, monkeypatch, caplog, broken
+):
+    """Jobs that nobody settles, or whose leases nobody renews, must not go on unnoticed."""
+
+    async def breaks(*args):
+        await stage.proceed.wait()
+        raise ValueError("a bug of ours")
+
+    if broken == "settler":
+        monkeypatch.setattr(Settler, "_settle", breaks)
+    else:
+        # It has a loop of its own.
+        proceed = threading.Event()
+        monkeypatch.setattr(Heartbeat, "_looking", lambda *_: asyncio.to_thread(broken_by, proceed))
+        stage.proceed = proceed
+    worker = make_worker()
+    await worker.start()
+    assert worker.running
+    stage.proceed.set()
+    await until(lambda: not worker.running)
+    assert worker.stop_reason == f"its {broken} broke"
+    assert "a bug of ours" in caplog.text
+
+
+def broken_by(proceed):
+    proceed.wait(PATIENCE)
+    raise ValueError("a bug of ours")

@@ -7,7 +7,19 @@ import contextlib
 
 import pytest
 
-from asyncqueue import Context, Job, State, Trace, WorkerStopping, current_trace, use_trace
+from asyncqueue import (
+    AsyncQueueError,
+    Context,
+    Job,
+    JobProcessing,
+    JobQueued,
+    QueueClosed,
+    State,
+    Trace,
+    WorkerStopping,
+    current_trace,
+    use_trace,
+)
 from asyncqueue.events import JobCancelled
 
 from ..recorder import PATIENCE, until
@@ -151,3 +163,94 @@ async def test_a_cancellation_of_the_hooks_own_making_is_logged(queue, make_work
     async with make_worker():
         await until(lambda: called)
     assert "Breaks.failed raised" in caplog.text
+
+
+@pytest.mark.parametrize("step", ["close", "shutdown"])
+async def test_a_listener_cannot_close_its_queue(queue, make_worker, step):
+    """It would take the store away from a job whose outcome is not stored yet."""
+    refused = []
+
+    class Works(Job):
+        async def handle(self, ctx: Context) -> int:
+            return 1
+
+    async def closes(event):
+        try:
+            await (queue.close() if step == "close" else queue.shutdown(1))
+        except AsyncQueueError as error:
+            refused.append(str(error))
+
+    queue.on(JobProcessing, closes)
+    async with make_worker() as worker:
+        handle = await queue.dispatch(Works())
+        assert await handle.result(PATIENCE) == 1
+        await until(lambda: refused)
+        assert worker.running
+    assert "cannot close the queue that it belongs to" in refused[0]
+
+
+async def test_a_cancelled_close_goes_on_to_its_end(queue, driver):
+    class Waits(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    heard = asyncio.Event()
+    hearing = asyncio.Event()
+
+    async def slow(event):
+        hearing.set()
+        await heard.wait()
+
+    queue.on(JobQueued, slow)
+    await queue.dispatch(Waits())
+    await hearing.wait()
+    closing = asyncio.create_task(queue.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    again = asyncio.create_task(queue.close())
+    heard.set()
+    async with asyncio.timeout(PATIENCE):
+        await again
+    with pytest.raises(QueueClosed):
+        await queue.dispatch(Waits())
+
+
+@pytest.mark.parametrize("ending", ["cancel", "stop"])
+async def test_a_service_that_hangs_while_it_is_entered_holds_up_no_end(queue, make_worker, ending):
+    entering = asyncio.Event()
+    left = []
+
+    @contextlib.asynccontextmanager
+    async def hangs():
+        entering.set()
+        try:
+            await asyncio.Event().wait()
+            yield 1
+        finally:
+            left.append("hangs")
+
+    worker = make_worker(services=[hangs])
+    running = asyncio.create_task(worker.run())
+    await entering.wait()
+    async with asyncio.timeout(PATIENCE):
+        if ending == "cancel":
+            running.cancel()
+        else:
+            await worker.stop()
+        await running
+    assert not worker.running
+    assert left == ["hangs"]
+
+
+async def test_a_run_that_was_cancelled_leaves_its_task_uncancelled(make_worker):
+    worker = make_worker()
+
+    async def run():
+        await worker.run()
+        return asyncio.current_task().cancelling()
+
+    running = asyncio.create_task(run())
+    await until(lambda: worker.running)
+    running.cancel()
+    assert await running == 0

@@ -16,6 +16,7 @@ from asyncqueue import (
     State,
     Trace,
     current_trace,
+    listeners,
     use_trace,
 )
 
@@ -97,3 +98,29 @@ async def test_a_listener_hears_with_the_variables_of_its_registration(queue, ma
     proceed.set()
     await until(lambda: len(traces) == 2)
     assert traces == [None, None]
+
+
+async def test_the_backlog_of_a_slow_listener_is_bounded(queue, events, caplog, monkeypatch):
+    """The newest are dropped, for this listener only, and one line in so many says so."""
+    monkeypatch.setattr(listeners, "MOST_UNHEARD", 3)
+    monkeypatch.setattr(listeners, "SAID_EVERY", 2)
+    begun, proceed, heard = asyncio.Event(), asyncio.Event(), []
+
+    async def slow(event):
+        begun.set()
+        await proceed.wait()
+        heard.append(event.job_id)
+
+    queue.on(JobQueued, slow)
+    job = quick()
+    first = await queue.dispatch(job())
+    await begun.wait()
+    handles = [first, *await queue.dispatch_many([job() for _ in range(6)])]
+    assert len(events.of(JobQueued)) == 7
+    assert caplog.text.count("slow on JobQueued is too slow: 3 events wait") == 2
+    assert "so a JobQueued is dropped (2 dropped before)" in caplog.text
+    proceed.set()
+    await until(lambda: "heard all that waited; it missed 3 events" in caplog.text)
+    assert heard == [handle.id for handle in handles[:4]]
+    last = await queue.dispatch(job())
+    await until(lambda: last.id in heard)

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from asyncqueue import (
+    ConfigError,
     Context,
     Job,
     JobTimeout,
@@ -20,6 +21,7 @@ from asyncqueue import (
     dispatch_named,
     set_default,
 )
+from asyncqueue.drivers.sync import SyncDriver
 
 from ..recorder import Recorder
 
@@ -184,3 +186,13 @@ async def test_the_default_queue_is_built_from_the_environment_once(monkeypatch,
         await default_queue().close()
     finally:
         set_default(former)
+
+
+async def test_a_sync_driver_serves_one_queue_at_a_time():
+    """Else it would run the jobs of one with the registry of the other."""
+    driver = SyncDriver()
+    first = Queue(driver)
+    with pytest.raises(ConfigError, match="SyncDriver of its own"):
+        Queue(driver)
+    await first.close()
+    await Queue(driver).close()

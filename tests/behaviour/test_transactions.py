@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 
 import pytest
 
 from asyncqueue import (
     Context,
+    DriverError,
     Job,
     JobFailed,
     JobProcessed,
@@ -162,8 +164,8 @@ async def test_a_lost_lease_rolls_both_back(queue, driver, make_worker, clock, r
 
     class Pays(Job):
         async def handle(self, ctx: Context) -> None:
-
-            await thief.settle([Settlement(ctx.job_id, 1, State.PENDING, 1)])
+            token = ctx._host.claim.token
+            await thief.settle([Settlement(ctx.job_id, token, State.PENDING, 1)])
             await thief.claim([Source("default")], 1, 1_000_000, "thief")
             try:
                 async with ctx.transaction() as connection:
@@ -312,3 +314,96 @@ async def test_a_job_cannot_close_its_own_queue(queue, make_worker):
     info = await handle.status()
     assert info.state == "failed"
     assert "cannot close the queue" in info.error
+
+
+WRITES = {
+    "cancel()": lambda queue, other: other.cancel(),
+    "clear()": lambda queue, _: queue.clear("default"),
+    "pause()": lambda queue, _: queue.pause("default"),
+    "resume()": lambda queue, _: queue.resume("default"),
+    "failed.retry()": lambda queue, _: queue.failed.retry("x"),
+    "failed.retry_all()": lambda queue, _: queue.failed.retry_all(),
+    "failed.forget()": lambda queue, _: queue.failed.forget("x"),
+    "failed.flush()": lambda queue, _: queue.failed.flush(),
+    "dispatch(after_commit=False)": lambda queue, _: queue.dispatch(Idle(), after_commit=False),
+}
+
+
+class Idle(Job, name="IdleBesideTransactions"):
+    async def handle(self, ctx: Context) -> None: ...
+
+
+async def run_alone(queue, make_worker, cls):
+    """Run one job of a class and give how it ended; no wait for a lock may fall into it."""
+    handle = await queue.dispatch(cls())
+    async with asyncio.timeout(3):
+        await make_worker(stop_when_empty=True).run()
+    return await handle.status()
+
+
+@pytest.mark.parametrize("call", WRITES)
+async def test_what_cannot_join_the_transaction_says_so_at_once(queue, make_worker, rows, call):
+    """TXN: it would wait for a lock that its own handler has."""
+    other = await queue.dispatch(Idle(), queue="elsewhere")
+    refused = []
+
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+                try:
+                    await WRITES[call](queue, other)
+                except DriverError as error:
+                    refused.append(str(error))
+
+    assert (await run_alone(queue, make_worker, Pays)).state is State.COMPLETED
+    assert len(refused) == 1
+    assert refused[0].startswith(f"{call} cannot be called inside ctx.transaction()")
+    assert rows() == ["paid"]
+    assert (await other.status()).state is State.PENDING
+    await other.cancel()
+    assert await queue.paused() == []
+
+
+async def test_a_second_transaction_inside_the_first_says_so_at_once(queue, make_worker, rows):
+    """TXN: and the first can go on; after a rollback another may follow."""
+    refused = []
+
+    class Pays(Job):
+        async def handle(self, ctx: Context) -> None:
+            with contextlib.suppress(KeyError):
+                async with ctx.transaction() as connection:
+                    await insert(connection, "undone")
+                    raise KeyError
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+                try:
+                    async with ctx.transaction():
+                        pytest.fail("entered")
+                except DriverError as error:
+                    refused.append(str(error))
+
+    assert (await run_alone(queue, make_worker, Pays)).state is State.COMPLETED
+    assert rows() == ["paid"]
+    assert len(refused) == 1
+    assert "is inside ctx.transaction() already" in refused[0]
+
+
+async def test_progress_and_more_time_inside_the_transaction(queue, make_worker, rows):
+    """TXN: they need no lock. What is no progress is refused as always."""
+    remaining = []
+
+    class Pays(Job, timeout=60):
+        async def handle(self, ctx: Context) -> None:
+            await ctx.progress(10)
+            async with ctx.transaction() as connection:
+                await insert(connection, "paid")
+                await asyncio.gather(ctx.progress(1, 2, "half"), ctx.extend(600))
+                with pytest.raises(ValueError, match="progress needs"):
+                    await ctx.progress(-1)
+                remaining.append(ctx.remaining)
+
+    info = await run_alone(queue, make_worker, Pays)
+    assert (info.state, info.progress) == (State.COMPLETED, 100)
+    assert remaining[0] > 600
+    assert rows() == ["paid"]

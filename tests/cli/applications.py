@@ -96,3 +96,23 @@ class Say(Job):
     async def handle(self, ctx):
         print("this is version {version}", flush=True)
 """
+
+FARAWAY = '''
+from pathlib import Path
+from asyncqueue import DriverUnavailable, Queue
+from asyncqueue.drivers.sqlite import SqliteDriver
+
+
+class Faraway(SqliteDriver):
+    """A server, so to speak, which is up when the file "up" is there."""
+
+    remote = True
+
+    async def open(self):
+        if not Path("up").exists():
+            raise DriverUnavailable("nothing answers at faraway:1234: connection refused")
+        await super().open()
+
+
+queue = Queue(Faraway("queue.db"))
+'''

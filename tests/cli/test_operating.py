@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncqueue.cli import ids
+
 if TYPE_CHECKING:
     from .stored import Stored
 
@@ -120,6 +122,26 @@ def test_ambiguous_beginnings_list_the_candidates(run, stored: Stored, verb):
         "  abcd-2 (Send) and 1 more",
     ]
     assert set(stored.states().values()) == {"failed"}
+
+
+def test_beginnings_are_looked_for_among_the_newest_jobs(run, stored: Stored, monkeypatch):
+    """A store may hold millions: the whole id of an older one is found all the same."""
+    monkeypatch.setattr(ids, "LOOKED_AT", 4)
+    monkeypatch.setattr(ids, "_PAGE", 2)
+    stored.put_as("older-1", "abcd-2", "abcd-3", "abcd-4", "newer-5")
+    assert run("show", "newer").exit_code == run("show", "older-1").exit_code == 0
+    missing = run("show", "older")
+    assert (missing.exit_code, missing.stderr.splitlines()) == (
+        1,
+        [
+            (
+                "Error: No job has the id 'older', and of the newest 4 none has one that begins "
+                "with it."
+            ),
+            "  There are older ones, which only a whole id finds.",
+        ],
+    )
+    assert "is the beginning of 3 ids" in run("cancel", "abcd").stderr
 
 
 def test_unknown_and_short_ids(run, stored: Stored):

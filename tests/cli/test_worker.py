@@ -11,7 +11,7 @@ import pytest
 
 from asyncqueue.version import __version__
 
-from .applications import SHOP, SLOW_TO_IMPORT
+from .applications import FARAWAY, SHOP, SLOW_TO_IMPORT
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
@@ -223,3 +223,34 @@ def test_a_store_that_is_down_is_said_in_a_few_lines(start):
             "/no/such/dir; create it or give another path."
         )
     ]
+
+
+@pytest.mark.parametrize("options", [(), ("--processes", "1")], ids=["alone", "supervised"])
+def test_a_server_that_is_down_is_waited_for(start, here, options):
+    """One line when the wait begins, one when it is over; growing pauses in between."""
+    (here / "far.py").write_text(FARAWAY)
+    worker = start("far:queue", *options)
+    worker.until("Cannot reach the store, trying again: nothing answers at faraway:1234")
+    (here / "up").touch()
+    assert "ERROR" not in worker.until("Can reach the store again after")
+    worker.until("Ready.")
+    worker.send(TERM)
+    assert worker.ended() == 0
+    assert sum("the store" in line for line in worker.err) == 2
+
+
+def test_a_wait_for_a_server_can_be_stopped(start, here):
+    (here / "far.py").write_text(FARAWAY)
+    worker = start("far:queue")
+    worker.until("Cannot reach the store")
+    worker.send(INT)
+    assert worker.ended() == 0
+    assert worker.out[-1].startswith("Stopped (SIGINT)")
+
+
+@pytest.mark.parametrize("option", ["--once", "--stop-when-empty"])
+def test_a_worker_that_is_to_end_waits_for_no_server(start, here, option):
+    (here / "far.py").write_text(FARAWAY)
+    worker = start("far:queue", option)
+    assert worker.ended() == 1
+    assert worker.err[-1] == "Error: nothing answers at faraway:1234: connection refused"

@@ -284,6 +284,7 @@ class TestPluggedIn:
 
         assert register_driver("kafka", other, replace=True) is Kafka
         assert isinstance(driver_from("kafka"), MemoryDriver)
+        assert register_driver("kafka", other, replace=True) is other
 
     def test_what_a_factory_gives_must_be_a_driver(self) -> None:
         register_driver("odd", lambda settings: object())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import asyncqueue
 from asyncqueue import Job, Queue, QueueClosed, Trace, Worker, use_trace
 
 if TYPE_CHECKING:
@@ -130,3 +132,44 @@ async def test_the_log_line_of_a_failure_names_the_trace(
     [record] = caplog.records
     line = record.getMessage()
     assert all(part in line for part in ("Note", handle.id, "notes", trace_id, "no paper"))
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+async def test_a_text_that_not_every_store_can_hold_is_refused(
+    queue: Queue, note: type[Job], text: str
+) -> None:
+    """DSP: a job that could be stored, but never claimed or found, is none."""
+    for options in ({"queue": text}, {"id": text}):
+        with pytest.raises(ValueError, match="zero bytes and surrogates"):
+            await queue.dispatch(note(), **options)
+    with pytest.raises(ValueError, match="zero bytes and surrogates"):
+        await queue.size(text)
+
+
+@pytest.mark.parametrize(
+    "never", [{"delay": 1e300}, {"at": datetime.max.replace(tzinfo=UTC)}], ids=["delay", "at"]
+)
+async def test_a_job_for_the_end_of_time_can_be_shown(
+    queue: Queue, note: type[Job], never: dict[str, Any]
+) -> None:
+    """DSP-20, MON-06."""
+    handle = await queue.dispatch(note(), **never)
+    assert (await handle.status()).available_at.year == 9999
+    assert [job.id for job in (await queue.jobs()).items] == [handle.id]
+
+
+async def test_a_page_is_counted_in_whole_numbers(queue: Queue) -> None:
+    for asked in (queue.jobs(limit="x"), queue.failed.list(limit=None), queue.jobs(limit=1.5)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match="whole numbers"):
+            await asked
+
+
+@pytest.mark.parametrize("dispatching", ["dispatch", "dispatch_many", "dispatch_named"])
+def test_the_signatures_show_every_option(dispatching: str) -> None:
+    """What ``help`` and an editor show is what can be given."""
+    options = {"queue", "delay", "at", "priority", "max_attempts", "timeout", "backoff"}
+    options |= {"within", "after_commit"} | ({"id"} if dispatching != "dispatch_many" else set())
+    for function in (getattr(Queue, dispatching), getattr(asyncqueue, dispatching)):
+        shown = inspect.signature(function).parameters
+        assert options <= shown.keys()
+        assert all(shown[name].default is None for name in options)

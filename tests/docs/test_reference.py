@@ -20,7 +20,7 @@ from asyncqueue.queue.handle import JobHandle
 from .pages import ROOT, code, prose, table
 
 INTERNAL = {
-    Queue: {"attach", "detach", "ready", "wait_finished"},
+    Queue: {"attach", "detach", "forked", "ready", "ready_to_write", "wait_finished"},
     Worker: {"announce_started", "announce_stopping", "presence", "torn_down"},
     Context: {"move_deadline"},
 }

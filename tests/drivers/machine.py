@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver, Order
 
 T = TypeVar("T")
+C = TypeVar("C", Settlement, Extension)
 
 IDS = [f"job {n}" for n in range(15)]
 QUEUES = ["q", "p"]
@@ -79,6 +80,8 @@ class DriverMachine(RuleBasedStateMachine):
         self.model = MemoryDriver(clock=self.clock)
         self.driver = type(self).make_driver(self.clock)
         self.claims: list[Claim] = []
+        self.tokens: dict[tuple[str, int], int] = {}
+        """The driver's token of each claim, by the id and token that the model gave it."""
         self.run(self.driver.open())
 
     def teardown(self) -> None:
@@ -131,12 +134,30 @@ class DriverMachine(RuleBasedStateMachine):
         worker=st.sampled_from(WORKERS),
     )
     def claim(self, sources: list[Source], limit: int, lease: float, worker: str) -> None:
+        given: list[list[Claim]] = []
+
         async def claim(driver: Driver) -> Claimed:
             claimed = await driver.claim(sources, limit, lease, worker)
+            given.append(claimed.claims)
             # A guess that is too early only costs a look; of paused queues it may be either.
-            return replace(claimed, due_in=None) if await driver.paused() else claimed
+            due_in = None if await driver.paused() else claimed.due_in
+            return Claimed([replace(claim, token=0) for claim in claimed.claims], due_in)
 
-        self.claims += self.both(claim).claims
+        self.both(claim)
+        for ours, theirs in zip(*given, strict=True):
+            assert theirs.token not in self.tokens_of(theirs.id), "no token is ever given twice"
+            self.tokens[ours.id, ours.token] = theirs.token
+        self.claims += given[0]
+
+    def tokens_of(self, id: str) -> set[int]:
+        """All tokens that the driver ever gave for a job."""
+        return {theirs for (of, _), theirs in self.tokens.items() if of == id}
+
+    def told(self, driver: Driver, changes: list[C]) -> list[C]:
+        """What is asked of one of the two, with the tokens that it gave itself."""
+        if driver is self.model:
+            return changes
+        return [replace(c, token=self.tokens[c.id, c.token]) for c in changes]
 
     @rule(worker=st.sampled_from(WORKERS))
     def claim_all(self, worker: str) -> None:
@@ -160,7 +181,7 @@ class DriverMachine(RuleBasedStateMachine):
             )
             for claim in self.pick(numbers)
         ]
-        self.both(lambda driver: driver.settle(ends))
+        self.both(lambda driver: driver.settle(self.told(driver, ends)))
 
     @precondition(lambda self: self.claims)
     @rule(retention=retentions)
@@ -188,7 +209,7 @@ class DriverMachine(RuleBasedStateMachine):
         self, numbers: list[int], lease: float, progress: float | None, message: str | None
     ) -> None:
         more = [Extension(c.id, c.token, progress, message) for c in self.pick(numbers)]
-        self.both(lambda driver: driver.extend(more, lease))
+        self.both(lambda driver: driver.extend(self.told(driver, more), lease))
 
     # Wait
 

@@ -51,11 +51,16 @@ TABLE = [
     (Released(Retry(), 5, counts=True), 3, Budget(3), (State.FAILED, 3, 0, 0)),
     (Released(Snooze(5), 5, counts=False), 3, Budget(3), (State.DELAYED, 2, 0, 5)),
     (Released(Snooze(5), 5, counts=False), 1, Budget(1), (State.DELAYED, 0, 0, 5)),
+    (Released(Snooze(5), 5, counts=False), 3, Budget(9, retry_until=5), (State.DELAYED, 2, 0, 5)),
+    (Released(Snooze(6), 6, counts=False), 3, Budget(9, retry_until=5), (State.FAILED, 3, 0, 0)),
+    (Released(Retry(), 6, counts=True), 1, Budget(9, retry_until=5), (State.FAILED, 1, 0, 0)),
     (Interrupted(), 1, Budget(1), (State.PENDING, 0, 0, 0)),
     (Interrupted(ERROR), 3, Budget(3), (State.PENDING, 2, 0, 0)),
     (Cancelled(), 1, Budget(3), (State.CANCELLED, 1, 0, 0)),
     (Refused(UnknownJob()), 1, Budget(3), (State.FAILED, 1, 0, 0)),
     (Exhausted(AttemptsExhausted()), 4, Budget(3), (State.FAILED, 3, 0, 0)),
+    (Exhausted(AttemptsExhausted()), 5, Budget(3), (State.FAILED, 3, 0, 0)),
+    (Exhausted(AttemptsExhausted()), 5, Budget(3, retry_until=1), (State.FAILED, 4, 0, 0)),
 ]
 
 

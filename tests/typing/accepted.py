@@ -291,7 +291,7 @@ def build_job(payload: dict[str, Any]) -> SendWelcome:
 
 def registering() -> None:
     register("send", SendWelcome)
-    register(SendWelcome)
+    assert_type(register(SendWelcome), type[SendWelcome])
     register("made", build_job, replace=True)
     register("template", lambda: SendWelcome)
     registry = Registry()

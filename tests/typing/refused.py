@@ -232,7 +232,7 @@ exponential("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType
 exponential(1, 300, True)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 fixed(None)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 fixed(timedelta(seconds=1))("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-register("send", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+register("send", 5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 register("send", lambda one, two: SendWelcome(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportUnknownLambdaType]
 register_driver("kafka", lambda: None)  # type: ignore[arg-type, misc]  # pyright: ignore[reportArgumentType]
 register_driver("kafka", lambda settings: None)  # type: ignore[arg-type, return-value]  # pyright: ignore[reportArgumentType]

@@ -249,7 +249,7 @@ class MemoryDriver(Driver):
                 store.paused.update(changed)
             else:
                 store.paused.difference_update(changed)
-                store.watches.ring(f"queue:{queue}" for queue in changed)
+            store.watches.ring(f"queue:{queue}" for queue in changed)
             return changed
 
     async def paused(self) -> list[str]:

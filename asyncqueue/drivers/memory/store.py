@@ -23,6 +23,8 @@ PROCESSING = State.PROCESSING
 COMPLETED = State.COMPLETED
 FAILED = State.FAILED
 CANCELLED = State.CANCELLED
+CLAIM_BITS = 20
+"""A token is the place of a job in the order of dispatch, and in these bits its claims."""
 ENDS = frozenset((PENDING, DELAYED, COMPLETED, FAILED, CANCELLED))
 """How a claim may be settled."""
 
@@ -80,6 +82,8 @@ class Store:
                 continue
             answers.append(None)
             entry.seq = self._seq = self._seq + 1
+            # Above all tokens of an earlier job of this id that is gone.
+            entry.token = entry.seq << CLAIM_BITS
             self.entries[entry.id] = entry
             if line is None or entry.queue != queue or entry.priority != priority:
                 queue, priority = entry.queue, entry.priority

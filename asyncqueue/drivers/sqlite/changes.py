@@ -31,17 +31,27 @@ class Changes:
     commit becomes visible a moment later, and then less and less often.
     """
 
-    def __init__(self, connection: sqlite3.Connection, watches: Watches, database: Path) -> None:
-        self._connection = connection
+    def __init__(self, watches: Watches, database: Path) -> None:
         self._watches = watches
         self._log = Path(f"{database.resolve()}-wal")
         self._events: FileEvents | None = None
         self._blind = False
+        self._notice: Callable[[], object] | None = None
         self._next_look = 0.0
-        self._version = self._read()
+        self._version = 0
+
+    def follow(self, connection: sqlite3.Connection) -> None:
+        """Look with this connection from now on. What happened before it was opened is news."""
+        self._version = _version(connection)
+        self._watches.ring_all()
+        if self._events is not None and self._notice is not None:
+            # The log may be another file by now.
+            self.stop()
+            self.start(self._notice)
 
     def start(self, notice: Callable[[], object]) -> None:
         """Begin to be told of writes; ``notice`` is called for them. Harmless when begun."""
+        self._notice = notice
         if self._events is None and not self._blind:
             try:
                 self._events = FileEvents(self._log, notice)
@@ -63,23 +73,26 @@ class Changes:
         age = time.monotonic() - self._events.last
         return max(SHORTEST_PAUSE, age / 5) if age < CALM_AFTER else None
 
-    def look_if_due(self) -> None:
-        """Look whether something changed, if it is time to."""
+    def is_due(self) -> bool:
+        """Whether it is time to look."""
         pause = self.pause()
         now = time.monotonic()
-        if pause is not None and now >= self._next_look:
-            self._next_look = now + pause
-            self._look()
+        if pause is None or now < self._next_look:
+            return False
+        self._next_look = now + pause
+        return True
 
     def postpone(self) -> None:
         """Do not look for a while: it did not work."""
         self._next_look = time.monotonic() + PAUSE_AFTER_FAILURE
 
-    def _look(self) -> None:
-        version = self._read()
+    def look(self, connection: sqlite3.Connection) -> None:
+        """Look whether something changed."""
+        version = _version(connection)
         if version != self._version:
             self._version = version
             self._watches.ring_all()
 
-    def _read(self) -> int:
-        return self._connection.execute("PRAGMA data_version").fetchone()[0]
+
+def _version(connection: sqlite3.Connection) -> int:
+    return connection.execute("PRAGMA data_version").fetchone()[0]

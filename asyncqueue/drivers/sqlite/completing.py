@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -55,7 +54,6 @@ class Completing:
         self._clock = clock
         self._watches = watches
         self._original = original
-        self._process = os.getpid()
         self._pool = Pool(place)
         # Without a shutdown: a block that outlives the driver needs them to roll back, and they
         # end when nobody knows this object any more.
@@ -68,7 +66,6 @@ class Completing:
     @contextlib.asynccontextmanager
     async def transaction(self, settlement: Settlement) -> AsyncGenerator[sqlite3.Connection]:
         """See :meth:`asyncqueue.drivers.base.Driver.transaction`."""
-        self._check_process()
         give_up_at = time.monotonic() + self._place.patience
         async with self._turn():
             connection = await self._opened(settlement, give_up_at)
@@ -88,13 +85,6 @@ class Completing:
     def _close(self) -> None:
         self._pool.close()
         wait(tuple(self._steps))
-
-    def _check_process(self) -> None:
-        if os.getpid() != self._process:
-            raise DriverError(
-                f"The sqlite driver on {self._place.path} was opened before this process was "
-                "forked; open a queue of its own in each process."
-            )
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncGenerator[None]:
@@ -147,12 +137,12 @@ class Completing:
             raise
         self._pool.give_back(connection)
 
-    def _commit(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
+    def _commit(self, connection: Lendable, settlement: Settlement) -> None:
         self._check_open(settlement)
-        if not connection.in_transaction:
+        if connection.file is None or not connection.in_transaction:
             raise DriverError(
                 f"The transaction of job {settlement.id} was ended inside its block, so the job "
-                "is not settled; leave commit and rollback to the block."
+                "is not settled; leave commit, rollback and close to the block."
             )
         connection.text_factory = str
         store = self._store(connection)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import random
 import sqlite3
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, overload
 
 from asyncqueue.drivers.sqlite.failures import is_busy
+from asyncqueue.drivers.sqlite.original import Original
 from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.forks import tell_of_forks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -18,14 +21,41 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.sqlite.place import Place
 
 T = TypeVar("T")
-C = TypeVar("C", bound=sqlite3.Connection)
+C = TypeVar("C", bound="Connection")
 OLDEST_SQLITE: Final = (3, 35)
 """The first with RETURNING."""
 SHORTEST_PAUSE: Final = 0.0002
 LONGEST_PAUSE: Final = 0.002
 
 
-def connect(place: Place, factory: type[C] = sqlite3.Connection) -> C:
+class Connection(sqlite3.Connection):
+    """A connection that a forked process leaves alone, see :mod:`.kept_open`."""
+
+    file: tuple[int, int] | None = None
+    """Device and number of the open file; None once it is closed."""
+
+    def close(self) -> None:
+        """Close it."""
+        super().close()
+        self.file = None
+
+    def forked(self) -> None:
+        """This is a child process, and nobody closed this before the fork."""
+        if self.file is not None:
+            _inherited.add(self.file)
+            # Freeing the object would close it, which may damage the file.
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+
+
+_inherited: set[tuple[int, int]] = set()
+"""The files that this process, a forked one, cannot open."""
+
+
+@overload
+def connect(place: Place) -> Connection: ...
+@overload
+def connect(place: Place, factory: type[C]) -> C: ...
+def connect(place: Place, factory: type[Connection] = Connection) -> Connection:
     """A connection in write-ahead mode that commits only when told to.
 
     SQLite's own waiting for locks is off: its pauses grow to 100 ms, and a writer needs the
@@ -41,6 +71,8 @@ def connect(place: Place, factory: type[C] = sqlite3.Connection) -> C:
         cached_statements=256,
     )
     try:
+        connection.file = Original(place.path).identity
+        tell_of_forks(connection)
         patiently(lambda: _prepare(connection, place), place.patience)
     except BaseException:
         connection.close()
@@ -101,6 +133,12 @@ def _check_environment(path: Path) -> None:
         )
     if path.is_dir():
         raise DriverUnavailable(f"The database {path} is a directory; give the path of a file.")
+    if _inherited and path.exists() and Original(path).identity in _inherited:
+        raise DriverError(
+            f"The database {path} was in use at the moment when this process was forked, so "
+            "SQLite cannot be used on it here; fork outside of transactions, or start processes "
+            'with the method "spawn".'
+        )
 
 
 @contextlib.contextmanager

@@ -19,15 +19,14 @@ from asyncqueue.drivers.sqlite import (
     settle,
 )
 from asyncqueue.drivers.sqlite.calls import Call
-from asyncqueue.drivers.sqlite.completing import Completing
 from asyncqueue.drivers.sqlite.failures import explained
 from asyncqueue.drivers.sqlite.joining import enqueue_within
 from asyncqueue.drivers.sqlite.names import Tables
+from asyncqueue.drivers.sqlite.opened import Opened
 from asyncqueue.drivers.sqlite.place import Place, Synchronous, file_path
-from asyncqueue.drivers.sqlite.reader import Reader
 from asyncqueue.drivers.sqlite.statements import Statements
-from asyncqueue.drivers.sqlite.writer import Writer
 from asyncqueue.errors import DriverError
+from asyncqueue.forks import tell_of_forks
 from asyncqueue.record import Claimed
 
 if TYPE_CHECKING:
@@ -36,6 +35,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from asyncqueue.drivers.sqlite.reader import Reader
+    from asyncqueue.drivers.sqlite.writer import Writer
     from asyncqueue.record import (
         Extension,
         Filter,
@@ -82,7 +83,9 @@ class SqliteDriver(Driver):
         self._watches = Watches()
         self._idle = True
         self._opening = threading.Lock()
-        self._threads: tuple[Writer, Reader, Completing] | None = None
+        self._opened: Opened | None = None
+        self._inherited = False
+        tell_of_forks(self)
 
     @property
     def path(self) -> Path:
@@ -96,8 +99,7 @@ class SqliteDriver(Driver):
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""
         await self._writer.do(Call(lambda _: None, durable=False))
-        place = self._place
-        return await self._reader.read(lambda store: diagnose.findings(store, place))
+        return await self._reader.read(lambda store: diagnose.findings(store, self._place))
 
     def clone(self) -> SqliteDriver:
         """A second, unopened handle on the same file, with its own connections."""
@@ -121,20 +123,12 @@ class SqliteDriver(Driver):
 
     def _open(self) -> None:
         with self._opening, explained(self._place):
-            if self._threads is not None:
+            if self._opened is not None:
                 return
-            reader = Reader(self._place, self._sql, self.clock)
-            try:
-                writer = Writer(self._place, self._sql, self.clock, self._watches, reader.original)
-            except BaseException:
-                reader.close()
-                raise
-            completing = Completing(
-                self._place, self._sql, self.clock, self._watches, reader.original
-            )
-            self._threads = writer, reader, completing
+            opened = Opened(self._place, self._sql, self.clock, self._watches)
+            self._opened, self._inherited = opened, False
             if not self._watches.idle:
-                writer.notice_changes()
+                opened.writer.notice_changes()
 
     async def close(self) -> None:
         """Finish what was asked for and let go of the file. Harmless when it is closed.
@@ -142,12 +136,22 @@ class SqliteDriver(Driver):
         The block of a :meth:`transaction` that has not reached its end by now will fail there
         with DriverError, and nothing of it is written.
         """
-        threads, self._threads = self._threads, None
-        if threads is not None:
-            writer, reader, completing = threads
-            await completing.close()
-            await writer.stop()
-            await asyncio.to_thread(reader.close)
+        if self._opening.locked():
+            await asyncio.to_thread(self._wait_until_open)
+        opened, self._opened, self._inherited = self._opened, None, False
+        if opened is not None:
+            await opened.close()
+
+    def _wait_until_open(self) -> None:
+        with self._opening:
+            pass
+
+    def forked(self) -> None:
+        """This is a child process: threads and connections are those of its parent."""
+        self._opening = threading.Lock()  # Whoever held it is not here to let go of it.
+        self._watches = Watches()
+        if self._opened is not None:
+            self._opened, self._inherited = None, True
 
     # Move
 
@@ -207,9 +211,11 @@ class SqliteDriver(Driver):
 
     def watch(self, topics: Iterable[str]) -> Watch:
         """Watch topics; commits of other processes are noticed within some milliseconds."""
+        if self._inherited:
+            raise self._not_open()
         first = self._watches.idle
         watch = self._watches.open(topics)
-        if first and self._threads is not None:
+        if first and self._opened is not None:
             self._writer.notice_changes()
         return watch
 
@@ -304,7 +310,7 @@ class SqliteDriver(Driver):
         the connection writes no more.
         """
         settle.check([settlement])
-        return self._opened[2].transaction(settlement)
+        return self._open_file.completing.transaction(settlement)
 
     async def _all_gone(self, call: Call[int]) -> int:
         """Repeat a call that removes a bounded number of jobs until it finds no more."""
@@ -317,17 +323,25 @@ class SqliteDriver(Driver):
 
     @property
     def _writer(self) -> Writer:
-        return self._opened[0]
+        return self._open_file.writer
 
     @property
     def _reader(self) -> Reader:
-        return self._opened[1]
+        return self._open_file.reader
 
     @property
-    def _opened(self) -> tuple[Writer, Reader, Completing]:
-        if self._threads is None:
-            raise DriverError(f"The sqlite driver on {self.path} is closed; open it first.")
-        return self._threads
+    def _open_file(self) -> Opened:
+        if self._opened is None:
+            raise self._not_open()
+        return self._opened
+
+    def _not_open(self) -> DriverError:
+        if self._inherited:
+            return DriverError(
+                f"The sqlite driver on {self.path} was opened before this process was forked; "
+                "open a queue of its own in each process, or close and open the driver here."
+            )
+        return DriverError(f"The sqlite driver on {self.path} is closed; open it first.")
 
 
 def _giving_back(claimed: Claimed) -> Call[int] | None:

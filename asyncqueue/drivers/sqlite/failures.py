@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.sqlite.place import Place
 
-_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+_BUSY: Final = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL)
+"""The last one is a race for the locks of the write-ahead log, lost many times over."""
 _REASONS: Final = {
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; check that its directory exists and is yours",
     sqlite3.SQLITE_PERM: "may not be used; check the permissions of it and its directory",
@@ -51,6 +52,8 @@ def explained(place: Place) -> Generator[None]:
         yield
     except sqlite3.Error as error:
         raise _explain(error, place) from error
+    except OSError as error:
+        raise DriverUnavailable(f"The database {place.path} cannot be used: {error}.") from error
 
 
 def still_locked(place: Place) -> DriverUnavailable:

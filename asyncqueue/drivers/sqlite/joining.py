@@ -14,6 +14,7 @@ from asyncqueue.errors import TransactionUnsupported
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
@@ -45,11 +46,18 @@ def _check_file(connection: sqlite3.Connection, place: Place) -> None:
     cursor.row_factory = None
     files = {row[1]: row[2] for row in cursor.execute("PRAGMA database_list")}
     found = files["main"]
-    if not found or not place.path.samefile(found):
+    if not found or not _is_same_file(place.path, found):
         raise ValueError(
             f"The connection given as within is to {found or 'a database in memory'}, but the "
             f"jobs are in {place.path}; give a connection to that file."
         )
+
+
+def _is_same_file(path: Path, found: str) -> bool:
+    try:
+        return path.samefile(found)
+    except FileNotFoundError:
+        return False
 
 
 def _enter_transaction(connection: sqlite3.Connection) -> None:

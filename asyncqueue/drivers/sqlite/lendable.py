@@ -6,7 +6,7 @@ import functools
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncqueue.drivers.sqlite.connection import connect, roll_back
+from asyncqueue.drivers.sqlite.connection import Connection, connect, roll_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,7 +32,7 @@ _ALTERING_METHODS: Final = (
 _ALTERING_ACTIONS: Final = frozenset({sqlite3.SQLITE_ATTACH, sqlite3.SQLITE_DETACH})
 
 
-class Lendable(sqlite3.Connection):
+class Lendable(Connection):
     """Notices what would outlast the block of a borrower.
 
     That is any PRAGMA with an argument, ATTACH, temporary tables, and any method that teaches the
@@ -67,7 +67,8 @@ class Lendable(sqlite3.Connection):
     def end(self) -> None:
         """Roll back and close."""
         try:
-            roll_back(self)
+            if self.file is not None:  # The borrower may have closed it.
+                roll_back(self)
         finally:
             self.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from asyncqueue.drivers.sqlite.filters import condition
@@ -111,7 +112,7 @@ def counts(store: Store) -> dict[str, QueueCounts]:
     """Counts by queue."""
     answer: dict[str, QueueCounts] = {}
     for queue, code, many, since in store.rows("look.counts", {"now": store.now}):
-        queue_counts = answer.setdefault(queue, QueueCounts())
+        queue_counts = answer.setdefault(_text(queue) or "", QueueCounts())
         state = STATES[code].value
         setattr(queue_counts, state, getattr(queue_counts, state) + many)
         if since is not None:
@@ -163,7 +164,7 @@ def _blob(value: Any) -> bytes | None:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) else None
+    return int(value) if isinstance(value, int | float) and isfinite(value) else None
 
 
 def _number(value: Any, default: Any) -> Any:

@@ -94,8 +94,7 @@ def pause(store: Store, queues: Sequence[str], on: bool) -> list[str]:
     """Pause or resume; answers the queues for which that was a change."""
     statement = "operate.pause" if on else "operate.resume"
     changed = [queue for queue in dict.fromkeys(queues) if store.change(statement, (queue,))]
-    if not on:
-        store.ring("queue", changed)
+    store.ring("queue", changed)
     return changed
 
 

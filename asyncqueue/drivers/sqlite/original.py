@@ -21,11 +21,12 @@ class Original:
     def __init__(self, path: Path) -> None:
         # As text, because converting a Path at every check takes as long as asking the kernel.
         self._path = str(path)
-        self._identity = self._look()
+        self.identity = self._look()
+        """Device and number of the file."""
 
     def check(self) -> None:
         """Raise DriverUnavailable unless the path leads to that file. Takes about 2 µs."""
-        if self._look() != self._identity:
+        if self._look() != self.identity:
             raise self._lost()
 
     def _look(self) -> tuple[int, int]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import sys
 import threading
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.drivers.sqlite.kept_open import let_go_at_forks
 from asyncqueue.drivers.sqlite.lendable import Lendable, open_lendable
 from asyncqueue.errors import DriverError
 
@@ -28,6 +30,7 @@ class Pool:
         self._lock = threading.Lock()
         self._idle: list[Lendable] = []
         self._closed = False
+        let_go_at_forks(self)
 
     @property
     def closed(self) -> bool:
@@ -58,6 +61,19 @@ class Pool:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.end()
+
+    def let_go(self, patience: float) -> bool:
+        """Close what is idle while the process forks."""
+        if not self._lock.acquire(timeout=patience):
+            return False
+        while self._idle:
+            with contextlib.suppress(sqlite3.Error):
+                self._idle.pop().end()
+        return True
+
+    def go_on(self) -> None:
+        """The process forked."""
+        self._lock.release()
 
     def _unused(self) -> Lendable | None:
         with self._lock:

@@ -27,10 +27,8 @@ def retire(store: Store, worker: str) -> None:
 
 def workers(store: Store) -> list[Presence]:
     """The workers that are present, with what they hold."""
-    present = [
-        msgspec.json.decode(value, type=Presence)
-        for (value,) in store.rows("presence.workers", (store.now,))
-    ]
+    rows = store.rows("presence.workers", (store.now,))
+    present = [presence for (value,) in rows if (presence := _presence(value)) is not None]
     running: dict[str, list[str]] = {}
     if present:
         for worker, id in store.rows("presence.running"):
@@ -39,6 +37,16 @@ def workers(store: Store) -> list[Presence]:
         msgspec.structs.replace(presence, running=running.get(presence.id, []))
         for presence in present
     ]
+
+
+def _presence(value: object) -> Presence | None:
+    """A worker as it announced itself; None where that was damaged, which must hide no other."""
+    if not isinstance(value, str | bytes):
+        return None
+    try:
+        return msgspec.json.decode(value, type=Presence)
+    except msgspec.MsgspecError:
+        return None
 
 
 def called_off(store: Store, worker: str) -> list[str]:

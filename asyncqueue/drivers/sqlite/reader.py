@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncqueue.drivers.sqlite.connection import connect, patiently, readable
 from asyncqueue.drivers.sqlite.failures import explained
+from asyncqueue.drivers.sqlite.kept_open import KeptOpen
 from asyncqueue.drivers.sqlite.original import Original
 from asyncqueue.drivers.sqlite.store import Store
+from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncqueue.clock import Clock
+    from asyncqueue.drivers.sqlite.connection import Connection
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
 
@@ -31,23 +34,33 @@ class Reader:
         self._place = place
         self._sql = sql
         self._clock = clock
-        self._connection = connect(place)
-        self.original = Original(place.path)
-        self._connection.execute("PRAGMA query_only = ON")
-        self._connection.text_factory = readable
+        self._kept = KeptOpen(self._connect)
+        with self._kept.using():
+            self.original = Original(place.path)
         self._thread = ThreadPoolExecutor(1, "asyncqueue-sqlite-reader")
 
     async def read(self, look: Callable[[Store], T]) -> T:
         """What ``look`` finds."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._read, look)
+        loop = asyncio.get_running_loop()
+        try:
+            looking = loop.run_in_executor(self._thread, self._read, look)
+        except RuntimeError as error:  # Another event loop has closed the driver just now.
+            raise DriverError(f"The sqlite driver on {self._place.path} was closed.") from error
+        return await looking
 
     def _read(self, look: Callable[[Store], T]) -> T:
-        store = Store(self._connection, self._sql, self._clock.time())
         self.original.check()
-        with explained(self._place):
+        with explained(self._place), self._kept.using() as connection:
+            store = Store(connection, self._sql, self._clock.time())
             return patiently(lambda: look(store), self._place.patience)
 
     def close(self) -> None:
         """Let the last call finish and end the thread."""
         self._thread.shutdown()
-        self._connection.close()
+        self._kept.close()
+
+    def _connect(self) -> Connection:
+        connection = connect(self._place)
+        connection.execute("PRAGMA query_only = ON")
+        connection.text_factory = readable
+        return connection

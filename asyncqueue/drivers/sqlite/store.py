@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -67,4 +68,9 @@ class Store:
 
 def listed(values: Iterable[object]) -> str:
     """Values as one parameter, for ``IN (SELECT value FROM json_each(?))``."""
-    return msgspec.json.encode(list(values)).decode()
+    listed = list(values)
+    try:
+        return msgspec.json.encode(listed).decode()
+    except UnicodeEncodeError:
+        # Half a surrogate pair: no store takes such an id, but one may be asked for it.
+        return json.dumps(listed)

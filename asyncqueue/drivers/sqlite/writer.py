@@ -24,15 +24,17 @@ from asyncqueue.drivers.sqlite.connection import (
     roll_back,
 )
 from asyncqueue.drivers.sqlite.failures import explain, is_unreadable
+from asyncqueue.drivers.sqlite.kept_open import KeptOpen
 from asyncqueue.drivers.sqlite.schema import ensure_schema
 from asyncqueue.drivers.sqlite.store import Store
-from asyncqueue.errors import DriverUnavailable
+from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Watches
+    from asyncqueue.drivers.sqlite.connection import Connection
     from asyncqueue.drivers.sqlite.original import Original
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
@@ -63,13 +65,15 @@ class Writer:
         self._original = original
         self._calls: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
         self._stopping = False
-        self._connection = connect(place)
+        self._ended = False
         self._synchronous = place.synchronous
+        self._changes = Changes(watches, place.path)
+        self._kept = KeptOpen(self._connect, self._wake)
         try:
-            ensure_schema(self._connection, sql, place)
-            self._changes = Changes(self._connection, watches, place.path)
+            with self._kept.using() as self._connection:
+                ensure_schema(self._connection, sql, place)
         except BaseException:
-            self._connection.close()
+            self._kept.close()
             raise
         # A daemon, because a queue that nobody closed must not keep the interpreter alive;
         # SQLite survives an end at any moment.
@@ -86,6 +90,8 @@ class Writer:
         """
         future = call.expect()
         self._calls.put(call)
+        if self._ended:  # Another event loop has closed the driver just now.
+            self._refuse_all()
         try:
             return await future
         except asyncio.CancelledError:
@@ -123,7 +129,25 @@ class Writer:
                 deliver_all(outcomes, undo=self._calls.put)
             self._look_for_changes()
         self._changes.stop()
-        self._connection.close()
+        self._kept.close()
+        self._ended = True
+        self._refuse_all()
+
+    def _refuse_all(self) -> None:
+        """Tell those who came too late: a call that got no answer would wait for ever."""
+        error = DriverError(f"The sqlite driver on {self._place.path} was closed.")
+        with contextlib.suppress(queue.Empty):
+            while True:
+                call = self._calls.get_nowait()
+                if call is not None:
+                    deliver_all([Outcome(call, error=error)], undo=lambda _: None)
+
+    def _connect(self) -> Connection:
+        self._original.check()
+        connection = connect(self._place)
+        self._synchronous = self._place.synchronous
+        self._changes.follow(connection)
+        return connection
 
     def _gather(self) -> list[Call[Any]]:
         """The calls that piled up; none when it is time to look for changes."""
@@ -143,8 +167,11 @@ class Writer:
         return calls
 
     def _look_for_changes(self) -> None:
+        if not self._changes.is_due():
+            return
         try:
-            self._changes.look_if_due()
+            with self._kept.using() as connection:
+                self._changes.look(connection)
         except Exception:
             # Without wake-ups the watches still time out; the next call will tell its caller.
             logger.warning("Cannot look for changes in %s.", self._place.path, exc_info=True)
@@ -153,10 +180,11 @@ class Writer:
     def _outcomes(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         outcomes: list[Outcome] = []
         try:
-            if all(call.probe for call in calls):
-                outcomes, calls = self._probe(calls)
-            if calls:
-                outcomes += self._together(calls)
+            with self._kept.using() as self._connection:
+                if all(call.probe for call in calls):
+                    outcomes, calls = self._probe(calls)
+                if calls:
+                    outcomes += self._together(calls)
         except Exception as error:  # noqa: BLE001 - handed to the callers
             # Callers must be told, whatever it is; a call that got no answer would wait for ever.
             explained = explain(error, self._place)

@@ -52,7 +52,8 @@ class ClaimRules(Rules):
         assert stored.started_at == pytest.approx(clock.time())
         await end(driver, got, State.PENDING)
         again = await claim_one(driver)
-        assert (again.attempts, again.token) == (2, got.token + 1)
+        assert again.attempts == 2
+        assert again.token > got.token
 
     async def test_a_claimed_job_is_not_claimed_again(self, driver: Driver) -> None:
         """DRV-23, DRV-24."""

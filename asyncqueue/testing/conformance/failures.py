@@ -106,7 +106,7 @@ class FailedJobRules(Rules):
         await end(driver, stale, State.FAILED)
         await driver.requeue(FAILED)
         again = await claim_one(driver, worker="w2")
-        assert again.token == stale.token + 1
+        assert again.token > stale.token
         assert await driver.settle([settlement(stale, State.COMPLETED)]) == [False]
         assert await state_of(driver, "a") == State.PROCESSING
 

@@ -46,7 +46,8 @@ class LeaseRules(Rules):
         assert await driver.sweep() == 1
         assert await state_of(driver, "a") == State.PENDING
         again = await claim_one(driver, worker="w2")
-        assert (again.id, again.attempts, again.token) == ("a", 2, first.token + 1)
+        assert (again.id, again.attempts) == ("a", 2)
+        assert again.token > first.token
 
     @needs("sweep")
     async def test_a_returned_job_is_at_the_front(self, driver: Driver, clock: Clock) -> None:

@@ -71,6 +71,12 @@ class WatchRules(Rules):
             await driver.requeue(Filter())
 
     @needs("watch", "pause")
+    async def test_a_paused_queue_rings(self, driver: Driver) -> None:
+        """Contract, ``queue.pause``: a worker may hold jobs of it that must not start."""
+        async with rings(driver, "queue:q"):
+            await driver.pause(["q"], on=True)
+
+    @needs("watch", "pause")
     async def test_a_resumed_queue_rings(self, driver: Driver) -> None:
         """Contract, ``queue.resume``."""
         await driver.enqueue(records("a"))

@@ -91,6 +91,27 @@ async def enqueue_and_claim(path: str, count: str) -> None:
 
 
 @command
+async def enqueue_after_fork(path: str) -> None:
+    """As enqueue_one, in a forked process, with the driver of a parent that is gone."""
+    driver = SqliteDriver(path)
+    await driver.open()
+    if os.fork():
+        os._exit(0)
+    asyncio.run(_enqueue_after_fork(driver))
+    os._exit(0)
+
+
+async def _enqueue_after_fork(driver: SqliteDriver) -> None:
+    await driver.close()
+    await driver.open()
+    say("ready")
+    for number, _ in enumerate(sys.stdin):
+        await driver.enqueue([record(number)])
+        say("stored")
+    await driver.close()
+
+
+@command
 async def fill_disk(path: str, megabytes: str) -> None:
     """Store large jobs until the process may write no more; say what was stored."""
     async with opened(path) as driver:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncqueue import Queue
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.record import Filter, Source, State
 from tests.drivers.sqlite.acts import (
@@ -37,6 +38,11 @@ DAMAGE = [
     ("attempts", "many"),
     ("exceptions", b"\xff"),
     ("token", "x"),
+    ("token", 1e300),
+    ("token", float("inf")),
+    ("token", 2**63 - 1),
+    ("token", -5),
+    ("token", b"\xff"),
     ("max_attempts", "x"),
     ("created_at", "yesterday"),
     ("available_at", "tomorrow"),
@@ -95,3 +101,24 @@ async def test_a_full_disk(path: Path) -> None:
     assert len(stored) > 2
     assert sql(path, "PRAGMA integrity_check") == [("ok",)]
     await driver.close()
+
+
+DAMAGE_TO_SHOW = [
+    ("queue", b"\xff"),
+    ("priority", float("inf")),
+    ("attempts", float("inf")),
+    ("max_attempts", float("-inf")),
+    ("created_at", 1e300),
+    ("available_at", float("inf")),
+    ("available_at", -1e300),
+]
+
+
+@pytest.mark.parametrize(("column", "value"), DAMAGE_TO_SHOW)
+async def test_a_damaged_row_can_be_shown(driver: SqliteDriver, column: str, value: object) -> None:
+    """MON: one row that nobody could have stored takes no listing and no statistics away."""
+    await driver.enqueue([record("bad"), record("good")])
+    sql(driver.path, f"UPDATE jobs SET {column} = ? WHERE id = 'bad'", value)
+    queue = Queue(driver)
+    assert {job.id for job in (await queue.jobs()).items} == {"bad", "good"}
+    assert sum(stats.pending + stats.delayed for stats in (await queue.stats()).values()) == 2

@@ -44,8 +44,9 @@ async def test_no_verb_reads_a_whole_table(driver: SqliteDriver, verb: str) -> N
     await driver.enqueue([record(f"{n}") for n in range(20)])
     driver.held = await claim(driver, 5)  # type: ignore[attr-defined]
     statements: set[str] = set()
-    for connection in (driver._writer._connection, driver._reader._connection):
-        connection.set_trace_callback(statements.add)
+    for kept in (driver._writer._kept, driver._reader._kept):
+        with kept.using() as connection:
+            connection.set_trace_callback(statements.add)
     await VERBS[verb](driver)
     with sqlite3.connect(driver.path) as connection:
         plans = {

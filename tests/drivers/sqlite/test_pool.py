@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -220,15 +219,6 @@ async def test_a_block_that_outlives_its_driver_writes_nothing(
     assert sql(driver.path, "SELECT * FROM orders") == []
     with pytest.raises(DriverError, match="closed"):
         driver.transaction(ended(next(jobs)))
-
-
-async def test_a_forked_process_uses_none(
-    driver: SqliteDriver, jobs: Iterator[Claim], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    await complete(driver, next(jobs))
-    monkeypatch.setattr(os, "getpid", lambda: 0)
-    with pytest.raises(DriverError, match="forked"):
-        await complete(driver, next(jobs))
 
 
 async def test_a_cancellation_while_rolling_back_is_not_lost(

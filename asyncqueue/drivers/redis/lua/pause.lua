@@ -6,13 +6,13 @@
 -- include: common
 -- include: rings
 
-local changed, resumed = {}, {}
+local changed, rung = {}, {}
 for at = 3, #ARGV do
   local queue = ARGV[at]
   if call(ARGV[2] == '1' and 'SADD' or 'SREM', P .. 'paused', queue) == 1 then
     changed[#changed + 1] = queue
-    if ARGV[2] == '0' then resumed[queue] = true end
+    rung[queue] = true
   end
 end
-ring_all('queue:', resumed)
+ring_all('queue:', rung)
 return changed

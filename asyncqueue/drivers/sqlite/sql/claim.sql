@@ -30,9 +30,11 @@ WHERE seq IN (
 
 -- name: first
 -- The first jobs of a lane in the order of their queue, as their claims will show them. CAST and
--- coalesce keep a damaged row from hiding the good ones.
+-- coalesce keep a damaged row from hiding the good ones. A token is above all tokens of an earlier
+-- job of this id that is gone, because no seq comes twice and few jobs are claimed a million times.
 SELECT
-    seq, key_hold, id, CAST(token AS INTEGER) + 1, queue, coalesce(CAST(name AS TEXT), ''),
+    seq, key_hold, id, CASE WHEN typeof(token) = 'integer' AND token BETWEEN seq << 20 AND 1 << 62
+    THEN token ELSE seq << 20 END + 1, queue, coalesce(CAST(name AS TEXT), ''),
     coalesce(CAST(payload AS BLOB), x''), priority, CAST(attempts AS INTEGER) + 1,
     CAST(exceptions AS INTEGER), CAST(max_attempts AS INTEGER), CAST(created_at AS REAL)
 FROM {jobs} INDEXED BY {ready}
@@ -44,7 +46,8 @@ ORDER BY priority DESC, available_at, seq LIMIT :limit;
 UPDATE {jobs} SET
     state = 2,
     attempts = attempts + 1,
-    token = token + 1,
+    token = CASE WHEN typeof(token) = 'integer' AND token BETWEEN seq << 20 AND 1 << 62
+    THEN token ELSE seq << 20 END + 1,
     started_at = :now,
     leased_until = :until,
     worker = :worker

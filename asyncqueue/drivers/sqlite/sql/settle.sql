@@ -1,31 +1,32 @@
--- Ending claims: nearly always all are held and completed, which is one change. Otherwise one
--- look for those that are held, then bulk changes by their row.
+-- Ending claims: those that completed without a result in one change, which is the usual case.
+-- For the others one look for those that are held, then bulk changes by their row.
 
 -- name: complete
+-- tokens by id as JSON -> the ids of those that were held
 UPDATE {jobs} SET
     state = 3,
-    attempts = ended.column3,
-    exceptions = ended.column4,
-    finished_at = ended.column5,
-    expires_at = ended.column6,
-    result = ended.column7,
-    error = ended.column8,
-    traceback = ended.column9,
+    attempts = :attempts,
+    exceptions = :exceptions,
+    finished_at = :now,
+    expires_at = :until,
+    result = NULL,
+    error = NULL,
+    traceback = NULL,
     progress = 100.0,
     leased_until = NULL,
     cancel_keep = NULL,
     key_hold = 0
-FROM (VALUES :rows) AS ended
-WHERE {jobs}.id = ended.column1 AND {jobs}.token = ended.column2 AND {jobs}.state = 2;
+FROM json_each(:tokens) AS ended
+WHERE {jobs}.id = ended.key AND {jobs}.token = ended.value AND {jobs}.state = 2
+RETURNING id;
 
--- name: try
-SAVEPOINT settling;
-
--- name: keep
-RELEASE settling;
-
--- name: undo
-ROLLBACK TO settling;
+-- name: discard
+-- The same for those whose record is not to be kept.
+DELETE FROM {jobs} WHERE seq IN (
+    SELECT held.seq FROM json_each(:tokens) AS ended CROSS JOIN {jobs} AS held
+    ON held.id = ended.key AND held.token = ended.value AND held.state = 2
+)
+RETURNING id;
 
 -- name: held
 -- ids as JSON -> the rows that are being processed
