@@ -20,6 +20,7 @@ from asyncqueue.drivers.redis.place import check_prefix, check_timeout
 from asyncqueue.drivers.redis.scripts import Scripts
 from asyncqueue.drivers.redis.watching import Subscriptions
 from asyncqueue.errors import DriverError
+from asyncqueue.forks import tell_of_forks
 from asyncqueue.record import Claimed, Settlement, State
 
 if TYPE_CHECKING:
@@ -83,7 +84,9 @@ class RedisDriver(Driver):
         self._watches = Subscriptions(Router(place, tag), tag)
         self._is_open = False
         self._is_clone = False
+        self._is_inherited = False
         self._giving_back: set[asyncio.Task[None]] = set()
+        tell_of_forks(self)
 
     def clone(self) -> RedisDriver:
         """A second, unopened handle on the same store, with its own connections."""
@@ -108,7 +111,7 @@ class RedisDriver(Driver):
             await self._link.call("PING")
         else:
             self._inspect(read_info(await self._link.call("INFO")))
-        self._is_open = True
+        self._is_open, self._is_inherited = True, False
         self._watches.start()
 
     def _inspect(self, info: dict[str, str]) -> None:
@@ -122,12 +125,22 @@ class RedisDriver(Driver):
                 policy,
             )
 
+    def forked(self) -> None:
+        """This is a child process: connections and tasks are those of its parent."""
+        self._is_inherited = self._is_inherited or self._is_open
+        self._is_open = False
+        self._giving_back = set()
+        self._link.forget()
+        self._watches.forget()
+
     async def close(self) -> None:
         """Let go of the connections. Harmless when it is closed."""
-        self._is_open = False
+        self._is_open = self._is_inherited = False
         await self._watches.stop()
-        if self._giving_back:
-            await asyncio.wait(self._giving_back)
+        loop = asyncio.get_running_loop()
+        giving_back = {task for task in self._giving_back if task.get_loop() is loop}
+        if giving_back:
+            await asyncio.wait(giving_back)
         await self._link.close()
 
     async def ping(self) -> None:
@@ -184,6 +197,8 @@ class RedisDriver(Driver):
 
     def watch(self, topics: Iterable[str]) -> Watch:
         """Watch topics; what other processes do rings, too."""
+        if self._is_inherited:
+            self._check_open()
         return self._watches.open(topics)
 
     async def sweep(self) -> int:
@@ -271,6 +286,11 @@ class RedisDriver(Driver):
         return self._link
 
     def _check_open(self) -> None:
+        if self._is_inherited:
+            raise DriverError(
+                f"The redis driver on {self._place} was opened before this process was forked; "
+                "open a queue of its own in each process, or close and open the driver here."
+            )
         if not self._is_open:
             raise DriverError(f"The redis driver on {self._place} is closed; open it first.")
 

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 0xFFFF
 """Bytes that an id, a queue's name or a key may have."""
+CLAIM_BITS: Final = 24
+"""A token is the number of a job and, in these bits, how often it was claimed."""
+NO_NUMBER: Final = 10**12
+"""All numbers are above this one, so that they have as many digits."""
 PHASES: Final = {
     State.PENDING: "w",
     State.DELAYED: "d",
@@ -26,8 +30,6 @@ PHASES: Final = {
     State.FAILED: "f",
 }
 """The letters of the states. A job that waits has phase w whether it is due or not."""
-CLAIM_BITS: Final = 20
-"""A token is the number of a job, and in these bits how often it was claimed."""
 STATES: Final = {letter: state for state, letter in PHASES.items()}
 
 _HEAD: Final = struct.Struct(">ddBhHHH")
@@ -35,7 +37,7 @@ _TIMES: Final = struct.calcsize(">dd")
 """Bytes of the head that the scripts write, who know the time."""
 _LENGTH: Final = struct.Struct(">H")
 _STATE: Final = struct.Struct(">cIIIhdddd")
-_SETTLEMENT: Final = struct.Struct(">cdIIIdd")
+_SETTLEMENT: Final = struct.Struct(">cIIIdd")
 _SECONDS: Final = struct.Struct(">d")
 
 _Content = tuple[str, int | None, bytes]
@@ -70,7 +72,6 @@ class Standing(NamedTuple):
     """What changes of a job."""
 
     phase: str
-    token: int
     attempts: int
     exceptions: int
     available_at: float | None
@@ -150,10 +151,9 @@ def read_standing(text: bytes) -> Standing:
         worker, _ = _short(text, at)
     except (struct.error, UnicodeError) as error:
         raise UnreadableError(f"a state that cannot be read: {error}") from error
-    phase, token, attempts, exceptions, _, available, started, finished, mark = fields
+    phase, _, attempts, exceptions, _, available, started, finished, mark = fields
     return Standing(
         phase.decode("latin-1"),
-        token,
         attempts,
         exceptions,
         available if available >= 0 else None,
@@ -176,14 +176,22 @@ def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
     return text[at:end].decode(), end
 
 
+def token_of(number: int, claims: int) -> int:
+    """The token of a claim. Numbers are given once, so none fits a later job of the same id."""
+    return (number - NO_NUMBER << CLAIM_BITS) + claims
+
+
+def parts_of(token: int) -> tuple[int, int]:
+    """The number and the count of claims of a token; of no job where it is none of ours."""
+    return NO_NUMBER + (token >> CLAIM_BITS), token & (1 << CLAIM_BITS) - 1
+
+
 def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim:
     """A job that was just claimed, from its number, its body and the state it had before.
 
     Raises :class:`UnreadableError`.
     """
     body = read_body(body_text)
-    if not number.isdigit():
-        raise UnreadableError(f"a number that is none: {number!r}")
     claims = attempts = 1
     exceptions = 0
     if state_text is not None:
@@ -193,8 +201,7 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim
         claims, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
     return Claim(
         body.id,
-        # Above all tokens of an earlier job of this id that is gone, for no number comes twice.
-        int(number) << CLAIM_BITS | claims,
+        token_of(int(number), claims),
         body.queue,
         body.name,
         body.payload,
@@ -206,22 +213,14 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim
     )
 
 
-def split_token(token: int) -> tuple[int, int]:
-    """The number of the job and its count of claims that stand in a token."""
-    if not 0 < token < 1 << 63:
-        return 0, 0
-    return token >> CLAIM_BITS, token & (1 << CLAIM_BITS) - 1
-
-
-def packed_settlement(settlement: Settlement) -> tuple[str, bytes, bytes]:
-    """A settlement as id, its numbers, and the outcome."""
+def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
+    """A settlement as id, number, its counts and times, and the outcome."""
     state = settlement.state
     if state is State.PROCESSING or state not in PHASES:
         raise ValueError(f"A claim cannot be settled as {state!r}.")
-    number, claims = split_token(settlement.token)
-    numbers = _SETTLEMENT.pack(
+    number, claims = parts_of(settlement.token)
+    told = _SETTLEMENT.pack(
         PHASES[state].encode(),
-        number,
         claims,
         settlement.attempts,
         settlement.exceptions,
@@ -229,7 +228,7 @@ def packed_settlement(settlement: Settlement) -> tuple[str, bytes, bytes]:
         settlement.retention,
     )
     outcome = (settlement.result, settlement.error, settlement.traceback)
-    return settlement.id, numbers, b"" if outcome == (None, None, None) else _encode(outcome)
+    return settlement.id, number, told, b"" if outcome == (None, None, None) else _encode(outcome)
 
 
 def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:

@@ -17,18 +17,71 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.redis.wire import Word
 
 
-class Link:
-    """Calls a server. Every call ends within ``place.timeout`` seconds without an answer.
+class Line:
+    """The one connection of an event loop."""
 
-    Raises DriverUnavailable where the server cannot be reached or cannot help at the moment, and
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self.wire: Wire | None = None
+        self.connecting: asyncio.Task[Wire] | None = None
+
+    async def ask(self, words: Sequence[Word]) -> Any:
+        """The reply to a command, an error included."""
+        if self.wire is not None and self.wire.open:
+            return await self.wire.call(words)
+        async with asyncio.timeout(self._router.place.timeout):
+            wire = await self._connected()
+            return await wire.call(words)
+
+    async def close(self) -> None:
+        """Close the connection."""
+        connecting, self.connecting = self.connecting, None
+        if connecting is not None:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+        wire, self.wire = self.wire, None
+        if wire is not None:
+            await wire.close()
+
+    def drop(self) -> None:
+        """Close the connection, from the loop it belongs to, without waiting."""
+        if self.connecting is not None:
+            self.connecting.cancel()
+        if self.wire is not None:
+            self.wire.give_up(ConnectionEndedError("the connection was closed here"))
+
+    async def _connected(self) -> Wire:
+        """Whoever comes while a connection is being made waits for the same."""
+        if self.connecting is not None:
+            # One that others began may fail just before it would have succeeded.
+            with contextlib.suppress(DriverUnavailable):
+                return await asyncio.shield(self.connecting)
+        if self.connecting is None:
+            self.connecting = asyncio.create_task(self._connect())
+            self.connecting.add_done_callback(self._made)
+        return await asyncio.shield(self.connecting)
+
+    async def _connect(self) -> Wire:
+        return await self._router.connect(lambda: Wire(self._router.place.timeout))
+
+    def _made(self, connecting: asyncio.Task[Wire]) -> None:
+        self.connecting = None
+        if not connecting.cancelled() and connecting.exception() is None:
+            self.wire = connecting.result()
+
+
+class Link:
+    """Calls a server, from any event loop: each has a line of its own.
+
+    Every call ends within ``place.timeout`` seconds without an answer. It raises
+    DriverUnavailable where the server cannot be reached or cannot help at the moment, and
     DriverError where it refuses.
     """
 
     def __init__(self, router: Router) -> None:
         self.place = router.place
         self._router = router
-        self._wire: Wire | None = None
-        self._connecting: asyncio.Task[Wire] | None = None
+        self._lines: dict[asyncio.AbstractEventLoop, Line] = {}
 
     async def call(self, *words: Word) -> Any:
         """The reply to a command."""
@@ -36,48 +89,33 @@ class Link:
 
     async def ask(self, words: Sequence[Word]) -> Any:
         """The reply to a command."""
+        loop = asyncio.get_running_loop()
+        line = self._lines.get(loop) or self._new_line(loop)
         try:
-            reply = await self._ask(words)
+            reply = await line.ask(words)
         except OSError as error:
             raise explain(error, self.place) from error
         if isinstance(reply, ReplyError):
-            if is_elsewhere(reply) and self._wire is not None:
-                self._wire.give_up(ConnectionEndedError("it led to a server that takes no writes"))
+            if is_elsewhere(reply) and line.wire is not None:
+                line.wire.give_up(ConnectionEndedError("it led to a server that takes no writes"))
             raise explain(reply, self.place) from reply
         return reply
 
     async def close(self) -> None:
-        """Close the connection. The next call would make a new one."""
-        connecting, self._connecting = self._connecting, None
-        if connecting is not None:
-            connecting.cancel()
-            await asyncio.wait([connecting])
-        wire, self._wire = self._wire, None
-        if wire is not None:
-            await wire.close()
+        """Close all connections. The next call would make a new one."""
+        lines, self._lines = self._lines, {}
+        mine = lines.pop(asyncio.get_running_loop(), None)
+        for loop, line in lines.items():
+            with contextlib.suppress(RuntimeError):  # That loop is closed, and all that was on it.
+                loop.call_soon_threadsafe(line.drop)
+        if mine is not None:
+            await mine.close()
 
-    async def _ask(self, words: Sequence[Word]) -> Any:
-        if self._wire is not None and self._wire.open:
-            return await self._wire.call(words)
-        async with asyncio.timeout(self.place.timeout):
-            wire = await self._connected()
-            return await wire.call(words)
+    def forget(self) -> None:
+        """Leave the connections to the process from which this one was forked."""
+        self._lines = {}
 
-    async def _connected(self) -> Wire:
-        """Whoever comes while a connection is being made waits for the same."""
-        if self._connecting is not None:
-            # One that others began may fail just before it would have succeeded.
-            with contextlib.suppress(DriverUnavailable):
-                return await asyncio.shield(self._connecting)
-        if self._connecting is None:
-            self._connecting = asyncio.create_task(self._connect())
-            self._connecting.add_done_callback(self._made)
-        return await asyncio.shield(self._connecting)
-
-    async def _connect(self) -> Wire:
-        return await self._router.connect(lambda: Wire(self.place.timeout))
-
-    def _made(self, connecting: asyncio.Task[Wire]) -> None:
-        self._connecting = None
-        if not connecting.cancelled() and connecting.exception() is None:
-            self._wire = connecting.result()
+    def _new_line(self, loop: asyncio.AbstractEventLoop) -> Line:
+        self._lines = {one: line for one, line in self._lines.items() if not one.is_closed()}
+        line = self._lines[loop] = Line(self._router)
+        return line

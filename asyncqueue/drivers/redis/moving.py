@@ -10,7 +10,7 @@ from asyncqueue.drivers.redis.encoding import (
     claim_of,
     packed,
     packed_settlement,
-    split_token,
+    parts_of,
 )
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed, Hold
@@ -94,7 +94,7 @@ async def _read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
     damaged: list[bytes] = []
     for at in range(1, len(reply), 3):
         try:
-            claims.append(claim_of(*reply[at : at + 3]))
+            claims.append(claim_of(reply[at], reply[at + 1], reply[at + 2]))
         except UnreadableError as error:
             log.warning("Job number %s is put aside: %s", reply[at].decode(errors="replace"), error)
             damaged.append(reply[at])
@@ -114,7 +114,7 @@ async def extend(scripts: Scripts, extensions: Sequence[Extension], lease: float
         for one in chunk:
             progress = "" if one.progress is None else repr(float(one.progress))
             message = "" if one.message is None else f"={one.message}"
-            words += (one.id, *split_token(one.token), progress, message)
+            words += (*parts_of(one.token), progress, message)
         holds += [HOLDS[answer] for answer in await scripts.run_with("extend", words)]
     return holds
 

@@ -59,6 +59,7 @@ class Subscriptions(Watches):
         self._wire: SubscribedWire | None = None
         self._subscribed: set[str] = set()
         self._listening: asyncio.Task[None] | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
         self._is_open = False
 
     def open(self, topics: Iterable[str]) -> Watch:
@@ -81,17 +82,34 @@ class Subscriptions(Watches):
         """The handle is closed: nothing rings any more."""
         self._is_open = False
         listening, self._listening = self._listening, None
-        if listening is not None:
+        if listening is None:
+            return
+        if self._home is asyncio.get_running_loop():
             listening.cancel()
             await asyncio.wait([listening])
+        elif self._home is not None:
+            with contextlib.suppress(RuntimeError):  # That loop is closed.
+                self._home.call_soon_threadsafe(listening.cancel)
+
+    def forget(self) -> None:
+        """Leave the connection to the process from which this one was forked."""
+        self._is_open = False
+        self._listening = self._home = self._wire = None
 
     def _follow(self) -> None:
-        """Subscribe to what is watched, and to nothing else."""
+        """Subscribe to what is watched, and to nothing else: on the loop that listens."""
         if not self._is_open:
             return
+        loop = asyncio.get_running_loop()
+        if self._listening is not None and self._home is not loop and self._home is not None:
+            if not self._home.is_closed():
+                with contextlib.suppress(RuntimeError):  # It closes at this moment.
+                    self._home.call_soon_threadsafe(self._follow)
+                return
+            self._listening = self._wire = None
         if self._listening is None:
             if not self.idle:
-                self._listening = asyncio.get_running_loop().create_task(self._listen())
+                self._home, self._listening = loop, loop.create_task(self._listen())
             return
         wire = self._wire
         if wire is None or not wire.open:

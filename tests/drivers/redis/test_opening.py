@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import builtins
+import os
 import sys
+import warnings
 
 import pytest
 
@@ -16,7 +18,7 @@ from asyncqueue.drivers.redis.place import Place
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.errors import ConfigError, DriverError
 
-from .acts import claim, opened, operator, record
+from .acts import claim, ended, opened, operator, record
 
 
 @pytest.mark.parametrize(
@@ -199,3 +201,52 @@ async def test_a_ring_comes_after_the_way_was_lost(driver, redis_url) -> None:
         await driver.enqueue([record("a")])
         await watch.wait(5)
         assert watch.rung
+
+
+async def test_several_event_loops_may_use_one_driver(driver) -> None:
+    """CFG: threads with loops of their own dispatch through one queue."""
+
+    async def use(name: str) -> str:
+        await driver.enqueue([record(name)])
+        with driver.watch([f"job:{name}"]) as watch:
+            (got,) = await claim(driver, limit=1)
+            watch.clear()
+            await driver.settle([ended(got)])
+            await watch.wait(5)
+            assert watch.rung or got.id != name
+        return got.id
+
+    async def use_and_leave(name: str) -> str:
+        try:
+            return await use(name)
+        finally:
+            lines = driver._link._lines
+            await lines.pop(asyncio.get_running_loop()).close()
+
+    first = await use("a")
+    others = await asyncio.gather(
+        *(asyncio.to_thread(asyncio.run, use_and_leave(f"{n}")) for n in range(3))
+    )
+    assert sorted([first, *others]) == ["0", "1", "2", "a"]
+    assert await use("b") == "b"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+async def test_a_forked_child_is_told_at_once(driver) -> None:
+    """DRV: a child must not speak on the connection of its parent."""
+    with driver.watch(["queue:q"]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+        if not child:
+            told = []
+            for act in (driver.ping, driver.paused):
+                try:
+                    act().send(None)
+                except DriverError as error:
+                    told.append("forked" in str(error))
+                except BaseException:
+                    told.append(False)
+            os._exit(0 if told == [True, True] else 1)
+        _, status = await asyncio.to_thread(os.waitpid, child, 0)
+    assert os.waitstatus_to_exitcode(status) == 0
+    await driver.ping()

@@ -23,11 +23,13 @@ if TYPE_CHECKING:
 
 async def test_scripts_that_the_server_forgot_are_given_to_it_again(driver, redis_url) -> None:
     """DRV-32."""
+    await driver.enqueue([record("held")])
+    (got,) = await claim(driver)
     async with operator(redis_url) as other:
         for act in (
             lambda: driver.enqueue([record("a")]),
             lambda: driver.claim([Q], 1, 30, "w1"),
-            lambda: driver.extend([Extension("a", 1)], 30),
+            lambda: driver.extend([Extension(got.id, got.token)], 30),
             lambda: driver.settle([]),
             driver.sweep,
             lambda: driver.find(Filter()),
@@ -35,7 +37,7 @@ async def test_scripts_that_the_server_forgot_are_given_to_it_again(driver, redi
         ):
             assert await other.call("SCRIPT", "FLUSH") == b"OK"
             await act()
-    assert (await driver.counts())["q"].processing == 1
+    assert await driver.extend([Extension(got.id, got.token)], 30) == [Hold.HELD]
 
 
 async def test_a_server_that_is_away_is_told_at_once_and_found_again(

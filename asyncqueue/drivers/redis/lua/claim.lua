@@ -43,14 +43,14 @@ local function claimed_state(body, before, plain, plain_text)
   end
   local s = mode and read_state(before)
   if not s then return nil end
-  s.phase, s.token, s.attempts = 'p', s.token + 1, s.attempts + 1
+  s.phase, s.claims, s.attempts = 'p', s.claims + 1, s.attempts + 1
   s.started, s.mark, s.worker = now, -1, worker
   return state_text(s)
 end
 
 -- Lease these jobs, in this order.
 local function hand_out(queue, priority, numbers, bodies, states)
-  local plain = { phase = 'p', token = 1, attempts = 1, exceptions = 0, priority = priority,
+  local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
     available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
     key = '' }
   local plain_text = state_text(plain)

@@ -1,7 +1,7 @@
 -- End claims. Each counts only if it is the newest of its job, and once.
 --
--- ARGV     now, then for each settlement: id; phase to go to (w, d: later, c, x, f), number,
---          claims, attempts, exceptions, delay and retention, packed; outcome (empty for none).
+-- ARGV     now, then for each settlement: id; number; phase to go to (w, d: later, c, x, f), claims,
+--          attempts, exceptions, delay and retention, packed; outcome (empty for none).
 -- Answers  for each 1 if it was still held, else 0.
 
 -- include: common
@@ -11,12 +11,12 @@
 
 even_when_full()
 
-local ids = {}
-for at = 2, #ARGV, 3 do ids[#ids + 1] = ARGV[at] end
-local numbers = values(P .. 'ids', ids)
-local known = {}
-for n = 1, #numbers do known[n] = numbers[n] or '' end
-local states = values(P .. 'state', known)
+local ids, numbers = {}, {}
+for at = 2, #ARGV, 4 do
+  ids[#ids + 1] = ARGV[at]
+  numbers[#numbers + 1] = ARGV[at + 1]
+end
+local states = values(P .. 'state', numbers)
 
 local answers, ended_here = {}, {}
 local freed, outcomes, no_outcomes = {}, {}, {}
@@ -32,7 +32,7 @@ local function settle(n, number, id, s, phase, delay, retention)
   else
     finish(number, id, s, phase, retention)
   end
-  local outcome = ARGV[4 + (n - 1) * 3]
+  local outcome = ARGV[5 + (n - 1) * 4]
   if outcome == '' then
     no_outcomes[#no_outcomes + 1] = number
   else
@@ -43,11 +43,11 @@ end
 
 local held = {}
 for n = 1, #ids do
-  local number, s = known[n], states[n] and read_state(states[n])
-  local phase, of, token, attempts, exceptions, delay, retention =
-    unpack_text('>c1dI4I4I4dd', ARGV[3 + (n - 1) * 3])
+  local number, s = numbers[n], states[n] and read_state(states[n])
+  local phase, claims, attempts, exceptions, delay, retention =
+    unpack_text('>c1I4I4I4dd', ARGV[4 + (n - 1) * 4])
   answers[n] = 0
-  if s and s.phase == 'p' and s.token == token and tonumber(number) == of and not ended_here[number] then
+  if s and s.phase == 'p' and s.claims == claims and not ended_here[number] then
     answers[n] = 1
     ended_here[number] = true
     s.attempts, s.exceptions = attempts, exceptions

@@ -24,7 +24,7 @@ end
 
 -- The state of a job that was never claimed.
 local function new_state(content)
-  return { phase = 'w', token = 0, attempts = 0, exceptions = 0, priority = content.priority,
+  return { phase = 'w', claims = 0, attempts = 0, exceptions = 0, priority = content.priority,
     available = content.available, started = -1, finished = 0, mark = -1, queue = content.queue,
     worker = '', key = content.key }
 end
