@@ -39,7 +39,7 @@ demo: $(demo_ready) ## see it work on an embedded queue; no server needed
 
 test: $(test_ready) ## run the tests
 	$(say) 'Running the tests'
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n auto $(ARGS)
 
 lint: $(dev_ready) ## check style, formatting and the layering rule
 	$(say) 'Checking style (ruff check)'
