@@ -38,7 +38,7 @@ NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
 LENGTH = NIGHTLY if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else QUICK
 HUNT = settings(
     QUICK,
-    max_examples=200,
+    max_examples=2000,  # Which ones depends on the modules that are loaded: enough for any.
     derandomize=True,
     database=None,
     phases=(Phase.generate,),
