@@ -43,7 +43,7 @@ LENGTH = NIGHTLY if AT_NIGHT else QUICK
 SERVED = NIGHTLY if AT_NIGHT else settings(QUICK, max_examples=10)
 HUNT = settings(
     QUICK,
-    max_examples=200,
+    max_examples=2000,  # Which ones depends on the modules that are loaded: enough for any.
     derandomize=True,
     database=None,
     phases=(Phase.generate,),

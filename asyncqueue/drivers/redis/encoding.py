@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 0xFFFF
 """Bytes that an id, a queue's name or a key may have."""
-CLAIM_BITS: Final = 24
+CLAIM_BITS: Final = 20
 """A token is the number of a job and, in these bits, how often it was claimed."""
+MOST_CLAIMS: Final = (1 << CLAIM_BITS) - 1
+"""After so many the count begins anew: no worker is a million claims behind."""
 NO_NUMBER: Final = 10**12
 """All numbers are above this one, so that they have as many digits."""
 PHASES: Final = {
@@ -178,12 +180,12 @@ def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
 
 def token_of(number: int, claims: int) -> int:
     """The token of a claim. Numbers are given once, so none fits a later job of the same id."""
-    return (number - NO_NUMBER << CLAIM_BITS) + claims
+    return (number - NO_NUMBER << CLAIM_BITS) + (claims & MOST_CLAIMS)
 
 
 def parts_of(token: int) -> tuple[int, int]:
     """The number and the count of claims of a token; of no job where it is none of ours."""
-    return NO_NUMBER + (token >> CLAIM_BITS), token & (1 << CLAIM_BITS) - 1
+    return NO_NUMBER + (token >> CLAIM_BITS), token & MOST_CLAIMS
 
 
 def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim:

@@ -16,7 +16,7 @@ from tests.servers.redis_groups import RedisCluster, WatchedRedis, until
 
 from .acts import claim, ended, opened, record
 from .test_workers import hired, producing
-from .working import Numbered
+from .working import RedisNumber
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,13 +79,13 @@ async def test_a_worker_outlives_the_primary(watched: WatchedRedis, redis_prefix
     """DRV-37: jobs go on where the replica stood, without a restart of the worker."""
     async with producing(watched.url, redis_prefix) as queue:
         async with hired(watched.url, redis_prefix) as one:
-            await queue.dispatch_many([Numbered(n) for n in range(50)])
+            await queue.dispatch_many([RedisNumber(n) for n in range(50)])
             replicated(watched.primary)
             await one.until(10)
             watched.primary.kill()
             await one.until(50)
         await found_again(queue.driver)
-        await queue.dispatch(Numbered(50))
+        await queue.dispatch(RedisNumber(50))
         async with hired(watched.url, redis_prefix) as another:
             await another.until(1)
 

@@ -9,7 +9,7 @@ from asyncqueue.errors import DriverError
 from asyncqueue.record import Filter, State
 
 from .acts import Q, claim, ended, operator, record
-from .working import Numbered
+from .working import RedisNumber
 
 
 @pytest.mark.parametrize("garbage", [b"", b"x", b"\xff" * 16, b"\0" * 64, b"{}" * 40])
@@ -75,6 +75,6 @@ async def test_a_key_of_another_type_is_told_and_spares_other_queues(
         queue = Queue(driver)
         async with Worker(queue, ["q"], poll_interval=0.01):
             await other.call("DEL", f"{tag}:ready:q:1")
-            handle = await queue.dispatch(Numbered(1), queue="q")
+            handle = await queue.dispatch(RedisNumber(1), queue="q")
             await handle.result(timeout=10)
         await queue.close()

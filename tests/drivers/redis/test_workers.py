@@ -13,7 +13,7 @@ from asyncqueue import Queue
 from asyncqueue.drivers.redis import RedisDriver
 
 from .acts import operator
-from .working import Numbered
+from .working import RedisNumber
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -77,11 +77,11 @@ async def test_a_restart_in_the_middle_of_work_loses_and_doubles_nothing(
     """DRV-27: stopped in good order and started again, with an append-only file."""
     server = own_redis("--appendonly", "yes")
     async with producing(server.url, redis_prefix) as queue, hired(server.url, redis_prefix) as one:
-        await queue.dispatch_many([Numbered(n) for n in range(400)])
+        await queue.dispatch_many([RedisNumber(n) for n in range(400)])
         await one.until(100)
         server.restart()
         await one.until(400)
-        await queue.dispatch(Numbered(400))
+        await queue.dispatch(RedisNumber(400))
         await one.until(401)
         assert sorted(one.ran) == list(range(401))
         assert (await queue.stats())["default"].failed == 0
@@ -93,7 +93,7 @@ async def test_a_crash_of_the_server_loses_nothing_that_it_had_written(
     """DRV-27: kill -9 with appendfsync always."""
     server = own_redis("--appendonly", "yes", "--appendfsync", "always")
     async with producing(server.url, redis_prefix) as queue, hired(server.url, redis_prefix) as one:
-        await queue.dispatch_many([Numbered(n) for n in range(200)])
+        await queue.dispatch_many([RedisNumber(n) for n in range(200)])
         await one.until(50)
         server.kill()
         server.start()
@@ -108,12 +108,12 @@ async def test_a_worker_goes_on_when_a_silent_server_speaks_again(
     server = own_redis()
     async with producing(server.url, redis_prefix) as queue:
         async with hired(server.url, redis_prefix, lease=30) as one:
-            await queue.dispatch_many([Numbered(n) for n in range(200)])
+            await queue.dispatch_many([RedisNumber(n) for n in range(200)])
             await one.until(50)
             server.pause()
             await asyncio.sleep(2)  # Longer than the worker waits for an answer.
             server.resume()
-            await queue.dispatch_many([Numbered(n) for n in range(200, 220)])
+            await queue.dispatch_many([RedisNumber(n) for n in range(200, 220)])
             await one.until(200)
         assert len(one.ran) == len(set(one.ran))
 
@@ -127,7 +127,7 @@ async def test_a_worker_goes_on_when_the_server_forgets_its_scripts(
         operator(redis_url) as other,
         hired(redis_url, redis_prefix) as one,
     ):
-        await queue.dispatch_many([Numbered(n) for n in range(100)])
+        await queue.dispatch_many([RedisNumber(n) for n in range(100)])
         for at in range(10, 100, 10):
             await one.until(at)
             await other.call("SCRIPT", "FLUSH")
@@ -140,7 +140,7 @@ async def test_a_killed_connection_is_made_again(redis_url: str, redis_prefix: s
     async with producing(redis_url, redis_prefix) as queue, operator(redis_url) as other:
         async with hired(redis_url, redis_prefix) as one:
             for at in range(5):
-                await queue.dispatch(Numbered(at))
+                await queue.dispatch(RedisNumber(at))
                 await one.until(at + 1)
                 for kind in ("normal", "pubsub"):
                     await other.call("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")

@@ -13,7 +13,7 @@ from asyncqueue import Context, Job, Queue, Worker
 from asyncqueue.drivers.redis import RedisDriver
 
 
-class Numbered(Job, max_attempts=5):
+class RedisNumber(Job, max_attempts=5):
     number: int
 
     async def handle(self, ctx: Context) -> None:

@@ -19,7 +19,7 @@ local answers, leased, progress, messages = {}, {}, {}, {}
 for n = 1, #numbers do
   local at = 3 + (n - 1) * 4
   local s = states[n] and read_state(states[n])
-  if s and s.phase == 'p' and s.claims == tonumber(ARGV[at + 1]) then
+  if s and s.phase == 'p' and s.claims % CLAIMS == tonumber(ARGV[at + 1]) then
     answers[n] = s.mark >= 0 and 2 or 1
     local queue = leased[s.queue]
     if not queue then

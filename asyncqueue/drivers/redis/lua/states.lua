@@ -1,3 +1,6 @@
+-- Tokens hold the count of claims up to this.
+local CLAIMS = 1048576
+
 -- A state: phase (w waiting, p processing, c completed, x cancelled, f failed), claims, attempts,
 -- exceptions, priority, available_at (negative: as the body says), started_at, finished_at, mark
 -- (processing: the retention to cancel it with, negative if nobody asked; ended: when it may go),
