@@ -18,15 +18,3 @@ local function count_blocks(numbers, step)
     end
   end
 end
-
--- Forget jobs that stand nowhere any more.
-local function forget(numbers, ids)
-  if #numbers == 0 then return end
-  each('HDEL', P .. 'ids', ids)
-  each('HDEL', P .. 'body', numbers)
-  each('HDEL', P .. 'state', numbers)
-  each('HDEL', P .. 'outcome', numbers)
-  each('HDEL', P .. 'progress', numbers)
-  each('HDEL', P .. 'message', numbers)
-  count_blocks(numbers, -1)
-end

@@ -40,11 +40,14 @@ else
   now = tonumber(time[1]) + tonumber(time[2]) / 1000000
 end
 
--- A command with any number of arguments after the key. MOST is even: pairs stay together.
+-- A command with any number of arguments after the key; answers its last reply. MOST is even: pairs
+-- stay together.
 local function each(command, key, arguments)
+  local reply
   for first = 1, #arguments, MOST do
-    call(command, key, unpack(arguments, first, math.min(first + MOST - 1, #arguments)))
+    reply = call(command, key, unpack(arguments, first, math.min(first + MOST - 1, #arguments)))
   end
+  return reply
 end
 
 -- The values of many fields; false where there is none.

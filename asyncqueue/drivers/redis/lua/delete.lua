@@ -7,7 +7,7 @@
 -- include: full
 -- include: waiting
 -- include: holders
--- include: blocks
+-- include: forgetting
 -- include: ringing_jobs
 
 even_when_full()

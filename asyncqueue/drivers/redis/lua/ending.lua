@@ -1,6 +1,6 @@
 -- include: holders
 -- include: states
--- include: blocks
+-- include: forgetting
 -- include: ringing_jobs
 
 -- The end of jobs that were just taken from where they stood.

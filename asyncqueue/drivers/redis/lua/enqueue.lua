@@ -7,8 +7,6 @@
 -- Answers  0 if all were stored, else for each job false or the id that is in its way.
 
 -- include: common
--- include: states
--- include: holders
 -- include: blocks
 -- include: levels
 -- include: rings
@@ -25,13 +23,26 @@ while at <= #ARGV do
   at = at + RUN + many * JOB
 end
 
+-- What follows is rare, and made only when it is needed.
+
 -- A finished job whose retention is over has its id no longer, whether or not somebody swept.
 local function expired(number)
+-- include: states
   local text = call('HGET', P .. 'state', number)
   local s = text and read_state(text)
   if not s or (s.phase ~= 'c' and s.phase ~= 'x') or s.mark > now then return false end
   call('ZREM', P .. 'ended:' .. s.queue .. ':' .. s.phase, number)
   return true
+end
+
+local function forget_expired(numbers, ids)
+-- include: forgetting
+  forget(numbers, ids)
+end
+
+local function holder_of(key)
+-- include: holders
+  return read_holder(key)
 end
 
 local known = values(P .. 'ids', ids)
@@ -49,7 +60,7 @@ local function in_the_way(n, id, key)
   end
   if key == '' then return nil end
   local name = string.sub(key, 9)
-  local holder = held[name] or read_holder(name)
+  local holder = held[name] or holder_of(name)
   if holder then return holder end
   held[name] = id
   taken_keys[#taken_keys + 1] = name
@@ -84,7 +95,7 @@ while at <= #ARGV do
   at = at + RUN + many * JOB
 end
 
-forget(gone, gone_ids)
+if #gone > 0 then forget_expired(gone, gone_ids) end
 if stored > 0 then
   -- The first write that can fail: where memory is used up, nothing is stored yet.
   local last = call('INCRBY', P .. 'seq', stored)
@@ -109,10 +120,12 @@ if stored > 0 then
     if #standing > 0 then
       if line.due then
         each('ZADD', P .. 'later:' .. line.queue .. ':' .. line.priority, standing)
+        open_level(line.queue, line.priority)
       else
-        each('RPUSH', P .. 'ready:' .. line.queue .. ':' .. line.priority, standing)
+        local length = each('RPUSH', P .. 'ready:' .. line.queue .. ':' .. line.priority, standing)
+        -- A list in which somebody stands has its level.
+        if length == #standing then open_level(line.queue, line.priority) end
       end
-      open_level(line.queue, line.priority)
       rung[line.queue] = true
     end
   end

@@ -1,5 +1,5 @@
 -- include: bodies
--- include: blocks
+-- include: forgetting
 
 -- Forget what stands in a set of ended jobs up to a score; answers how many that were.
 local function expire(set, score, most)

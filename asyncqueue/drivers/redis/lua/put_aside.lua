@@ -7,7 +7,7 @@
 -- include: full
 -- include: states
 -- include: bodies
--- include: blocks
+-- include: forgetting
 
 even_when_full()
 

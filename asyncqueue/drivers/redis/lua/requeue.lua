@@ -4,7 +4,7 @@
 -- Answers  the ids that were moved.
 
 -- include: common
--- include: blocks
+-- include: forgetting
 -- include: returning
 
 local ids = {}
