@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -38,6 +39,10 @@ OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
     "sentinel_password": str,
 }
 """The options of a redis URL, and how their text is read."""
+_PARTS: Final = re.compile(
+    r"(?P<scheme>[^:/?#]*)://(?P<hosts>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?",
+    re.DOTALL,
+)
 _KINDS: Final[dict[str, tuple[Kind, int]]] = {
     "redis": ("standalone", PORT),
     "rediss": ("standalone", PORT),
@@ -49,18 +54,20 @@ _KINDS: Final[dict[str, tuple[Kind, int]]] = {
 
 def place_of(url: str) -> Place:
     """The place that a URL names. Raises ConfigError where it names none."""
-    parts = urlsplit(url.strip())
-    scheme = parts.scheme.lower()
-    if scheme not in _KINDS:
+    # Not by urllib, which takes several hosts for a malformed one as soon as an IPv6 address is
+    # among them.
+    parts = _PARTS.fullmatch(url.strip())
+    scheme = parts["scheme"].lower() if parts else ""
+    if parts is None or scheme not in _KINDS:
         raise ConfigError(
             f"{masked(url)!r}: write redis://host:6379/0, rediss:// where the server wants TLS, "
             "redis+sentinel://host1,host2/name/0 or redis+cluster://host1,host2."
         )
     kind, port = _KINDS[scheme]
-    user, at, hosts = parts.netloc.rpartition("@")
+    user, at, hosts = parts["hosts"].rpartition("@")
     name, colon, password = user.partition(":")
-    service, db = _path(url, kind, parts.path)
-    options = _options(url, parts.query)
+    service, db = _path(url, kind, parts["path"])
+    options = _options(url, parts["query"] or "")
     options["tls"] = scheme == "rediss" or options.get("tls", False)
     return Place(
         kind=kind,
