@@ -45,6 +45,13 @@ class Output:
             for line in more:
                 click.echo(f"{'':<{width}}  {line}".rstrip())
 
+    def block(self, fact: Any, text: str) -> None:
+        """``fact`` as JSON, or lines of our own making."""
+        if self.as_json:
+            self._json(fact)
+        else:
+            click.echo(text)
+
     def line(self, fact: Any, text: str) -> None:
         """``fact`` as JSON, or a sentence."""
         if self.as_json:

@@ -137,9 +137,14 @@ def workers(operator: Operator) -> None:
 
 
 @click.command(cls=Verb)
+@click.option("--sql", is_flag=True, help="Only print the SQL, for somebody else to run.")
 @operating
-def migrate(operator: Operator) -> None:
+def migrate(operator: Operator, *, sql: bool) -> None:
     """Create the schema of the store where it is missing, and check its version."""
+    if sql:
+        text = operator.queue().driver.schema_sql()
+        operator.out.block({"sql": text}, text)
+        return
 
     async def work(queue: Queue) -> None:
         driver = await queue.ready()

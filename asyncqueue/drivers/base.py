@@ -182,6 +182,13 @@ class Driver(ABC):
         """Where the store is, as a URL without secrets; for banners and messages."""
         return f"{self.name}://"
 
+    def schema_sql(self) -> str:
+        """The SQL with which :meth:`open` creates what is missing; for those who run it themselves.
+
+        Asked of a driver that need not be open. Raises DriverError where the store has no SQL.
+        """
+        raise self._cannot("print its schema: its store has none in SQL")
+
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """What ``asyncqueue doctor`` should tell of this store: (what, whether it is fine, text).
 

@@ -18,9 +18,7 @@ class Ship(Job):
 
     async def handle(self, ctx: Context) -> None:
         async with ctx.transaction() as connection:
-            await connection.execute(
-                "UPDATE shop.orders SET shipped = true WHERE id = $1", self.order
-            )
+            await connection.execute("DELETE FROM shop.orders WHERE id = $1", self.order)
 
 
 async def place_order(pool: asyncpg.Pool, queue: Queue, order: int) -> None:
@@ -33,14 +31,14 @@ async def main() -> None:
     queue = Queue(PostgresDriver(DSN, schema="shop"))
     async with queue, asyncpg.create_pool(DSN, min_size=1) as pool:
         await queue.ready()
-        await pool.execute("CREATE TABLE shop.orders (id int PRIMARY KEY, shipped bool)")
+        await pool.execute("CREATE TABLE shop.orders (id int PRIMARY KEY)")
         await place_order(pool, queue, 1)
         try:
             await place_order(pool, queue, 1)  # a duplicate order: no second job either
         except asyncpg.UniqueViolationError:
             print("There is such an order.")
         await Worker(queue, stop_when_empty=True).run()
-        print(await pool.fetchval("SELECT count(*) FROM shop.orders WHERE shipped"), "shipped")
+        print(await pool.fetchval("SELECT count(*) FROM shop.orders"), "left")
         await pool.execute("DROP SCHEMA shop CASCADE")
 
 

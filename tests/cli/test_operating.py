@@ -219,6 +219,21 @@ def test_migrate_creates_the_schema_and_says_where(run, here):
     assert (here / "new.db").exists()
 
 
+def test_migrate_prints_sql_without_a_server(run):
+    result = run("migrate", "--sql", "--url", "postgresql://nobody@127.0.0.1:1/nowhere?schema=q")
+    assert result.exit_code == 0
+    assert result.stdout.startswith('BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS "q";\n')
+    assert result.stdout.endswith("COMMIT;\n")
+    assert "{" not in result.stdout
+
+
+def test_migrate_has_no_sql_for_a_store_without(run, here):
+    result = run("migrate", "--sql", "--url", f"sqlite:///{here}/new.db")
+    assert result.exit_code == 1
+    assert "cannot print its schema" in result.stderr
+    assert not (here / "new.db").exists()
+
+
 def test_memory_is_refused_because_nothing_of_it_can_be_seen(run):
     result = run("stats")
     assert result.exit_code == 2

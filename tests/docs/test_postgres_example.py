@@ -18,4 +18,4 @@ def test_the_postgres_example_runs(postgres_url: str, tmp_path):
         text=True,
         timeout=60,
     )
-    assert done.stdout.splitlines() == ["There is such an order.", "1 shipped"], done.stderr
+    assert done.stdout.splitlines() == ["There is such an order.", "0 left"], done.stderr

@@ -137,7 +137,7 @@ class PostgresServer(ServerProcess):
     def __init__(self, folder: Path, **settings: str) -> None:
         self.port = free_port()
         self.folder = folder
-        self._account = _unprivileged()
+        self._account = unprivileged()
         self._bin = _reachable(find_programs().folder, folder, self._account)
         self._data = folder / "data"
         given = _SETTINGS | {"unix_socket_directories": str(folder)} | settings
@@ -213,7 +213,7 @@ class PostgresServer(ServerProcess):
         )
 
 
-def _unprivileged() -> tuple[int, int] | None:
+def unprivileged() -> tuple[int, int] | None:
     """PostgreSQL refuses to run as root: then it is somebody who may do nothing."""
     if os.geteuid() != 0:
         return None

@@ -51,8 +51,9 @@ class PostgresDriver(Handle):
     ) -> list[str | None]:
         """See :meth:`asyncqueue.drivers.base.Driver.enqueue`.
 
-        ``within`` is an asyncpg connection to the same database that is in a transaction. Raises
-        TransactionUnsupported for anything else.
+        ``within`` is a connection to the same database in a transaction: one of asyncpg, an
+        ``AsyncConnection`` of psycopg 3, or an ``AsyncSession`` or ``AsyncConnection`` of
+        SQLAlchemy on one of these. Raises TransactionUnsupported for anything else.
         """
         enqueue.check(records)
         if within is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.drivers.postgres.guests import GuestError
 from asyncqueue.drivers.postgres.wire import (
     InterfaceError,
     InternalClientError,
@@ -49,6 +50,11 @@ def is_worth_a_retry(error: BaseException) -> bool:
     return _sqlstate(error) in _UNDONE or never_sent(error)
 
 
+def has_no_transaction(error: BaseException) -> bool:
+    """True where a statement needs a transaction and the connection is in none."""
+    return _sqlstate(error) == "25P01"
+
+
 def never_sent(error: BaseException) -> bool:
     """True where asyncpg itself found that a connection is of no use."""
     return isinstance(error, (InterfaceError, InternalClientError)) and not isinstance(
@@ -74,7 +80,7 @@ def explain(error: Exception, place: Place) -> Exception:
     """What an error means; the same error where it is not of the server or the network."""
     if isinstance(error, (OSError, EOFError)):  # TimeoutError is an OSError
         return unreachable(place, str(error) or type(error).__name__)
-    if not is_from_server(error):
+    if not isinstance(error, GuestError) and not is_from_server(error):
         return error
     code, text = _sqlstate(error), str(error)
     if code is None:

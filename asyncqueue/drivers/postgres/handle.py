@@ -13,6 +13,7 @@ from asyncqueue.drivers.postgres import diagnose
 from asyncqueue.drivers.postgres.listening import OpenWatches
 from asyncqueue.drivers.postgres.names import Tables
 from asyncqueue.drivers.postgres.place import Place, normal
+from asyncqueue.drivers.postgres.schema import schema_sql
 from asyncqueue.drivers.postgres.session import Session
 from asyncqueue.drivers.postgres.statements import Statements
 from asyncqueue.drivers.postgres.unsure import Unsure
@@ -77,6 +78,10 @@ class Handle(Driver):
     def location(self) -> str:
         """``postgresql://user@host/database``, without the password."""
         return self._place.location
+
+    def schema_sql(self) -> str:
+        """See :meth:`asyncqueue.drivers.base.Driver.schema_sql`; one transaction."""
+        return schema_sql(self._sql)
 
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""

@@ -6,9 +6,9 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from asyncqueue.drivers.postgres.enqueue import enqueue
-from asyncqueue.drivers.postgres.failures import explained
+from asyncqueue.drivers.postgres.failures import explained, has_no_transaction
+from asyncqueue.drivers.postgres.guests import ACCEPTED, guest
 from asyncqueue.drivers.postgres.topics import texts
-from asyncqueue.drivers.postgres.wire import as_connection
 from asyncqueue.errors import TransactionUnsupported
 
 if TYPE_CHECKING:
@@ -29,17 +29,12 @@ async def enqueue_within(
 
     Those who wait for jobs are notified by the commit of the caller.
     """
-    connection = as_connection(within)
-    if connection is None:
-        raise TransactionUnsupported(
-            f"The postgres driver cannot join a transaction of {type(within).__module__}."
-            f"{type(within).__qualname__}; give an asyncpg connection to {place.location}."
-        )
     with explained(place):
-        if not connection.is_in_transaction():
+        connection = await guest(within)
+        if connection is None:
             raise TransactionUnsupported(
-                "The connection given as within is in no transaction, so every statement would be "
-                "committed by itself; wrap the call in `async with connection.transaction():`."
+                f"The postgres driver cannot join a transaction of {type(within).__module__}."
+                f"{type(within).__qualname__}; give {ACCEPTED}, to {place.location}."
             )
         async with _savepoint(connection):
             store = store_on(connection)
@@ -53,7 +48,15 @@ async def enqueue_within(
 
 @contextlib.asynccontextmanager
 async def _savepoint(connection: Executing) -> AsyncGenerator[None]:
-    await connection.execute("SAVEPOINT asyncqueue")
+    try:
+        await connection.execute("SAVEPOINT asyncqueue")
+    except Exception as error:
+        if not has_no_transaction(error):
+            raise
+        raise TransactionUnsupported(
+            "The connection given as within is in no transaction, so every statement would be "
+            "committed by itself; begin one around the dispatch."
+        ) from error
     try:
         yield
     except BaseException:

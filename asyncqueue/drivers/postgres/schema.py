@@ -9,6 +9,7 @@ from asyncqueue.errors import DriverError
 if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.names import Tables
     from asyncqueue.drivers.postgres.place import Place
+    from asyncqueue.drivers.postgres.statements import Statements
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.drivers.postgres.wire import Connection
 
@@ -41,6 +42,15 @@ async def ensure_schema(connection: Connection, store: Store, place: Place) -> N
         await transaction.rollback()
         raise
     await transaction.commit()
+
+
+def schema_sql(sql: Statements) -> str:
+    """What :func:`ensure_schema` does in an empty database, as plain SQL."""
+    kinds = _wanted(sql.tables)
+    statements = [text for kind, _ in kinds for text in sql.verb(kind).values()]
+    facts = ", ".join(f"('{kind}', '{name}', '{VERSION}')" for kind, name in kinds)
+    noted = sql.text("open.note_all", {"facts": facts})
+    return "".join(f"{text};\n\n" for text in ["BEGIN", *statements, noted, "COMMIT"]).rstrip("\n")
 
 
 def _wanted(tables: Tables) -> list[tuple[str, str]]:

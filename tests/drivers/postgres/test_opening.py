@@ -6,6 +6,7 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
+import asyncpg
 import pytest
 
 from asyncqueue.drivers.postgres import PostgresDriver
@@ -246,6 +247,22 @@ async def test_a_user_needs_no_right_to_create_where_the_tables_are(
     assert len(await claim(driver)) == 1
     await driver.close()
     await owner.close()
+
+
+async def test_the_tables_can_be_made_by_hand(postgres_server: PostgresServer) -> None:
+    """CLI: what `migrate --sql` prints is all that a user without rights needs."""
+    owner = PostgresDriver(postgres_server.url(), schema="q")
+    connection = await asyncpg.connect(postgres_server.url())
+    await connection.execute(owner.schema_sql())
+    await connection.execute(
+        "CREATE USER humble; GRANT USAGE ON SCHEMA q TO humble;"
+        "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA q TO humble"
+    )
+    await connection.close()
+    driver = PostgresDriver(postgres_server.url(user="humble"), schema="q")
+    await driver.open()
+    assert await driver.enqueue([record("a")]) == [None]
+    await driver.close()
 
 
 async def test_a_read_only_database_is_not_available(postgres_server: PostgresServer) -> None:

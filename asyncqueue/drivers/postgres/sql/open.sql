@@ -21,3 +21,6 @@ SELECT kind, name, value FROM {meta} WHERE kind IN ('schema', 'failed');
 
 -- name: note
 INSERT INTO {meta} (kind, name, value) VALUES (:kind::text, :name::text, :value::text);
+
+-- name: note_all
+INSERT INTO {meta} (kind, name, value) VALUES {facts};
