@@ -2,7 +2,7 @@
 
 Each peer is installed into an environment of its own, below $XDG_CACHE_HOME/asyncqueue-peers. One
 that cannot be installed, or does not finish its jobs, is shown as such. Figures depend on the
-machine, and on what else it does.
+machine, and on what else it does. Three samples take about twenty minutes a store.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.peers.environments import NotInstalledError, environment_of
 from benchmarks.peers.measuring import FIGURES, Bench
 from benchmarks.peers.running import SampleError
 from benchmarks.peers.stores import STORES
-from benchmarks.peers.table import Row, machine, markdown
+from benchmarks.peers.table import NOT_INSTALLED, Row, machine, markdown
 
 if TYPE_CHECKING:
     from benchmarks.peers.stores import Store
@@ -69,7 +69,7 @@ def _installed(rows: dict[str, Row], store: Store, scale: float) -> list[Bench]:
         try:
             benches.append(Bench(row.peer, environment_of(row.peer), store, scale))
         except NotInstalledError as error:
-            row.problems.append(f"not installed: {error}")
+            row.problems.append(f"{NOT_INSTALLED}: {error}")
             _say(f"{name}: {row.problems[-1]}")
     return benches
 

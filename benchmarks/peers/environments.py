@@ -95,5 +95,7 @@ def _install(command: Sequence[str], folder: Path) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise NotInstalledError(str(error)) from error
     if done.returncode:
-        said = (done.stderr or done.stdout).strip().splitlines()
+        lines = (done.stderr or done.stdout).splitlines()
+        # npm ends with where its log is, which says nothing.
+        said = [line for line in lines if len(line.split()) > 3 and "complete log" not in line]
         raise NotInstalledError(said[-1] if said else f"exit status {done.returncode}")

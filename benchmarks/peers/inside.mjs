@@ -73,7 +73,7 @@ async function main([name, verb, ...numbers]) {
   const adapter = await import(pathToFileURL(path.resolve(name)).href);
   const counts = numbers.map(Number);
   if (verb === "dispatch") {
-    console.log(JSON.stringify(await dispatchRate(adapter.producer, ...counts)));
+    console.log(await dispatchRate(adapter.producer, ...counts));
   } else if (verb === "pace") await pace(adapter.producer, ...counts);
   else if (verb === "fill") {
     const began = performance.now();

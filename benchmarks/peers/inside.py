@@ -189,7 +189,7 @@ def main() -> None:
     if verb == "dispatch":
         is_async = hasattr(adapter.producer(), "__aenter__")
         rate = (_dispatches if is_async else _plain_dispatches)(adapter.producer, *counts)
-        print(json.dumps(_run(rate)))
+        print(_run(rate))
     elif verb == "pace":
         _run(_pace(adapter.producer, *counts))
     elif verb == "fill":

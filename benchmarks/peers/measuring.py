@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import statistics
 import tempfile
@@ -52,11 +51,12 @@ class Bench:
             after = self._server_cpu(), self._all_cpu([worker], own), processes.busy_seconds()
             memory = processes.peak_mib(processes.session(worker.pid))
         server, known, busy = (b - a for a, b in zip(before, after, strict=True))
+        if (since := progress.count - first.count) > jobs / 2:
+            filled["server_us"] = server / since * 1e6
         return filled | {
             "noop": jobs / (ended - progress.first),
             "extra": progress.count - jobs,
             "memory": memory,
-            "server_us": server / max(1, progress.count - first.count) * 1e6,
             "foreign": max(0.0, busy - known) / (ended - progress.first),
         }
 
@@ -88,7 +88,7 @@ class Bench:
         milliseconds = self._scaled(DISPATCHING)
         for name, callers in CALLERS.items():
             with self._run(name) as run:
-                rates[name] = float(json.loads(run.verb("dispatch", milliseconds, callers)))
+                rates[name] = run.rate("dispatch", milliseconds, callers)
         return rates
 
     def latency(self) -> dict[str, float]:
@@ -157,7 +157,7 @@ class Bench:
         """A run with so many jobs stored, and what that showed."""
         with self._run(figure) as run:
             empty = self._store.size()
-            rate = float(json.loads(run.verb("fill", jobs)))
+            rate = run.rate("fill", jobs)
             held = self._store.size() - empty
             self._store.settle_down()
             yield run, {"bulk": rate, "bytes": held / jobs}

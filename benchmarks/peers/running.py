@@ -81,6 +81,14 @@ class Run:
             raise SampleError(f"{verb} failed: {self.told()}")
         return done.stdout.strip().rpartition("\n")[2]
 
+    def rate(self, verb: str, *counts: int) -> float:
+        """As :meth:`verb`, of those that end with a rate."""
+        told = self.verb(verb, *counts)
+        try:
+            return float(told)
+        except ValueError as error:
+            raise SampleError(f"{verb} ended with {told!r}, not with a rate") from error
+
     @contextlib.contextmanager
     def worker(self) -> Iterator[subprocess.Popen[bytes]]:
         """A worker, as long as the block lasts; then kill -9: its store is cleared anyway."""

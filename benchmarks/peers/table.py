@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import timeit
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from benchmarks.peers.catalogue import Peer
 
+NOT_INSTALLED = "not installed"
 DISTURBED = 0.3
 """Cores of other work beside a measurement, above which that is said."""
 
@@ -57,7 +59,9 @@ def machine() -> str:
         model = lines[0].partition(":")[2].strip() if lines else model
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     cores = f"{os.cpu_count()} cores{f' ({model})' if model else ''}"
-    return f"{cores}, {system}, Python {platform.python_version()}"
+    loop = min(timeit.repeat("pass", number=1_000_000, repeat=5)) * 1000
+    python = f"Python {platform.python_version()} (a million passes of a loop: {loop:.0f} ms)"
+    return f"{cores}, {system}, {python}"
 
 
 def markdown(rows: Sequence[Row]) -> Iterator[str]:
@@ -87,7 +91,10 @@ def _cells(row: Row) -> list[str]:
     name = f"{peer.name} {peer.version}{' (node)' if peer.npm else ''}"
     widths = peer.concurrency
     settings = f"concurrency {widths['noop']:,} (5 ms: {widths['five_ms']}); {peer.settings}"
-    return [name, peer.guarantee, *(_cell(column, row) for column in COLUMNS), settings]
+    figures = [_cell(column, row) for column in COLUMNS]
+    if any(problem.startswith(NOT_INSTALLED) for problem in row.problems):
+        figures[0] = NOT_INSTALLED
+    return [name, peer.guarantee, *figures, settings]
 
 
 def _cell(column: Column, row: Row) -> str:
