@@ -8,7 +8,7 @@ PYTHON = python3.14 python3.13 python3.12 python3.11 python3 python
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check bench coverage lock clean
+.PHONY: help demo test lint types check bench peers coverage lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
@@ -39,7 +39,7 @@ demo: $(demo_ready) ## see it work on an embedded queue; no server needed
 
 test: $(test_ready) ## run the tests
 	$(say) 'Running the tests'
-	@$(python) -m pytest $(ARGS)
+	@$(python) -m pytest -n auto $(ARGS)
 
 lint: $(dev_ready) ## check style, formatting and the layering rule
 	$(say) 'Checking style (ruff check)'
@@ -60,6 +60,10 @@ check: lint types ## lint, then types
 bench: $(test_ready) ## run the benchmarks
 	$(say) 'Running the benchmarks'
 	@$(python) -m benchmarks $(ARGS)
+
+peers: $(test_ready) ## measure other libraries beside this one: ARGS=redis or ARGS=postgres
+	$(say) 'Running the benchmarks of the peers'
+	@$(python) -m benchmarks.peers $(ARGS)
 
 coverage: $(test_ready) ## run the tests and show the lines and branches they miss
 	$(say) 'Running the tests under coverage'

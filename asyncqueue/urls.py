@@ -8,7 +8,7 @@ from typing import Final
 _SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*)://")
 _USERINFO: Final = re.compile(r"(://[^:/?#@]*:).*@", re.DOTALL)
 _SECRET_OPTION: Final = re.compile(
-    r"([?&](?:password|passwd|pwd|secret|token|key)=)[^&#]*", re.IGNORECASE
+    r"([?&](?:\w*password|passwd|pwd|secret|token|key)=)[^&#]*", re.IGNORECASE
 )
 _SPELLINGS: Final = {
     "postgresql": "postgres",

@@ -11,18 +11,35 @@ import pytest
 from asyncqueue import Queue, Worker
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.postgres import PostgresDriver
+from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
 from .recorder import Recorder
 from .servers.databases import postgres_schema, postgres_server, postgres_url
+from .servers.fixtures import (
+    own_redis,
+    redis_cluster_server,
+    redis_prefix,
+    redis_server,
+    redis_url,
+)
+
+__all__ = [
+    "own_redis",
+    "postgres_schema",
+    "postgres_server",
+    "postgres_url",
+    "redis_cluster_server",
+    "redis_prefix",
+    "redis_server",
+    "redis_url",
+]
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from asyncqueue import Driver
-
-__all__ = ["postgres_schema", "postgres_server", "postgres_url"]
 
 # How long an example takes says how busy the machine is, not how good the code.
 hypothesis.settings.register_profile("asyncqueue", deadline=None)
@@ -34,13 +51,19 @@ def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:
     return PostgresDriver(place.dsn, schema=place.name, clock=clock)
 
 
+def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:
+    prefix = request.getfixturevalue("redis_prefix")
+    return RedisDriver(request.getfixturevalue("redis_url"), prefix=prefix, clock=clock)
+
+
 def _sqlite(request: pytest.FixtureRequest, clock: Clock) -> Driver:
     return SqliteDriver(request.getfixturevalue("tmp_path") / "queue.db", clock=clock)
 
 
 DRIVERS: dict[str, Callable[[pytest.FixtureRequest, Clock], Driver]] = {
-    "memory": lambda _, clock: MemoryDriver(clock=clock),
+    "memory": lambda _request, clock: MemoryDriver(clock=clock),
     "postgres": _postgres,
+    "redis": _redis,
     "sqlite": _sqlite,
 }
 """Every driver that the behaviour tests run on."""
@@ -68,6 +91,7 @@ async def make_queue(driver: Driver) -> AsyncIterator[Callable[..., Queue]]:
     yield make
     for queue in queues:
         await queue.close()
+        await queue.driver.close()
     await driver.close()
 
 

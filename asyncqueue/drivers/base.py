@@ -128,6 +128,11 @@ class Watches:
                     self._open.pop(topic, None)
             self.idle = not self._open
 
+    def topics(self) -> set[str]:
+        """What is watched at this moment."""
+        with self._lock:
+            return set(self._open)
+
     def ring(self, topics: Iterable[str]) -> None:
         """Ring every watch on one of these topics."""
         for topic in topics:

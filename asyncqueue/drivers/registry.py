@@ -21,8 +21,6 @@ DriverFactory = Callable[[Settings], Driver]
 
 GROUP: Final = "asyncqueue.drivers"
 _NAME: Final = re.compile(r"[a-z][a-z0-9+._-]*")
-_ABSENT: Final = ("redis",)
-"""Drivers that the documentation names and this version does not have."""
 
 
 def register_driver(
@@ -112,12 +110,6 @@ def _find(name: str) -> DriverFactory:
     factory = _factories.get(name) or _plugged_in(name)
     if factory is not None:
         return factory
-    if name in _ABSENT:
-        raise UnknownDriver(
-            f"This version of asyncqueue has no {name} driver. Use sqlite:///queue.db, which "
-            f"several processes on one host can share, or plug one in: register_driver({name!r}, "
-            f"factory).{suggest('', driver_names())}"
-        )
     raise UnknownDriver(f'Unknown driver "{name}".{suggest(name, driver_names())}')
 
 
@@ -169,12 +161,24 @@ def _postgres(settings: Settings) -> Driver:
     return PostgresDriver(dsn, table=settings.table, failed_table=settings.failed_table, **options)
 
 
-def _lacking(error: ModuleNotFoundError, driver: str, package: str) -> Exception:
-    """What to say where a driver's own package is not installed."""
-    if error.name is None or error.name.partition(".")[0] != package:
+def _redis(settings: Settings) -> Driver:
+    url = settings.url or ""
+    if not url.partition("://")[2]:  # The bare name.
+        url = f"{url}localhost"
+    try:
+        from asyncqueue.drivers.redis import RedisDriver  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise _lacking(error, "redis", "redis", "hiredis") from error
+    return RedisDriver(url, prefix=settings.prefix)
+
+
+def _lacking(error: ModuleNotFoundError, driver: str, *packages: str) -> Exception:
+    """What to say where a package of a driver's own is not installed."""
+    name = (error.name or "").partition(".")[0]
+    if name not in packages:
         return error
     return ConfigError(
-        f"The {driver} driver needs {package}, which is not installed: "
+        f"The {driver} driver needs {name}, which is not installed: "
         f"pip install asyncqueue[{driver}]"
     )
 
@@ -182,6 +186,7 @@ def _lacking(error: ModuleNotFoundError, driver: str, package: str) -> Exception
 _factories: Final[dict[str, DriverFactory]] = {
     "memory": _memory,
     "postgres": _postgres,
+    "redis": _redis,
     "sqlite": _sqlite,
     "sync": _sync,
 }

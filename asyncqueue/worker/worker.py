@@ -172,6 +172,8 @@ class Worker:
         self._main = asyncio.create_task(
             self._live(shift, started), name="asyncqueue-worker", context=variables.copy()
         )
+        # What it raises was logged, and whoever waits for its end is told; nobody has to.
+        self._main.add_done_callback(lambda main: main.cancelled() or main.exception())
         self.queue.attach(self)
         try:
             await asyncio.wait([self._main, started], return_when=asyncio.FIRST_COMPLETED)

@@ -311,8 +311,19 @@ def _torn_down(driver, kind):
         if kind == "plain":
             outcome["may_end"] = stage.loop.call_later(0.1, stage.thread_may_end.set)
 
-    asyncio.run(main())
+    with asyncio.Runner() as runner:
+        runner.run(main())
+        # What the end of asyncio.run() does; after it nobody could close the driver any more.
+        tasks = asyncio.all_tasks(runner.get_loop())
+        for task in tasks:
+            task.cancel()
+        runner.run(settled(tasks))
+        runner.run(driver.close())
     return outcome
+
+
+async def settled(tasks):
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_every_worker_event_is_said_once(queue, make_worker, events):

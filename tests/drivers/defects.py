@@ -118,12 +118,12 @@ class SecondLife(MemoryDriver):
 
 
 class FreshFence(MemoryDriver):
-    """The token of a requeued job starts again."""
+    """A requeued job is given the token again that it had last."""
 
     async def requeue(self, which: Filter) -> list[str]:
         answer = await super().requeue(which)
         for requeued in answer:
-            self._store.entries[requeued].token = 0
+            self._store.entries[requeued].token -= 1
         return answer
 
 

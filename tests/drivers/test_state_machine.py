@@ -18,6 +18,7 @@ from hypothesis.stateful import run_state_machine_as_test
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.postgres import PostgresDriver
 from asyncqueue.drivers.postgres.marks import Marks
+from asyncqueue.drivers.redis import RedisDriver
 
 from ..servers.databases import PREFIX
 from .defects import DEFECTS
@@ -37,10 +38,13 @@ QUICK = settings(
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
 )
 NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
-LENGTH = NIGHTLY if os.environ.get("HYPOTHESIS_PROFILE") == "nightly" else QUICK
+AT_NIGHT = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
+LENGTH = NIGHTLY if AT_NIGHT else QUICK
+# The same machine; a server needs longer for each step.
+SERVED = NIGHTLY if AT_NIGHT else settings(QUICK, max_examples=10)
 HUNT = settings(
     QUICK,
-    max_examples=200,
+    max_examples=2000,  # Which ones depends on the modules that are loaded: enough for any.
     derandomize=True,
     database=None,
     phases=(Phase.generate,),
@@ -86,7 +90,16 @@ def test_postgres_does_what_memory_does(postgres_url: str) -> None:
         return driver
 
     numbers = itertools.count()
-    compare(make, LENGTH)
+    compare(make, SERVED)
+
+
+def test_redis_does_what_memory_does(redis_url: str) -> None:
+    prefixes = (f"machine{n}" for n in itertools.count())
+
+    def make(clock: Clock) -> Driver:
+        return RedisDriver(redis_url, prefix=next(prefixes), clock=clock)
+
+    compare(make, SERVED)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)

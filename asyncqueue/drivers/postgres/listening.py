@@ -30,10 +30,6 @@ class OpenWatches(Watches):
         """Whether somebody waits for a job to finish."""
         return any(topic.startswith("job:") for topic in tuple(self._open))
 
-    def topics(self) -> frozenset[str]:
-        """What is watched."""
-        return frozenset(self._open)
-
 
 class Listener:
     """One connection that listens, asked now and then whether it lives, opened anew if not.

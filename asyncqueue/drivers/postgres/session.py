@@ -79,7 +79,7 @@ class Session:
             await self.close()
             raise
         if not self._watches.idle:
-            self.listener.watch(self._watches.topics())
+            self.listener.watch(frozenset(self._watches.topics()))
 
     async def close(self) -> None:
         """Finish what was asked for and let go of the database."""

@@ -8,9 +8,6 @@
 --
 -- ``{ready_jobs}`` is one of the two pieces below. Rows that others are claiming are skipped, so a claim waits for nobody. What is due takes its
 -- place among the ready ones here: only the first thousand of a queue, for the sake of time.
---
--- A token is above all tokens of an earlier job of this id that is gone, because no seq comes twice
--- and few jobs are claimed a million times.
 WITH source AS MATERIALIZED (
     SELECT lane.queue, lane.low, lane.high, lane.place
     FROM unnest(:queues::text[], :lows::smallint[], :highs::smallint[])
@@ -45,6 +42,7 @@ taken AS (
     UPDATE {jobs} SET
         state = 2,
         attempts = attempts + 1,
+        -- Above all tokens of an earlier job of this id that is gone: no seq comes twice.
         token = CASE WHEN token BETWEEN seq << 20 AND 1::bigint << 62 THEN token ELSE seq << 20 END + 1,
         started_at = {now},
         leased_until = {now} + :lease::double precision,

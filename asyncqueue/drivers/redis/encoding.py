@@ -1,0 +1,281 @@
+"""How jobs are written down: what `common.lua` calls a body and a state, as clients see them."""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import msgspec
+
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, State, StoredJob
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncqueue.record import Record, Settlement
+
+LONGEST: Final = 0xFFFF
+"""Bytes that an id, a queue's name or a key may have."""
+CLAIM_BITS: Final = 20
+"""A token is the number of a job and, in these bits, how often it was claimed."""
+MOST_CLAIMS: Final = (1 << CLAIM_BITS) - 1
+"""After so many the count begins anew: no worker is a million claims behind."""
+NO_NUMBER: Final = 10**12
+"""All numbers are above this one, so that they have as many digits."""
+PHASES: Final = {
+    State.PENDING: "w",
+    State.DELAYED: "d",
+    State.PROCESSING: "p",
+    State.COMPLETED: "c",
+    State.CANCELLED: "x",
+    State.FAILED: "f",
+}
+"""The letters of the states. A job that waits has phase w whether it is due or not."""
+STATES: Final = {letter: state for state, letter in PHASES.items()}
+
+_HEAD: Final = struct.Struct(">ddBhHHH")
+_TIMES: Final = struct.calcsize(">dd")
+"""Bytes of the head that the scripts write, who know the time."""
+_LENGTH: Final = struct.Struct(">H")
+_STATE: Final = struct.Struct(">cIIIhdddd")
+_SETTLEMENT: Final = struct.Struct(">cIIIdd")
+_SECONDS: Final = struct.Struct(">d")
+
+_Content = tuple[str, int | None, bytes]
+DAMAGED: Final = b"!"
+"""What `claim.lua` tells instead of a state that it could not read."""
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_content: Final = msgspec.msgpack.Decoder(_Content).decode
+_Outcome = tuple[bytes | None, str | None, str | None]
+_decode_outcome: Final = msgspec.msgpack.Decoder(_Outcome).decode
+
+
+class UnreadableError(ValueError):
+    """Stored bytes are not what this version of the driver writes."""
+
+
+class Body(NamedTuple):
+    """What never changes of a job."""
+
+    created_at: float
+    available_at: float
+    priority: int
+    id: str
+    queue: str
+    key: str | None
+    name: str
+    max_attempts: int | None
+    payload: bytes
+
+
+class Standing(NamedTuple):
+    """What changes of a job."""
+
+    phase: str
+    attempts: int
+    exceptions: int
+    available_at: float | None
+    started_at: float | None
+    finished_at: float | None
+    mark: float
+    worker: str | None
+
+
+def packed(record: Record) -> tuple[bytes, bytes, bytes]:
+    """A record as id, key with its time, and the body after its times.
+
+    Raises TypeError or ValueError for what must not be stored.
+    """
+    payload = record.payload
+    if type(payload) is not bytes:
+        payload = _bytes(record)
+    if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
+        raise ValueError(
+            f"The priority of job {record.id!r} is {record.priority}; "
+            f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
+        )
+    id, queue, key = record.id.encode(), record.queue.encode(), b""
+    mode, held = 0, b""
+    if record.key is not None:
+        key = record.key.encode()
+        mode = 2 if record.key_until_claimed else 1
+        held = _SECONDS.pack(math.inf if record.key_ttl is None else record.key_ttl) + key
+    if max(len(id), len(queue), len(key)) > LONGEST:
+        raise ValueError(f"Id, queue or key of job {record.id[:50]!r}… is over {LONGEST} bytes.")
+    content = _encode((record.name, record.max_attempts, payload))
+    head = _HEAD.pack(0.0, 0.0, mode, record.priority, len(id), len(queue), len(key))
+    body = b"".join((head[_TIMES:], id, queue, key, content))
+    return id, held, body
+
+
+def _bytes(record: Record) -> bytes:
+    if isinstance(record.payload, (bytearray, memoryview)):
+        return bytes(record.payload)
+    raise TypeError(
+        f"The payload of job {record.id!r} is a {type(record.payload).__name__}; give bytes."
+    )
+
+
+def read_body(text: bytes) -> Body:
+    """The body of a job. Raises :class:`UnreadableError`."""
+    try:
+        head = _HEAD.unpack_from(text)
+        created_at, available_at, mode, priority, of_id, of_queue, of_key = head
+        after_id = _HEAD.size + of_id
+        after_queue = after_id + of_queue
+        after_key = after_queue + of_key
+        id, queue = text[_HEAD.size : after_id].decode(), text[after_id:after_queue].decode()
+        key = text[after_queue:after_key].decode() if mode else None
+        # Where lengths are wrong, this is no content either.
+        name, max_attempts, payload = _decode_content(text[after_key:])
+    except (struct.error, UnicodeError, msgspec.DecodeError) as error:
+        raise UnreadableError(f"a body that cannot be read: {error}") from error
+    return Body(
+        created_at,
+        available_at,
+        priority,
+        id,
+        queue,
+        key,
+        name,
+        max_attempts,
+        payload,
+    )
+
+
+def read_standing(text: bytes) -> Standing:
+    """The state of a job. Raises :class:`UnreadableError`."""
+    try:
+        fields = _STATE.unpack_from(text)
+        _, at = _short(text, _STATE.size)
+        worker, _ = _short(text, at)
+    except (struct.error, UnicodeError) as error:
+        raise UnreadableError(f"a state that cannot be read: {error}") from error
+    phase, _, attempts, exceptions, _, available, started, finished, mark = fields
+    return Standing(
+        phase.decode("latin-1"),
+        attempts,
+        exceptions,
+        available if available >= 0 else None,
+        started if started >= 0 else None,
+        finished or None,
+        mark,
+        worker or None,
+    )
+
+
+def _short(text: bytes, at: int) -> tuple[str, int]:
+    (length,) = _LENGTH.unpack_from(text, at)
+    return _text(text, at + _LENGTH.size, length)
+
+
+def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
+    end = at + length
+    if end > len(text):
+        raise struct.error("it is cut off")
+    return text[at:end].decode(), end
+
+
+def token_of(number: int, claims: int) -> int:
+    """The token of a claim. Numbers are given once, so none fits a later job of the same id."""
+    return (number - NO_NUMBER << CLAIM_BITS) + (claims & MOST_CLAIMS)
+
+
+def parts_of(token: int) -> tuple[int, int]:
+    """The number and the count of claims of a token; of no job where it is none of ours."""
+    return NO_NUMBER + (token >> CLAIM_BITS), token & MOST_CLAIMS
+
+
+def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim:
+    """A job that was just claimed, from its number, its body and the state it had before.
+
+    Raises :class:`UnreadableError`.
+    """
+    body = read_body(body_text)
+    claims = attempts = 1
+    exceptions = 0
+    if state_text is not None:
+        if state_text == DAMAGED:
+            raise UnreadableError("a state that cannot be read")
+        before = _STATE.unpack_from(state_text)
+        claims, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
+    return Claim(
+        body.id,
+        token_of(int(number), claims),
+        body.queue,
+        body.name,
+        body.payload,
+        body.priority,
+        attempts,
+        exceptions,
+        body.max_attempts,
+        body.created_at,
+    )
+
+
+def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
+    """A settlement as id, number, its counts and times, and the outcome."""
+    state = settlement.state
+    if state is State.PROCESSING or state not in PHASES:
+        raise ValueError(f"A claim cannot be settled as {state!r}.")
+    number, claims = parts_of(settlement.token)
+    told = _SETTLEMENT.pack(
+        PHASES[state].encode(),
+        claims,
+        settlement.attempts,
+        settlement.exceptions,
+        settlement.delay,
+        settlement.retention,
+    )
+    outcome = (settlement.result, settlement.error, settlement.traceback)
+    return settlement.id, number, told, b"" if outcome == (None, None, None) else _encode(outcome)
+
+
+def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
+    """A job from a row that a script found; None where it cannot be read or its time is over."""
+    _, body_text, state_text, outcome_text, progress, message = row
+    try:
+        body = read_body(body_text or b"")
+        standing = None if state_text is None else read_standing(state_text)
+        outcome = (None, None, None) if outcome_text is None else _decode_outcome(outcome_text)
+    except (UnreadableError, msgspec.DecodeError):
+        return None
+    job = StoredJob(
+        id=body.id,
+        queue=body.queue,
+        name=body.name,
+        payload=body.payload,
+        state=State.PENDING,
+        priority=body.priority,
+        attempts=0,
+        max_attempts=body.max_attempts,
+        created_at=body.created_at,
+        available_at=body.available_at,
+        progress=None if progress is None else float(progress),
+        message=None if message is None else message.decode(),
+        result=outcome[0],
+        error=outcome[1],
+        traceback=outcome[2],
+        key=body.key,
+    )
+    if standing is not None:
+        if standing.phase in "cx" and standing.mark <= now:
+            return None
+        _stand(job, standing)
+    if job.state is State.PENDING and job.available_at > now:
+        job.state = State.DELAYED
+    return job
+
+
+def _stand(job: StoredJob, standing: Standing) -> None:
+    job.state = STATES[standing.phase]
+    job.attempts = standing.attempts
+    job.started_at = standing.started_at
+    job.finished_at = standing.finished_at
+    job.worker = standing.worker
+    if standing.available_at is not None:
+        job.available_at = standing.available_at
+    if job.state is State.COMPLETED:
+        job.progress = 100.0

@@ -1,0 +1,199 @@
+-- Claim jobs: take them from their lines and lease them, in one step.
+--
+-- ARGV     now, limit, lease, worker, then for each source: queue, lowest and highest priority.
+-- Answers  seconds until the next delayed job is due (empty: there is none), then for each job its
+--          number, its body, and the state that it had before (false: it was never claimed; a
+--          lone ! where body or state cannot be read: such a job is not leased).
+
+-- include: common
+-- include: full
+-- include: states
+
+even_when_full()
+
+local limit, lease, worker = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
+local answer = { '' }
+local claimed = 0
+local DAMAGED = '!' -- told instead of a state; the client puts such jobs aside
+local paused = {}
+for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
+
+-- Few jobs have a key. Nil where the body cannot be read.
+local function state_with_key(body, plain)
+-- include: bodies
+-- include: holders
+  local content = read_body(body)
+  if not content then return nil end
+  if content.mode == 2 then
+    free_key(content.key, content.id)
+  else
+    plain.key = content.key
+  end
+  local text = state_text(plain)
+  plain.key = ''
+  return text
+end
+
+-- The state of a claimed job: the one it had before, or a new one. Nil where it cannot be read.
+local function claimed_state(body, before, plain, plain_text)
+  local mode = string.byte(body, 17)
+  if not before then
+    if mode == 0 then return plain_text end
+    return mode and state_with_key(body, plain)
+  end
+  local s = mode and read_state(before)
+  if not s then return nil end
+  s.phase, s.claims, s.attempts = 'p', s.claims + 1, s.attempts + 1
+  s.started, s.mark, s.worker = now, -1, worker
+  return state_text(s)
+end
+
+-- Lease these jobs, in this order.
+local function hand_out(queue, priority, numbers, bodies, states)
+  local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
+    available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
+    key = '' }
+  local plain_text = state_text(plain)
+  local until_then = now + lease
+  local leased, written, at, told = {}, {}, 0, #answer
+  for n = 1, #numbers do
+    local number, body, before = numbers[n], bodies[n], states[n] or false
+    local text = claimed_state(body, before, plain, plain_text)
+    if text then
+      leased[at + 1], leased[at + 2] = until_then, number
+      written[at + 1], written[at + 2] = number, text
+      at = at + 2
+    else
+      before = DAMAGED
+    end
+    answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
+    told = told + 3
+  end
+  if at > 0 then
+    claimed = claimed + at / 2
+    each('ZADD', P .. 'leased:' .. queue, leased)
+    each('HSET', P .. 'state', written)
+  end
+end
+
+-- Of numbers from a list, those that are no gaps.
+local function without_gaps(list, numbers)
+  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
+  local kept, kept_bodies, count = {}, {}, 0
+  for n = 1, #numbers do
+    if bodies[n] and not states[n] then
+      count = count + 1
+      kept[count], kept_bodies[count] = numbers[n], bodies[n]
+    end
+  end
+  local gaps = #numbers - count
+  if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
+  return kept, kept_bodies
+end
+
+local function take_from_list(queue, priority, room)
+  local list = P .. 'ready:' .. queue .. ':' .. priority
+  local numbers = call('LPOP', list, room)
+  if not numbers then return false end
+  local kept, bodies = without_gaps(list, numbers)
+  hand_out(queue, priority, kept, bodies, {})
+  return true
+end
+
+-- Some are due that stood in no list: they go between the others by the time when they became due,
+-- then by number.
+local function take_merged(queue, priority, due)
+  local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
+  local room = #due / 2
+  local first = call('LRANGE', list, 0, room - 1)
+  local kept, kept_bodies = without_gaps(list, first)
+  -- What was looked at goes: what is not claimed comes back to the front below.
+  if #first > 0 then call('LTRIM', list, #first, -1) end
+  local numbers, bodies, from_later = {}, {}, {}
+  local a, b = 1, 1
+  while #numbers < room and (a <= #kept or b < #due) do
+    local take_later = a > #kept
+    if not take_later and b < #due then
+      local created = #kept_bodies[a] >= 8 and unpack_text('>d', kept_bodies[a]) or 0
+      local score = tonumber(due[b + 1])
+      take_later = score < created or (score == created and due[b] < kept[a])
+    end
+    if take_later then
+      numbers[#numbers + 1] = due[b]
+      from_later[#from_later + 1] = due[b]
+      b = b + 2
+    else
+      numbers[#numbers + 1] = kept[a]
+      bodies[#numbers] = kept_bodies[a]
+      a = a + 1
+    end
+  end
+  local back = {}
+  for n = #kept, a, -1 do back[#back + 1] = kept[n] end
+  if #back > 0 then each('LPUSH', list, back) end
+  if #from_later > 0 then
+    each('ZREM', later, from_later)
+    local found = values(P .. 'body', from_later)
+    local m = 0
+    for n = 1, #numbers do
+      if not bodies[n] then
+        m = m + 1
+        bodies[n] = found[m]
+      end
+    end
+  end
+  local states = values(P .. 'state', numbers)
+  local whole, whole_bodies, whole_states = {}, {}, {}
+  for n = 1, #numbers do
+    if bodies[n] then
+      whole[#whole + 1] = numbers[n]
+      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
+    end
+  end
+  hand_out(queue, priority, whole, whole_bodies, whole_states)
+end
+
+local function take(queue, priority)
+  local later = P .. 'later:' .. queue .. ':' .. priority
+  for _ = 1, 100 do -- Gaps may make a round fruitless; there is no end of rounds, but of patience.
+    local room = limit - claimed
+    if room <= 0 then return end
+    local due = call('ZRANGEBYSCORE', later, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
+    if #due > 0 then
+      take_merged(queue, priority, due)
+    elseif not take_from_list(queue, priority, room) then
+      if call('EXISTS', later) == 0 then
+        call('ZREM', P .. 'levels:' .. queue, priority)
+      end
+      return
+    end
+  end
+end
+
+local next_due
+local function look_ahead(queue, priority)
+  local first = call('ZRANGE', P .. 'later:' .. queue .. ':' .. priority, 0, 0, 'WITHSCORES')
+  if first[2] then
+    local due = tonumber(first[2])
+    if not next_due or due < next_due then next_due = due end
+  end
+end
+
+for at = 5, #ARGV, 3 do
+  local queue = ARGV[at]
+  if not paused[queue] then
+    local low, high = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
+    local levels = call('ZRANGEBYSCORE', P .. 'levels:' .. queue, -high, -low)
+    for _, priority in ipairs(levels) do
+      if claimed < limit then take(queue, priority) end
+    end
+    if claimed < limit then
+      for _, priority in ipairs(levels) do look_ahead(queue, priority) end
+    end
+  end
+end
+
+if claimed < limit and next_due then
+  answer[1] = string.format('%.17g', next_due - now)
+end
+return answer

@@ -1,0 +1,55 @@
+-- Count jobs by queue and state.
+--
+-- ARGV     now, then nothing, or the queues to look at with the lowest and highest priority of each.
+-- Answers  now, then for each queue: name, pending, delayed, processing, completed, failed, cancelled, and the
+--          time when the oldest of those that are due became due (empty: none is).
+
+-- include: common
+
+-- The time when the first of a list came. Gaps that stand before it go.
+local function first_in(list)
+  while true do
+    local number = call('LINDEX', list, 0)
+    if not number then return nil end
+    local body = call('HGET', P .. 'body', number)
+    if body and #body >= 8 and call('HEXISTS', P .. 'state', number) == 0 then
+      return (unpack_text('>d', body))
+    end
+    call('LPOP', list)
+    if call('HINCRBY', P .. 'gaps', list, -1) <= 0 then call('HDEL', P .. 'gaps', list) end
+  end
+end
+
+local function count(queue, low, high)
+  local pending, delayed, oldest = 0, 0, nil
+  for _, priority in ipairs(call('ZRANGEBYSCORE', P .. 'levels:' .. queue, -high, -low)) do
+    local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
+    local came = first_in(list)
+    local gaps = tonumber(call('HGET', P .. 'gaps', list) or 0)
+    local first = call('ZRANGE', later, 0, 0, 'WITHSCORES')
+    local due = call('ZCOUNT', later, '-inf', now)
+    pending = pending + math.max(0, call('LLEN', list) - gaps) + due
+    delayed = delayed + call('ZCARD', later) - due
+    for _, time in ipairs({ came or math.huge, tonumber(first[2]) or math.huge }) do
+      if time <= now and (not oldest or time < oldest) then oldest = time end
+    end
+  end
+  local later_than_now = string.format('(%.17g', now)
+  return { queue, pending, delayed, call('ZCARD', P .. 'leased:' .. queue),
+    call('ZCOUNT', P .. 'ended:' .. queue .. ':c', later_than_now, '+inf'),
+    call('ZCARD', P .. 'ended:' .. queue .. ':f'),
+    call('ZCOUNT', P .. 'ended:' .. queue .. ':x', later_than_now, '+inf'),
+    oldest and string.format('%.17g', oldest) or '' }
+end
+
+local answer = {}
+if #ARGV > 1 then
+  for at = 2, #ARGV, 3 do
+    answer[#answer + 1] = count(ARGV[at], tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2]))
+  end
+else
+  for _, queue in ipairs(call('SUNION', P .. 'queues', P .. 'paused')) do
+    answer[#answer + 1] = count(queue, -32768, 32767)
+  end
+end
+return { string.format("%.17g", now), answer }

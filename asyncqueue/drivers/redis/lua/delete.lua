@@ -1,0 +1,42 @@
+-- Remove jobs that are not being processed.
+--
+-- ARGV     now, states that are meant (w waiting and due, d delayed, c, x, f), ids.
+-- Answers  how many went.
+
+-- include: common
+-- include: full
+-- include: waiting
+-- include: holders
+-- include: forgetting
+-- include: ringing_jobs
+
+even_when_full()
+
+local meant = ARGV[2]
+local ids = {}
+for at = 3, #ARGV do ids[#ids + 1] = ARGV[at] end
+local numbers = values(P .. 'ids', ids)
+for n = 1, #numbers do numbers[n] = numbers[n] or '' end
+local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
+
+local gone, gone_ids, seen = {}, {}, {}
+for n = 1, #ids do
+  local number, content, known = numbers[n], bodies[n] and read_body(bodies[n]), states[n]
+  local s = known and read_state(known) or content and not known and new_state(content)
+  if content and s and not seen[number] then
+    local letter = letter_of(s, content)
+    if letter ~= 'p' and string.find(meant, letter, 1, true) then
+      seen[number] = true
+      if letter == 'w' or letter == 'd' then
+        leave_line(number, content, known, s.queue, s.priority)
+        if s.key ~= '' then free_key(s.key, ids[n]) end
+      else
+        call('ZREM', P .. 'ended:' .. s.queue .. ':' .. s.phase, number)
+      end
+      gone[#gone + 1], gone_ids[#gone_ids + 1] = number, ids[n]
+    end
+  end
+end
+forget(gone, gone_ids)
+ring_jobs(gone_ids)
+return #gone

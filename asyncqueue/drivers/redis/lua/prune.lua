@@ -1,0 +1,30 @@
+-- Forget ended jobs whose retention is over, and failed ones that are old.
+--
+-- ARGV     now, seconds for which a failed job is kept, how many to forget in each set at most.
+-- Answers  how many went, and 1 if there is more to do.
+
+-- include: common
+-- include: full
+-- include: expiring
+
+even_when_full()
+
+local most = tonumber(ARGV[3])
+local count, more = 0, 0
+local function take(gone)
+  count = count + gone
+  if gone == most then more = 1 end
+end
+
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
+  local levels = P .. 'levels:' .. queue
+  local completed, cancelled = P .. 'ended:' .. queue .. ':c', P .. 'ended:' .. queue .. ':x'
+  local failed, leased = P .. 'ended:' .. queue .. ':f', P .. 'leased:' .. queue
+  take(expire(completed, now, most))
+  take(expire(cancelled, now, most))
+  take(expire(failed, now - tonumber(ARGV[2]), most))
+  if call('EXISTS', levels, completed, cancelled, failed, leased) == 0 then
+    call('SREM', P .. 'queues', queue)
+  end
+end
+return { count, more }

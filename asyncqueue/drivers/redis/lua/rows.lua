@@ -1,0 +1,19 @@
+-- What is known of jobs: for each that is there number, body, state, outcome, progress, message,
+-- false where there is none.
+local function add_rows(answer, numbers)
+  local bodies = values(P .. 'body', numbers)
+  local there, there_bodies = {}, {}
+  for n = 1, #numbers do
+    if bodies[n] then
+      there[#there + 1] = numbers[n]
+      there_bodies[#there] = bodies[n]
+    end
+  end
+  local states, outcomes = values(P .. 'state', there), values(P .. 'outcome', there)
+  local progress, messages = values(P .. 'progress', there), values(P .. 'message', there)
+  for n = 1, #there do
+    local at = #answer
+    answer[at + 1], answer[at + 2], answer[at + 3] = there[n], there_bodies[n], states[n]
+    answer[at + 4], answer[at + 5], answer[at + 6] = outcomes[n], progress[n], messages[n]
+  end
+end

@@ -1,0 +1,44 @@
+-- Return jobs whose lease ran out; forget ended ones whose retention is over.
+--
+-- ARGV     now, how many jobs to look at in each set at most.
+-- Answers  how many were returned, and 1 if there is more to do.
+
+-- include: common
+-- include: full
+-- include: ending
+-- include: returning
+-- include: expiring
+
+even_when_full()
+
+local most = tonumber(ARGV[2])
+local count, more = 0, 0
+
+local function sweep_leased(queue)
+  local over = call('ZRANGEBYSCORE', P .. 'leased:' .. queue, '-inf', now, 'LIMIT', 0, most)
+  if #over == 0 then return end
+  if #over == most then more = 1 end
+  each('ZREM', P .. 'leased:' .. queue, over)
+  local states, bodies = values(P .. 'state', over), values(P .. 'body', over)
+  for n = 1, #over do
+    local s = states[n] and read_state(states[n])
+    local body = bodies[n] and read_body(bodies[n])
+    if s and body and s.phase == 'p' then
+      if s.mark >= 0 then
+        finish(over[n], body.id, s, 'x', s.mark)
+      else
+        count = count + 1
+        put_back(over[n], s, s.available >= 0 and s.available or body.available)
+      end
+    end
+  end
+end
+
+for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
+  sweep_leased(queue)
+  if expire(P .. 'ended:' .. queue .. ':c', now, most) == most then more = 1 end
+  if expire(P .. 'ended:' .. queue .. ':x', now, most) == most then more = 1 end
+end
+finish_all()
+return_all()
+return { count, more }

@@ -1,0 +1,75 @@
+"""The Lua scripts of this driver: one file per verb, and pieces that several of them include."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from asyncqueue.drivers.redis.wire import ReplyError
+from asyncqueue.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from asyncqueue.drivers.redis.link import Link
+    from asyncqueue.drivers.redis.wire import Word
+
+_INCLUDE: Final = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
+
+
+class Script(NamedTuple):
+    """A script and the name by which a server that has seen it knows it."""
+
+    text: str
+    sha: str
+
+
+@cache
+def script(verb: str) -> Script:
+    """The script of a verb, with its pieces put in."""
+    text = _put_together(verb, set())
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _put_together(name: str, there: set[str]) -> str:
+    """A file and what it includes, each piece where it is first needed."""
+    if name in there:
+        return ""
+    there.add(name)
+    return _INCLUDE.sub(lambda include: _put_together(include[1], there), _read(name))
+
+
+@cache
+def _read(name: str) -> str:
+    return (files("asyncqueue.drivers.redis") / "lua" / f"{name}.lua").read_text("utf-8")
+
+
+class Scripts:
+    """Runs scripts for one shard; ``now`` gives what the clock says, empty for the server's."""
+
+    def __init__(self, link: Link, tag: str, now: Callable[[], str]) -> None:
+        self.link = link
+        self.tag = tag
+        self._now = now
+
+    async def run(self, verb: str, *arguments: Word) -> Any:
+        """The answer of the script of a verb."""
+        return await self.run_with(verb, arguments)
+
+    async def run_with(self, verb: str, arguments: Iterable[Word]) -> Any:
+        """As :meth:`run`; a server that has lost the script is given it again."""
+        text, sha = script(verb)
+        rest = (1, self.tag, self._now(), *arguments)
+        try:
+            return await self.link.ask(("EVALSHA", sha, *rest))
+        except DriverError as error:
+            if not _is_unknown(error.__cause__):
+                raise
+        return await self.link.ask(("EVAL", text, *rest))
+
+
+def _is_unknown(cause: BaseException | None) -> bool:
+    return isinstance(cause, ReplyError) and str(cause).startswith("NOSCRIPT")

@@ -1,0 +1,165 @@
+"""Wake-ups: one subscribed connection per handle rings the watches of this process.
+
+A notification carries nothing but the name of its channel, which is that of a topic. While the
+connection is lost nothing rings; when it is back, everything does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from asyncqueue.drivers.base import Watch, Watches
+from asyncqueue.drivers.redis.failures import explain
+from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
+from asyncqueue.errors import DriverError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from asyncqueue.drivers.redis.connecting import Router
+
+SHORTEST_PAUSE: Final = 0.1
+LONGEST_PAUSE: Final = 5.0
+"""Seconds between two tries to subscribe."""
+
+log = logging.getLogger("asyncqueue.redis")
+
+
+class SubscribedWire(Wire):
+    """A connection on which notifications come between answers."""
+
+    def __init__(self, patience: float, notified: Callable[[bytes, bytes], None]) -> None:
+        super().__init__(patience)
+        self._notified = notified
+
+    def received(self, reply: Any) -> None:
+        """A whole reply or notification came."""
+        notice = cast("list[Any]", reply) if isinstance(reply, list) else ()
+        if notice and notice[0] in _NOTICES:
+            self._notified(notice[0], notice[1])
+        else:
+            super().received(reply)
+
+
+_NOTICES: Final = (b"message", b"subscribe", b"unsubscribe")
+
+
+class Subscriptions(Watches):
+    """The open watches of one handle; what they watch is subscribed to while it is open."""
+
+    def __init__(self, router: Router, tag: str) -> None:
+        super().__init__()
+        self._router = router
+        self._place = router.place
+        self._prefix = f"{tag}:"
+        self._wire: SubscribedWire | None = None
+        self._subscribed: set[str] = set()
+        self._listening: asyncio.Task[None] | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._is_open = False
+
+    def open(self, topics: Iterable[str]) -> Watch:
+        """A new watch on these topics."""
+        watch = super().open(topics)
+        self._follow()
+        return watch
+
+    def discard(self, watch: Watch) -> None:
+        """Forget this watch."""
+        super().discard(watch)
+        self._follow()
+
+    def start(self) -> None:
+        """The handle was opened."""
+        self._is_open = True
+        self._follow()
+
+    async def stop(self) -> None:
+        """The handle is closed: nothing rings any more."""
+        self._is_open = False
+        listening, self._listening = self._listening, None
+        if listening is None:
+            return
+        if self._home is asyncio.get_running_loop():
+            listening.cancel()
+            await asyncio.wait([listening])
+        elif self._home is not None:
+            with contextlib.suppress(RuntimeError):  # That loop is closed.
+                self._home.call_soon_threadsafe(listening.cancel)
+
+    def forget(self) -> None:
+        """Leave the connection to the process from which this one was forked."""
+        self._is_open = False
+        self._listening = self._home = self._wire = None
+
+    def _follow(self) -> None:
+        """Subscribe to what is watched, and to nothing else: on the loop that listens."""
+        if not self._is_open:
+            return
+        loop = asyncio.get_running_loop()
+        if self._listening is not None and self._home is not loop and self._home is not None:
+            if not self._home.is_closed():
+                with contextlib.suppress(RuntimeError):  # It closes at this moment.
+                    self._home.call_soon_threadsafe(self._follow)
+                return
+            self._listening = self._wire = None
+        if self._listening is None:
+            if not self.idle:
+                self._home, self._listening = loop, loop.create_task(self._listen())
+            return
+        wire = self._wire
+        if wire is None or not wire.open:
+            return
+        wanted = self.topics()
+        if new := wanted - self._subscribed:
+            wire.tell(("SUBSCRIBE", *(self._prefix + topic for topic in new)))
+        if old := self._subscribed - wanted:
+            wire.tell(("UNSUBSCRIBE", *(self._prefix + topic for topic in old)))
+        self._subscribed = wanted
+
+    async def _listen(self) -> None:
+        pause = SHORTEST_PAUSE
+        told = False
+        while True:
+            try:
+                await self._session()
+            except DriverError as error:
+                if not told:
+                    log.warning("No wake-ups come from %s, polling instead: %s", self._place, error)
+                    told = True
+            else:
+                told = False
+            pause = SHORTEST_PAUSE if self._subscribed else min(pause * 2, LONGEST_PAUSE)
+            self._subscribed = set()
+            await asyncio.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - spreads workers
+
+    async def _session(self) -> None:
+        """Be subscribed until the connection ends."""
+        wire = await self._router.connect(
+            lambda: SubscribedWire(self._place.timeout, self._notified)
+        )
+        self._wire, self._subscribed = wire, set()
+        try:
+            self._follow()
+            while wire.open:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(self._place.timeout):
+                        await asyncio.shield(wire.ended)
+                if wire.open:
+                    reply = await wire.call(("PING",))
+                    if isinstance(reply, ReplyError):
+                        raise explain(reply, self._place)
+        except OSError as error:
+            raise explain(error, self._place) from error
+        finally:
+            self._wire = None
+            wire.give_up(ConnectionEndedError("the connection was closed here"))
+
+    def _notified(self, kind: bytes, channel: bytes) -> None:
+        # A subscription rings, too: what happened before it was made came to nobody's notice.
+        if kind != b"unsubscribe":
+            self.ring((channel.decode("utf-8", "replace")[len(self._prefix) :],))

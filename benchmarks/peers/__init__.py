@@ -1,0 +1,1 @@
+"""asyncqueue beside its peers, on the same servers: ``python -m benchmarks.peers redis``."""

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.drivers.redis import RedisDriver
+from asyncqueue.testing import DriverConformance
+from tests.docs.pages import blocks
+
+from .redis.acts import operator
+
+if TYPE_CHECKING:
+    from asyncqueue.testing import Clock
+    from tests.servers.redis import RedisServer
+    from tests.servers.redis_groups import RedisCluster
+
+
+class TestRedisDriver(DriverConformance):
+    """DRV-07, TST-05."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, redis_url: str, redis_prefix: str) -> None:
+        self.url, self.prefix = redis_url, redis_prefix
+
+    def make_driver(self, clock: Clock) -> RedisDriver:
+        return RedisDriver(self.url, prefix=self.prefix, clock=clock)
+
+
+class TestRedisDriverOnACluster(DriverConformance):
+    """DRV-07, DRV-36: three primaries; every script is legal there."""
+
+    @pytest.fixture(autouse=True)
+    def server(self, redis_cluster_server: RedisCluster, redis_prefix: str) -> None:
+        self.url, self.prefix = redis_cluster_server.url, redis_prefix
+
+    def make_driver(self, clock: Clock) -> RedisDriver:
+        return RedisDriver(self.url, prefix=self.prefix, clock=clock)
+
+
+class TestRedisDriverWithFewRights(DriverConformance):
+    """SEC: the rights that the guide grants are enough for everything."""
+
+    @pytest.fixture(autouse=True)
+    async def server(self, redis_server: RedisServer, redis_prefix: str) -> None:
+        self.prefix = redis_prefix
+        (rule,) = [block.text for block in blocks("text") if "ACL SETUSER" in block.text]
+        async with operator(redis_server.url) as other:
+            await other.call("ACL", "DELUSER", "asyncqueue")
+            assert (
+                await other.call(*rule.replace("asyncqueue:0", f"{redis_prefix}:0").split())
+                == b"OK"
+            )
+        self.url = redis_server.url.replace("//", "//asyncqueue:s3cret@")
+
+    def make_driver(self, clock: Clock) -> RedisDriver:
+        return RedisDriver(self.url, prefix=self.prefix, clock=clock)
