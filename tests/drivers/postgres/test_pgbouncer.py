@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 def pooler(postgres_url: str) -> Iterator[PgBouncer]:
     program = find_program()
     if program is None:
+        # No Python package brings it, so only who names one is owed these tests.
         text = f"PgBouncer is not installed; install it or set {PROGRAM_VARIABLE}"
-        (pytest.fail if os.environ.get("CI") else pytest.skip)(text)
+        (pytest.fail if os.environ.get(PROGRAM_VARIABLE) else pytest.skip)(text)
     folder = short_folder()
     pooler = PgBouncer(program, folder, postgres_url)
     pooler.start()
