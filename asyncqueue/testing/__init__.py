@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if home == "conformance":
+    if home == "conformance" and "asyncqueue.testing.conformance" not in sys.modules:
         # Only the suite needs pytest: whoever wants the rest shall not have to install it.
         import pytest  # noqa: PLC0415
 
