@@ -193,3 +193,16 @@ async def test_a_worker_can_be_restarted_in_another_event_loop(driver):
 
     await asyncio.to_thread(twice)
     assert len(ran) == 2
+
+
+async def test_a_start_does_not_count_the_jobs(driver, make_queue, make_worker, monkeypatch):
+    """Counting takes as long as there are jobs; that the store answers is all a start asks."""
+
+    async def counts():
+        raise AssertionError("a start must not count")
+
+    monkeypatch.setattr(driver, "counts", counts)
+    queue = make_queue(driver)
+    await queue.ping()
+    async with make_worker(on=queue) as worker:
+        assert worker.running

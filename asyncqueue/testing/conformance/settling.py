@@ -183,6 +183,22 @@ class SettleRules(Rules):
         assert await look(driver, "a") == before
         assert await driver.settle([settlement(fresh, State.COMPLETED)]) == [True]
 
+    @pytest.mark.parametrize("retention", [0, 3600])
+    async def test_a_bare_completion_with_a_stale_token_changes_nothing(
+        self, driver: Driver, retention: float
+    ) -> None:
+        """DRV-13: drivers have a short way for what completed and returned nothing."""
+        stale = await enqueue_and_claim(driver)
+        await end(driver, stale, State.PENDING)
+        fresh = await claim_one(driver, worker="w2")
+        before = await look(driver, "a")
+        late = settlement(stale, State.COMPLETED, retention=retention)
+        assert await driver.settle([late]) == [False]
+        assert await look(driver, "a") == before
+        bare = settlement(fresh, State.COMPLETED, retention=retention)
+        assert await driver.settle([late, bare]) == [False, True]
+        assert await driver.settle([bare]) == [False]
+
     async def test_a_removed_job_leaves_no_token_to_its_successor(self, driver: Driver) -> None:
         """DRV-13: a frozen worker must not end a later job that was given the same id."""
         stale = await enqueue_and_claim(driver)
