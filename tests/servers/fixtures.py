@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from .redis import RedisServer, ask, given_url, start_redis
-from .redis_groups import RedisCluster
+from .redis_groups import RedisCluster, start_group
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,9 +59,6 @@ def own_redis(tmp_path: Path) -> Iterator[Callable[..., RedisServer]]:
 @pytest.fixture(scope="session")
 def redis_cluster_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisCluster]:
     """A cluster that tests share: none may stop a node of it."""
-    cluster = RedisCluster(tmp_path_factory.mktemp("cluster"))
-    try:
-        cluster.start()
-        yield cluster
-    finally:
-        cluster.kill()
+    cluster = start_group(RedisCluster, tmp_path_factory.mktemp("cluster"))
+    yield cluster
+    cluster.kill()

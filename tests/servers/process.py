@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -18,6 +19,12 @@ if TYPE_CHECKING:
 PATIENCE: Final = 20.0
 """Seconds within which a server must answer, or end."""
 BETWEEN_LOOKS: Final = 0.005
+PORTS: Final = (10_000, 21_999)
+"""Of private servers. What they need 10,000 above is below the kernel's own range as well."""
+TRIES: Final = 100
+_choice: Final = (
+    random.SystemRandom()
+)  # What tests seed must not make all processes choose the same.
 
 # Runs first in the child: changes the account if it is told to, asks the kernel for a SIGKILL when
 # the tests die, and becomes the server. A `preexec_fn` may not be used where threads run.
@@ -39,12 +46,29 @@ class ServerError(Exception):
     """A server did not start or did not end; the message holds the end of its log."""
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses at this moment."""
+def free_port(*, above: int = 0) -> int:
+    """A port of the loopback interface that nobody uses at this moment.
+
+    It is taken from below those that the kernel gives to connections, so that none of them has it
+    by the time the server comes; at random, so that tests that run side by side do not meet. With
+    ``above`` the port so many above it is free, too.
+    """
+    for _ in range(TRIES):
+        port = _choice.randint(*PORTS)
+        if _is_free(port) and (not above or _is_free(port + above)):
+            return port
+    raise ServerError(f"None of {TRIES} ports between {PORTS[0]} and {PORTS[1]} was free.")
+
+
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        # As servers do: the last connections of one that has gone are in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 class ServerProcess:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from .process import PATIENCE, ServerError, free_port
 from .redis import RedisServer, ask
@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+Group = TypeVar("Group", "RedisCluster", "WatchedRedis")
 SLOTS: Final = 16384
-HIGHEST_PORT: Final = 55_000
-"""Nodes of a cluster use the port 10,000 above theirs, too."""
+BUS: Final = 10_000
+"""Nodes of a cluster use the port so many above theirs, too."""
 
 
 def until(true: Callable[[], bool], what: str) -> None:
@@ -24,6 +25,21 @@ def until(true: Callable[[], bool], what: str) -> None:
         if time.monotonic() > patient_until:
             raise ServerError(f"It never came to this: {what}.")
         time.sleep(0.01)
+
+
+def start_group(kind: type[Group], folder: Path) -> Group:
+    """Start one. A port may be taken by another process in between: then others."""
+    for attempt in range(3):
+        group = kind(folder / f"attempt{attempt}")
+        try:
+            group.start()
+        except BaseException as error:
+            group.kill()
+            if attempt == 2 or not isinstance(error, ServerError):
+                raise
+        else:
+            return group
+    raise AssertionError
 
 
 class RedisCluster:
@@ -74,9 +90,7 @@ class RedisCluster:
 
 
 def _node(folder: Path) -> RedisServer:
-    port = free_port()
-    while port > HIGHEST_PORT:
-        port = free_port()
+    port = free_port(above=BUS)
     options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--appendonly", "no")
     return RedisServer(folder, *options, "--repl-ping-replica-period", "1", port=port)
 

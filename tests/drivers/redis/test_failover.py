@@ -12,7 +12,7 @@ from asyncqueue.drivers.redis.locations import place_of
 from asyncqueue.errors import ConfigError, DriverUnavailable
 from asyncqueue.record import Filter
 from tests.servers.redis import RedisServer, ask
-from tests.servers.redis_groups import RedisCluster, WatchedRedis, until
+from tests.servers.redis_groups import RedisCluster, WatchedRedis, start_group, until
 
 from .acts import claim, ended, opened, record
 from .test_workers import hired, producing
@@ -25,22 +25,16 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[WatchedRedis]:
-    group = WatchedRedis(tmp_path)
-    try:
-        group.start()
-        yield group
-    finally:
-        group.kill()
+    group = start_group(WatchedRedis, tmp_path)
+    yield group
+    group.kill()
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    group = RedisCluster(tmp_path)
-    try:
-        group.start()
-        yield group
-    finally:
-        group.kill()
+    group = start_group(RedisCluster, tmp_path)
+    yield group
+    group.kill()
 
 
 def replicated(server: RedisServer) -> None:
