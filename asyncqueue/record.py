@@ -39,6 +39,31 @@ class Source(msgspec.Struct, frozen=True):
     high: int = MAX_PRIORITY
 
 
+class On(StrEnum):
+    """When a latch lets go of a job that it holds back."""
+
+    SUCCESS = "success"
+    """Its last member ended, and all were completed."""
+    FAILURE = "failure"
+    """Its first member failed."""
+    END = "end"
+    """Its last member ended, and so did every job that ``guards``."""
+
+
+class Latch(msgspec.Struct):
+    """A count of jobs, its members, that opens when the last of them has ended.
+
+    ``data`` means nothing to the store. With ``breaks`` the first member that fails calls the
+    others off: from then on claims of them say so. It is kept for ``retention`` seconds after it
+    opened.
+    """
+
+    id: str
+    data: bytes = b""
+    breaks: bool = True
+    retention: float = 3600.0
+
+
 class Record(msgspec.Struct):
     """A job on its way into the store.
 
@@ -46,6 +71,11 @@ class Record(msgspec.Struct):
     while a live job holds it, a second record with it stores nothing. It is held until the job
     is finished, or until it is first claimed (``key_until_claimed``), and for ``key_ttl``
     seconds at most, if given.
+
+    With ``latch`` it is a member of that latch, or, with ``held``, a job that the latch holds
+    back: it waits for nothing else, is not counted anywhere, and is gone when the latch opens
+    without a reason to let go of it. One that ``guards`` has to end before those held until the
+    END are let go of.
     """
 
     id: str
@@ -58,6 +88,9 @@ class Record(msgspec.Struct):
     key: str | None = None
     key_ttl: float | None = None
     key_until_claimed: bool = False
+    latch: str | None = None
+    held: On | None = None
+    guards: bool = False
 
 
 class Claim(msgspec.Struct):
@@ -65,7 +98,9 @@ class Claim(msgspec.Struct):
 
     ``token`` rises with every claim and is never given twice for one id, not even after its job
     was removed and another one was dispatched under that id: it is the fence. ``attempts``
-    counts this run too. ``exceptions`` counts the errors raised by earlier runs.
+    counts this run too. ``exceptions`` counts the errors raised by earlier runs. ``latch`` is
+    that of a member or of a job that was held back; ``called_off`` is True for a member whose
+    latch was called off since it was dispatched or requeued.
     """
 
     id: str
@@ -78,6 +113,8 @@ class Claim(msgspec.Struct):
     exceptions: int
     max_attempts: int | None
     created_at: float
+    latch: str | None = None
+    called_off: bool = False
 
 
 class Claimed(msgspec.Struct):
@@ -109,6 +146,43 @@ class Hold(StrEnum):
     """Held, but somebody asked for its cancellation."""
 
 
+class Tally(msgspec.Struct):
+    """What a latch has counted. ``pending`` + completed + failed + skipped = total.
+
+    ``skipped`` are members that ended as cancelled, or were removed before they ended. ``error``
+    is that of the first member that failed. It opened at ``opened_at``, when nothing was pending
+    for the first time.
+    """
+
+    id: str
+    data: bytes
+    total: int
+    completed: int
+    failed: int
+    skipped: int
+    called_off: bool
+    created_at: float
+    error: str | None = None
+    opened_at: float | None = None
+
+    @property
+    def pending(self) -> int:
+        """Members that have not ended."""
+        return self.total - self.completed - self.failed - self.skipped
+
+
+class Counted(msgspec.Struct):
+    """The answer to a settlement of a member: its latch just after it.
+
+    ``broke`` and ``opened`` tell whether it was this very settlement that called the latch off,
+    and that opened it.
+    """
+
+    tally: Tally
+    broke: bool = False
+    opened: bool = False
+
+
 class Settlement(msgspec.Struct):
     """How a claim ends. Ignored by the store unless ``token`` is the job's newest.
 
@@ -116,7 +190,9 @@ class Settlement(msgspec.Struct):
     ``delayed``: due again in ``delay`` seconds (0 or less: at once).
     ``completed`` and ``cancelled``: the record is kept for ``retention`` seconds, 0 removes it.
     ``failed``: the record moves to the failed store.
-    ``attempts`` and ``exceptions`` are the counts to keep.
+    ``attempts`` and ``exceptions`` are the counts to keep. ``attempt`` is appended to the job's
+    history. ``latch`` is that of its claim. ``follow_ups`` and their ``latches`` are stored in the
+    same step, as if enqueued.
     """
 
     id: str
@@ -129,6 +205,12 @@ class Settlement(msgspec.Struct):
     error: str | None = None
     traceback: str | None = None
     retention: float = 0.0
+    attempt: bytes | None = None
+    latch: str | None = None
+    follow_ups: list[Record] = []
+    latches: list[Latch] = []
+    counted: Counted | None = None
+    """Left here by a transaction that ended with it."""
 
 
 class StoredJob(msgspec.Struct):
@@ -153,10 +235,20 @@ class StoredJob(msgspec.Struct):
     traceback: str | None = None
     worker: str | None = None
     key: str | None = None
+    latch: str | None = None
+    held: On | None = None
+    """Held back by its latch; its state is DELAYED."""
+    history: bytes | None = None
+    """What its settlements gave as ``attempt``, one after the other."""
+    lease_left: float | None = None
+    """Seconds until its lease runs out, if it is being processed; negative if it has."""
 
 
 class Filter(msgspec.Struct, frozen=True):
-    """Which jobs are meant: all conditions that are given must hold; none means every job."""
+    """Which jobs are meant: all conditions that are given must hold; none means every job.
+
+    Jobs that a latch holds back are meant by their ``ids`` only.
+    """
 
     ids: tuple[str, ...] | None = None
     source: Source | None = None
@@ -164,6 +256,8 @@ class Filter(msgspec.Struct, frozen=True):
     name: str | None = None
     finished_before: float | None = None
     """Finished at least this many seconds ago."""
+    latch: str | None = None
+    """Members of this latch, not those that it holds or held back."""
 
 
 class Found(msgspec.Struct):
@@ -186,7 +280,10 @@ class QueueCounts(msgspec.Struct):
 
 
 class Presence(msgspec.Struct):
-    """A worker as others see it. ``running`` holds the ids of the jobs it has claimed."""
+    """A worker as others see it. ``running`` holds the ids of the jobs it has claimed.
+
+    ``places`` tells of some of them which line of source they have got to.
+    """
 
     id: str
     host: str
@@ -196,3 +293,4 @@ class Presence(msgspec.Struct):
     started_at: float
     last_seen: float = 0.0
     running: list[str] = []
+    places: dict[str, str] = {}

@@ -9,13 +9,11 @@ a time; :meth:`Driver.clone` gives a second handle on the same store for another
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import threading
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
+from asyncqueue.drivers.watches import Watch, Watches
 from asyncqueue.errors import DriverError, TransactionUnsupported
 from asyncqueue.record import Hold
 
@@ -25,125 +23,23 @@ if TYPE_CHECKING:
 
     from asyncqueue.record import (
         Claimed,
+        Counted,
         Extension,
         Filter,
         Found,
+        Latch,
         Presence,
         QueueCounts,
         Record,
         Settlement,
         Source,
         State,
+        Tally,
     )
 
+__all__ = ["Driver", "Order", "Watch", "Watches"]
+
 Order = Literal["created", "finished"]
-
-
-class Watch:
-    """A latch that rings when something may have happened to one of its topics.
-
-    Topics are ``queue:NAME`` (a job may be claimable there, or it was paused), ``job:ID`` (it may
-    have finished) and ``worker:ID`` (one of its jobs may have been cancelled). A ring between
-    two waits is remembered, so :meth:`clear`, look, :meth:`wait` misses nothing.
-    """
-
-    def __init__(self, topics: Iterable[str], watches: Watches | None = None) -> None:
-        self.topics = frozenset(topics)
-        self._watches = watches
-        self._loop = asyncio.get_running_loop()
-        self._thread = threading.get_ident()
-        self._event = asyncio.Event()
-        self._rung = False
-
-    def ring(self) -> None:
-        """Wake the waiter, from whatever thread."""
-        if self._rung:
-            return
-        self._rung = True
-        # The loop of a waiter that is gone may be closed: nobody is left to wake.
-        with contextlib.suppress(RuntimeError):
-            if threading.get_ident() == self._thread:
-                self._event.set()
-            else:
-                self._loop.call_soon_threadsafe(self._event.set)
-
-    @property
-    def rung(self) -> bool:
-        """Whether it rang since :meth:`clear`."""
-        return self._event.is_set()
-
-    def clear(self) -> None:
-        """Forget the rings until now: call it before you look."""
-        self._rung = False
-        self._event.clear()
-
-    async def wait(self, timeout: float | None) -> None:
-        """Return when it rang since :meth:`clear`, or after ``timeout`` seconds."""
-        if not self._event.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout):
-                    await self._event.wait()
-
-    def close(self) -> None:
-        """Stop watching."""
-        if self._watches is not None:
-            self._watches.discard(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-
-class Watches:
-    """The open watches of one store, by topic. Safe from any thread."""
-
-    idle: bool = True
-    """True while there is none: drivers ask before they make up topics to ring."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._open: dict[str, set[Watch]] = {}
-
-    def __len__(self) -> int:
-        return len({watch for watches in tuple(self._open.values()) for watch in tuple(watches)})
-
-    def open(self, topics: Iterable[str]) -> Watch:
-        """A new watch on these topics."""
-        watch = Watch(topics, self)
-        with self._lock:
-            for topic in watch.topics:
-                self._open.setdefault(topic, set()).add(watch)
-            self.idle = not self._open
-        return watch
-
-    def discard(self, watch: Watch) -> None:
-        """Forget this watch."""
-        with self._lock:
-            for topic in watch.topics:
-                watches = self._open.get(topic, set())
-                watches.discard(watch)
-                if not watches:
-                    self._open.pop(topic, None)
-            self.idle = not self._open
-
-    def topics(self) -> set[str]:
-        """What is watched at this moment."""
-        with self._lock:
-            return set(self._open)
-
-    def ring(self, topics: Iterable[str]) -> None:
-        """Ring every watch on one of these topics."""
-        for topic in topics:
-            for watch in tuple(self._open.get(topic, ())):
-                watch.ring()
-
-    def ring_all(self) -> None:
-        """Ring every watch: something changed and nobody knows what."""
-        for watches in tuple(self._open.values()):
-            for watch in tuple(watches):
-                watch.ring()
 
 
 class Driver(ABC):
@@ -200,12 +96,19 @@ class Driver(ABC):
 
     @abstractmethod
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
-        """Store all records or none; durable when it returns.
+        """Store all records and latches or none; durable when it returns.
 
         Answers for each record None if it was stored, else the id of the live or finished job
         that has its id, or of the live one that holds its key: that record stored nothing.
+        A stored member counts in the total of its latch, which is one of ``latches`` or was stored
+        earlier and has not opened: else nothing is stored and DriverError raised. So it is for a
+        latch whose id is taken. Drivers that have no latches are given none.
         With ``within`` the records are written through the caller's own connection, as part of
         its transaction, which is neither committed nor closed.
         """
@@ -225,8 +128,14 @@ class Driver(ABC):
         return [Hold.HELD] * len(extensions)
 
     @abstractmethod
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
-        """End claims; answers which were still held. Each is atomic, stale ones change nothing."""
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
+        """End claims; answers which were still held. Each is atomic, stale ones change nothing.
+
+        For a member of a latch that ended (completed, failed or cancelled) the answer is what the
+        latch counts then: the member moved from pending to completed, failed or skipped, once.
+        In the same step a latch calls its members off, opens, and lets go of those it holds back,
+        which are pending from then on, or delayed by what their records say.
+        """
 
     # Wait
 
@@ -267,7 +176,33 @@ class Driver(ABC):
         """How many jobs are meant."""
         return len((await self.find(which, limit=2**31)).items)
 
+    async def ahead(self, id: str) -> int | None:
+        """How many jobs would be claimed before a due one of its queue; None if it is not due."""
+        return None
+
+    # Latches
+
+    async def latches(self, ids: Sequence[str] | None = None) -> list[Tally]:
+        """The latches of these ids that are known, or all there are, newest first."""
+        raise self._cannot("count jobs that belong together: it has no batches and no chains")
+
+    async def call_off(self, ids: Sequence[str]) -> list[str]:
+        """Call latches off that have not opened; answers those that were not called off before."""
+        raise self._cannot("call off a batch")
+
+    async def forget_latches(self, ids: Sequence[str]) -> int:
+        """Remove latches with all that they hold back; their members stay. Answers how many."""
+        raise self._cannot("forget a batch")
+
+    @property
+    def has_latches(self) -> bool:
+        """Whether it keeps latches, and with them the follow-ups of settlements."""
+        return type(self).latches is not Driver.latches
+
     # Operate
+    #
+    # Members that wait and are cancelled or deleted count as skipped. A failed member that is
+    # requeued is pending again in the count of its latch, opened or not, and not called off.
 
     async def requeue(self, which: Filter) -> list[str]:
         """Move failed jobs back to pending with fresh counts, atomically; answers their ids."""
@@ -316,7 +251,8 @@ class Driver(ABC):
         """A transaction of the store that ends with this settlement.
 
         Gives the store's own connection. At the end of the block the settlement is applied and
-        the transaction committed; a lost claim or an exception rolls everything back.
+        the transaction committed; a lost claim or an exception rolls everything back. What a
+        latch counts then is left in ``settlement.counted``.
         """
         raise TransactionUnsupported(
             f"The {self.name} driver has no transactions; use sqlite or postgres."

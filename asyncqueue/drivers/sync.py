@@ -12,7 +12,7 @@ from asyncqueue.record import Claim, Claimed, Filter, Found, QueueCounts, State,
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from asyncqueue.record import Record, Settlement, Source
+    from asyncqueue.record import Latch, Record, Settlement, Source
 
 
 MOST_KEPT: Final = 1_000
@@ -37,7 +37,11 @@ class SyncDriver(Driver):
         self._most_kept = MOST_KEPT
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
         """Run the jobs one after the other; the first error ends it and reaches the caller."""
         self.refuse_within(within)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.function import JobFunction
     from asyncqueue.job import Job
-    from asyncqueue.record import Record
+    from asyncqueue.record import Latch, Record
     from asyncqueue.registry import Registry
     from asyncqueue.settings import Settings
     from asyncqueue.testing.pushed import Kind
@@ -35,11 +35,15 @@ class _Recorder(MemoryDriver):
         self.recorded: list[tuple[Record, object | None]] = []
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
         # As with any real store, a dispatch whose caller is cancelled by now goes no further.
         await asyncio.sleep(0)
-        taken = await super().enqueue(records)
+        taken = await super().enqueue(records, latches=latches)
         for record, other in zip(records, taken, strict=True):
             if other is None:
                 self.recorded.append((record, within))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.report import Reporter
     from asyncqueue.execution.verdict import Verdict
-    from asyncqueue.record import Settlement
+    from asyncqueue.record import Counted, Settlement
     from asyncqueue.worker.holdings import Holdings
     from asyncqueue.worker.hooks import Hooks
 
@@ -162,8 +162,8 @@ class Settler:
             else:
                 self._outage.over()
                 break
-        for verdict, applied in zip(group, held, strict=True):
-            self._after(verdict, applied=applied)
+        for verdict, answer in zip(group, held, strict=True):
+            self._after(verdict, answer)
 
     def _as_of_now(self, verdict: Verdict) -> Settlement:
         """The settlement with what is left of its delay, which counts from the attempt's end."""
@@ -203,9 +203,9 @@ class Settler:
         for verdict in group:
             self._holdings.drop(verdict.claim)
 
-    def _after(self, verdict: Verdict, *, applied: bool) -> None:
+    def _after(self, verdict: Verdict, answer: bool | Counted) -> None:
         self._holdings.drop(verdict.claim)
-        if not applied:
+        if not answer:
             self._report.lost(verdict)
             return
         self._report.settled(verdict)

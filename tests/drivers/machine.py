@@ -335,7 +335,8 @@ async def everything(driver: Driver, which: Filter, order: Order) -> list[dict[s
 def seen(job: StoredJob) -> dict[str, object]:
     """What every driver must show of a job; the rest is shown by some."""
     told = asdict(job)
-    del told["key"]
+    for rounded_or_some in ("key", "lease_left"):
+        del told[rounded_or_some]
     if job.state is not State.PROCESSING:
         del told["worker"]
     if job.state in (State.PENDING, State.DELAYED):

@@ -10,26 +10,30 @@ import msgspec
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order, Watch, Watches
 from asyncqueue.drivers.memory.look import (
+    count_ahead,
     count_by_queue,
     count_matching,
     find_page,
     matching,
     present_workers,
 )
-from asyncqueue.drivers.memory.store import ENDS, Store, new_entry
-from asyncqueue.record import Claimed, Filter, Hold, Source, State
+from asyncqueue.drivers.memory.store import ENDS, Store
+from asyncqueue.record import WAITING, Claimed, Filter, Hold, Source, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncqueue.drivers.memory.entry import Entry
     from asyncqueue.record import (
+        Counted,
         Extension,
         Found,
+        Latch,
         Presence,
         QueueCounts,
         Record,
         Settlement,
+        Tally,
     )
 
 
@@ -67,16 +71,16 @@ class MemoryDriver(Driver):
         return self._store.watches
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
         """See :meth:`asyncqueue.drivers.base.Driver.enqueue`; durable as long as the process."""
         self.refuse_within(within)
-        store = self._store
-        with store.lock:
-            now = store.now()
-            # All copies are made first: a bad record must not leave half of the others behind.
-            entries = [new_entry(record, now) for record in records]
-            return store.admit(entries, now)
+        with self._store.lock:
+            return self._store.enqueue(records, latches)
 
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str
@@ -130,7 +134,7 @@ class MemoryDriver(Driver):
             entry.message = extension.message
         return Hold.HELD if entry.cancel_retention is None else Hold.CANCELLED
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
         for settlement in settlements:
             if settlement.state not in ENDS:
@@ -140,12 +144,11 @@ class MemoryDriver(Driver):
             now = store.now()
             return [self._settle(settlement, now) for settlement in settlements]
 
-    def _settle(self, settlement: Settlement, now: float) -> bool:
+    def _settle(self, settlement: Settlement, now: float) -> bool | Counted:
         entry = self._store.held(settlement.id, settlement.token)
         if entry is None:
             return False
-        self._store.end(entry, settlement, now)
-        return True
+        return self._store.end(entry, settlement, now) or True
 
     def watch(self, topics: Iterable[str]) -> Watch:
         """Watch topics; every handle rings the watches of all."""
@@ -162,7 +165,7 @@ class MemoryDriver(Driver):
             over = [entry for entry in running if entry.lease_until <= now]
             left = (entry.lease_until for entry in running if entry.lease_until > now)
             store.first_lease = min(left, default=math.inf)
-            return sum([store.put_back(entry, now) for entry in over])
+            return sum([store.recover(entry, now) for entry in over])
 
     async def prune(self, failed_retention: float) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
@@ -197,6 +200,33 @@ class MemoryDriver(Driver):
         with self._store.lock:
             return count_matching(self._store, which, self._store.now())
 
+    async def ahead(self, id: str) -> int | None:
+        """See :meth:`asyncqueue.drivers.base.Driver.ahead`."""
+        store = self._store
+        with store.lock:
+            return count_ahead(store, store.entries.get(id), store.now())
+
+    async def latches(self, ids: Sequence[str] | None = None) -> list[Tally]:
+        """See :meth:`asyncqueue.drivers.base.Driver.latches`."""
+        store = self._store
+        with store.lock:
+            store.now()
+            return store.latches.tallies(ids)
+
+    async def call_off(self, ids: Sequence[str]) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.call_off`."""
+        store = self._store
+        with store.lock:
+            store.now()
+            return store.latches.call_off(ids)
+
+    async def forget_latches(self, ids: Sequence[str]) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
+        store = self._store
+        with store.lock:
+            store.now()
+            return store.latches.forget(ids)
+
     async def requeue(self, which: Filter) -> list[str]:
         """See :meth:`asyncqueue.drivers.base.Driver.requeue`."""
         store = self._store
@@ -221,7 +251,7 @@ class MemoryDriver(Driver):
 
     def _cancel(self, entry: Entry, retention: float, now: float) -> None:
         store = self._store
-        if entry.state is State.PENDING:
+        if entry.state in WAITING:
             store.finish(entry, State.CANCELLED, retention, now)
         elif entry.state is State.PROCESSING:
             entry.cancel_retention = retention

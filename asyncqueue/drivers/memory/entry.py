@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import msgspec
 
-from asyncqueue.record import State, StoredJob
+from asyncqueue.record import On, State, StoredJob
 
 PENDING = State.PENDING
 """Read as a global in hot loops: looking a member up in its enum class takes longer."""
+HELD = State.DELAYED
+"""The state of an entry that its latch holds back."""
 
 
 class Entry(msgspec.Struct, gc=False):
     """What a record became. Nobody outside the store ever holds one.
 
-    ``state`` is never DELAYED here: a waiting entry is delayed as long as it is not due.
-    ``seq`` is the place in the order of dispatch. ``cancel_retention`` is set once the
-    cancellation of a running job was asked for.
+    ``state`` is DELAYED only while its latch holds the entry back: one that waits is delayed as
+    long as it is not due. ``seq`` is the place in the order of dispatch. ``cancel_retention`` is
+    set once the cancellation of a running job was asked for. ``member`` is False for those that
+    were held back, ``exempt`` True for members that were requeued: nobody calls them off.
     """
 
     id: str
@@ -44,6 +47,13 @@ class Entry(msgspec.Struct, gc=False):
     result: bytes | None = None
     error: str | None = None
     traceback: str | None = None
+    latch: str | None = None
+    member: bool = False
+    exempt: bool = False
+    held: On | None = None
+    guards: bool = False
+    delay: float = 0.0
+    history: bytes | None = None
 
     def state_at(self, now: float) -> State:
         """The state as it is told outside."""
@@ -57,6 +67,8 @@ class Entry(msgspec.Struct, gc=False):
         self.attempts = self.exceptions = 0
         self.key = self.worker = self.started_at = self.finished_at = None
         self.progress = self.message = self.result = self.error = self.traceback = None
+        self.history = None
+        self.exempt = True
 
     def stored_job(self, now: float) -> StoredJob:
         """A picture of this entry for those who look."""
@@ -80,4 +92,8 @@ class Entry(msgspec.Struct, gc=False):
             traceback=self.traceback,
             worker=self.worker,
             key=self.key,
+            latch=self.latch,
+            held=self.held,
+            history=self.history,
+            lease_left=self.lease_until - now if self.state is State.PROCESSING else None,
         )

@@ -6,7 +6,8 @@ from heapq import nlargest
 from itertools import chain, islice
 from typing import TYPE_CHECKING
 
-from asyncqueue.record import FINISHED, WAITING, Found, Presence, QueueCounts
+from asyncqueue.drivers.memory.entry import HELD, PENDING
+from asyncqueue.record import FINISHED, WAITING, Found, Presence, QueueCounts, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,7 +24,10 @@ def matching(store: Store, which: Filter, now: float) -> Iterator[Entry]:
         named = map(store.entries.get, set(which.ids))
         known = sorted((entry for entry in named if entry), key=_dispatched, reverse=True)
         return _only(known, which, now)
-    return _only(reversed(store.entries.values()), which, now)
+    if which.latch is not None:
+        return _only(reversed(store.latches.members(which.latch)), which, now)
+    shown = (entry for entry in reversed(store.entries.values()) if entry.state is not HELD)
+    return _only(shown, which, now)
 
 
 def find_page(
@@ -68,6 +72,15 @@ def count_matching(store: Store, which: Filter, now: float) -> int:
     return sum(1 for _ in matching(store, which, now))
 
 
+def count_ahead(store: Store, entry: Entry | None, now: float) -> int | None:
+    """How many entries of its queue are claimed before this one, if it is due."""
+    if entry is None or entry.state is not PENDING or entry.available_at > now:
+        return None
+    line = store.shelf(entry.queue).lines(Source(entry.queue, low=entry.priority))
+    before = _place(entry)
+    return sum(_place(other) < before for line in line for other in line)
+
+
 def count_by_queue(store: Store, now: float) -> dict[str, QueueCounts]:
     """Counts of every queue that had a job since the last pruning, or is paused."""
     known = {queue: shelf.counts(now) for queue, shelf in store.shelves.items()}
@@ -97,6 +110,7 @@ def _copy(presence: Presence, running: list[str]) -> Presence:
         started_at=presence.started_at,
         last_seen=presence.last_seen,
         running=running,
+        places=dict(presence.places),
     )
 
 
@@ -109,6 +123,7 @@ def _matches(entry: Entry, which: Filter, now: float) -> bool:
     return (
         (which.states is None or entry.state_at(now) in which.states)
         and (which.name is None or entry.name == which.name)
+        and (which.latch is None or (entry.latch == which.latch and entry.member))
         and (
             source is None
             or (entry.queue == source.queue and source.low <= entry.priority <= source.high)
@@ -129,6 +144,10 @@ def _ended_matching(store: Store, which: Filter, now: float) -> Iterator[Entry]:
         shelf.held[state].values() for shelf in shelves for state in FINISHED
     )
     return _only(ended, which, now)
+
+
+def _place(entry: Entry) -> tuple[int, float, int]:
+    return (-entry.priority, entry.available_at, entry.seq)
 
 
 def _dispatched(entry: Entry) -> int:

@@ -8,15 +8,16 @@ from heapq import heappop, heappush
 from typing import TYPE_CHECKING, NoReturn
 
 from asyncqueue.drivers.base import Watches
-from asyncqueue.drivers.memory.entry import PENDING, Entry
+from asyncqueue.drivers.memory.entry import HELD, PENDING, Entry
+from asyncqueue.drivers.memory.latches import Latches
 from asyncqueue.drivers.memory.shelf import Shelf
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, State
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, WAITING, Claim, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncqueue.clock import Clock
-    from asyncqueue.record import Presence, Record, Settlement
+    from asyncqueue.record import Counted, Latch, Presence, Record, Settlement
 
 DELAYED = State.DELAYED
 PROCESSING = State.PROCESSING
@@ -43,6 +44,7 @@ class Store:
         self.presences: dict[str, tuple[float, Presence]] = {}
         self.first_lease = math.inf
         self.keys: dict[str, Entry] = {}
+        self.latches = Latches(self._let_go, self._drop)
         self._expiring: list[tuple[float, int, Entry]] = []
         self._expired = 0
         self._seq = 0
@@ -55,7 +57,17 @@ class Store:
             if self.entries.get(entry.id) is entry:
                 self.remove(entry)
                 self._expired += 1
+        self.latches.expire(now)
         return now
+
+    def enqueue(self, records: Sequence[Record], latches: Sequence[Latch]) -> list[str | None]:
+        """Store records and latches, or none of them where one cannot be stored."""
+        now = self.now()
+        # All copies are made first: a bad record must not leave half of the others behind.
+        entries = [new_entry(record, now) for record in records]
+        self.latches.check(latches, records)
+        self.latches.add(latches, now)
+        return self.admit(entries, now)
 
     def take_expired_count(self) -> int:
         """How many records expired since this was last asked."""
@@ -85,6 +97,10 @@ class Store:
             # Above all tokens of an earlier job of this id that is gone.
             entry.token = entry.seq << CLAIM_BITS
             self.entries[entry.id] = entry
+            if entry.latch is not None:
+                self.latches.join(entry, entry.latch)
+                if entry.state is HELD:
+                    continue
             if line is None or entry.queue != queue or entry.priority != priority:
                 queue, priority = entry.queue, entry.priority
                 line = self.shelf(queue).line(priority)
@@ -113,6 +129,8 @@ class Store:
             entry.exceptions,
             entry.max_attempts,
             entry.created_at,
+            entry.latch,
+            entry.latch is not None and self.latches.calls_off(entry),
         )
 
     def held(self, id: str, token: int) -> Entry | None:
@@ -122,40 +140,51 @@ class Store:
             return None
         return entry
 
-    def end(self, entry: Entry, settlement: Settlement, now: float) -> None:
-        """Settle a claim that is still held."""
+    def end(self, entry: Entry, settlement: Settlement, now: float) -> Counted | None:
+        """Settle a claim that is still held; answers what counts now for a member that ended."""
         entry.attempts = settlement.attempts
         entry.exceptions = settlement.exceptions
         entry.result = settlement.result
         entry.error = settlement.error
         entry.traceback = settlement.traceback
+        if settlement.attempt is not None:
+            entry.history = (entry.history or b"") + settlement.attempt
         state = settlement.state
-        if state is PENDING:
-            self.put_back(entry, now)
-        elif state is DELAYED:
-            self.put_back(entry, now, due=now + max(0.0, settlement.delay))
+        if state is COMPLETED or state is FAILED or state is CANCELLED:
+            counted = self.finish(entry, state, settlement.retention, now)
+        elif entry.cancel_retention is not None:  # Too late to wait again.
+            counted = self.finish(entry, CANCELLED, entry.cancel_retention, now)
         else:
-            self.finish(entry, state, settlement.retention, now)
+            due = None if state is PENDING else now + max(0.0, settlement.delay)
+            self._put_back(entry, now, due)
+            counted = None
+        if settlement.follow_ups:
+            self.enqueue(settlement.follow_ups, settlement.latches)
+        return counted
 
-    def put_back(self, entry: Entry, now: float, *, due: float | None = None) -> bool:
-        """A claim ended without an outcome: its job waits again, in its old place unless ``due``.
+    def recover(self, entry: Entry, now: float) -> bool:
+        """A claim ended without an outcome: its job waits again in its old place.
 
         If its cancellation was asked for, it ends here, and the answer is False.
         """
         if entry.cancel_retention is not None:
             self.finish(entry, CANCELLED, entry.cancel_retention, now)
             return False
+        self._put_back(entry, now, None)
+        return True
+
+    def _put_back(self, entry: Entry, now: float, due: float | None) -> None:
         shelf = self.shelves[entry.queue]
         del shelf.processing[entry.id]
         if due is not None:
             entry.available_at = due
         self._wait(entry, shelf, now)
-        return True
 
-    def finish(self, entry: Entry, state: State, retention: float, now: float) -> None:
+    def finish(self, entry: Entry, state: State, retention: float, now: float) -> Counted | None:
         """The end of an entry that waits or is being processed."""
-        shelf = self.shelves[entry.queue]
+        shelf = self.shelf(entry.queue)
         self._detach(entry, state, shelf)
+        counted = None if entry.latch is None else self.latches.ended(entry, state, now)
         entry.finished_at = now
         if state is COMPLETED:
             entry.progress = 100.0
@@ -165,18 +194,24 @@ class Store:
             shelf.held[state][entry.id] = entry
             heappush(self._expiring, (now + retention, entry.seq, entry))
         else:
-            del self.entries[entry.id]
+            self._forget(entry)
+        return counted
 
     def remove(self, entry: Entry) -> None:
         """Forget an entry that is not being processed."""
-        self._detach(entry, CANCELLED, self.shelves[entry.queue])
-        del self.entries[entry.id]
+        waited = entry.state in WAITING
+        self._detach(entry, CANCELLED, self.shelf(entry.queue))
+        if waited and entry.latch is not None:
+            self.latches.ended(entry, CANCELLED, self.clock.time())
+        self._forget(entry)
 
     def revive(self, entry: Entry, now: float) -> None:
         """A failed entry becomes a job that was dispatched just now."""
         shelf = self.shelves[entry.queue]
         del shelf.held[FAILED][entry.id]
         self._seq += 1
+        if entry.latch is not None:
+            self.latches.requeued(entry)
         entry.start_afresh(self._seq, now)
         self.entries[entry.id] = self.entries.pop(entry.id)  # The last in order of dispatch.
         self._wait(entry, shelf, now)
@@ -197,7 +232,7 @@ class Store:
         before, entry.state = entry.state, state
         if before is PENDING:
             shelf.line(entry.priority).leave()
-        else:
+        elif before is not HELD:
             del shelf.held[before][entry.id]
         if entry.cancel_retention is not None:
             entry.cancel_retention = None
@@ -206,6 +241,21 @@ class Store:
             self._free_key(entry)
         if not self.watches.idle:
             self.watches.ring((f"job:{entry.id}",))
+
+    def _forget(self, entry: Entry) -> None:
+        del self.entries[entry.id]
+        if entry.latch is not None:
+            self.latches.removed(entry)
+
+    def _let_go(self, entry: Entry, now: float) -> None:
+        """A latch held this entry until now."""
+        entry.available_at = now + entry.delay
+        self._wait(entry, self.shelf(entry.queue), now)
+
+    def _drop(self, entry: Entry) -> None:
+        """A latch will never let go of this entry."""
+        self._detach(entry, CANCELLED, self.shelf(entry.queue))
+        del self.entries[entry.id]
 
     def _take_key(self, entry: Entry, key: str, now: float) -> Entry | None:
         """Who holds the key, if not the entry from now on."""
@@ -223,7 +273,7 @@ class Store:
 def new_entry(record: Record, now: float) -> Entry:
     """A copy of a record; shares nothing with it that could change."""
     payload = record.payload
-    return Entry(
+    entry = Entry(
         record.id,
         record.queue,
         record.name,
@@ -236,6 +286,12 @@ def new_entry(record: Record, now: float) -> Entry:
         now,
         now + record.delay if record.delay > 0 else now,
     )
+    if record.latch is not None:
+        entry.latch, entry.held, entry.guards = record.latch, record.held, record.guards
+        entry.member = record.held is None
+        if record.held is not None:
+            entry.state, entry.delay = HELD, max(record.delay, 0.0)
+    return entry
 
 
 def _bytes(record: Record) -> bytes:

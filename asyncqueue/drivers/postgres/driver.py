@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Filter,
         Found,
         Hold,
+        Latch,
         Presence,
         QueueCounts,
         Record,
@@ -47,7 +48,11 @@ class PostgresDriver(Handle):
     # Move
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
         """See :meth:`asyncqueue.drivers.base.Driver.enqueue`.
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Filter,
         Found,
         Hold,
+        Latch,
         Presence,
         QueueCounts,
         Record,
@@ -154,7 +155,11 @@ class RedisDriver(Driver):
     # Move
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
         """See :meth:`asyncqueue.drivers.base.Driver.enqueue`."""
         self.refuse_within(within)

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         Filter,
         Found,
         Hold,
+        Latch,
         Presence,
         QueueCounts,
         Record,
@@ -156,7 +157,11 @@ class SqliteDriver(Driver):
     # Move
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
         """See :meth:`asyncqueue.drivers.base.Driver.enqueue`.
 

@@ -12,6 +12,7 @@ from asyncqueue.testing.conformance.enqueueing import EnqueueRules
 from asyncqueue.testing.conformance.failures import FailedJobRules
 from asyncqueue.testing.conformance.handles import HandleRules
 from asyncqueue.testing.conformance.keys import KeyRules
+from asyncqueue.testing.conformance.latches import FollowUpRules, HistoryRules, LatchRules
 from asyncqueue.testing.conformance.leases import LeaseRules
 from asyncqueue.testing.conformance.looks import CountRules, FindRules
 from asyncqueue.testing.conformance.operating import CancelRules, DeleteRules, PauseRules
@@ -37,6 +38,9 @@ class DriverConformance(
     WatchRules,
     WorkerRules,
     HandleRules,
+    LatchRules,
+    FollowUpRules,
+    HistoryRules,
 ):
     """Every rule of the driver protocol.
 

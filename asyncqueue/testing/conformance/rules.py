@@ -15,6 +15,8 @@ from asyncqueue.record import (
     MIN_PRIORITY,
     Claim,
     Filter,
+    Latch,
+    On,
     Record,
     Settlement,
     Source,
@@ -24,7 +26,7 @@ from asyncqueue.record import (
 from asyncqueue.testing.clock import Clock
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
 LEASE: Final = 30.0
 Q: Final = Source("q")
@@ -120,6 +122,9 @@ def record(  # noqa: PLR0913 - as many as a record has
     key: str | None = None,
     key_ttl: float | None = None,
     key_until_claimed: bool = False,
+    latch: str | None = None,
+    held: On | None = None,
+    guards: bool = False,
 ) -> Record:
     """A record with nothing special about it but what is given."""
     return Record(
@@ -133,6 +138,9 @@ def record(  # noqa: PLR0913 - as many as a record has
         key=key,
         key_ttl=key_ttl,
         key_until_claimed=key_until_claimed,
+        latch=latch,
+        held=held,
+        guards=guards,
     )
 
 
@@ -176,6 +184,9 @@ def settlement(  # noqa: PLR0913 - as many as a settlement has
     error: str | None = None,
     traceback: str | None = None,
     retention: float = 3600.0,
+    attempt: bytes | None = None,
+    follow_ups: Sequence[Record] = (),
+    latches: Sequence[Latch] = (),
 ) -> Settlement:
     """How a claim ends; its attempts are kept unless others are given."""
     return Settlement(
@@ -189,6 +200,10 @@ def settlement(  # noqa: PLR0913 - as many as a settlement has
         error=error,
         traceback=traceback,
         retention=retention,
+        attempt=attempt,
+        latch=claim.latch,
+        follow_ups=list(follow_ups),
+        latches=list(latches),
     )
 
 

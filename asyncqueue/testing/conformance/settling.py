@@ -246,7 +246,7 @@ class SettleRules(Rules):
         got = await enqueue_and_claim(driver)
         settle = (handle.settle([settlement(got, State.DELAYED)]) for handle in [driver, other] * 5)
         answers = await asyncio.gather(*settle)
-        assert sorted(answers) == [[False]] * 9 + [[True]]
+        assert sorted(bool(held) for (held,) in answers) == [False] * 9 + [True]
         assert ids(await claim(driver)) == ["a"]
 
     async def test_many_may_settle_at_once(self, driver: Driver, other: Driver) -> None:
