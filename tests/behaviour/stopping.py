@@ -143,7 +143,7 @@ async def by_cancelling_the_task(worker: Worker) -> AsyncIterator[Callable[[], A
 
     async def stop() -> None:
         running.cancel()
-        assert await running is None  # WRK-18: it returns normally
+        assert await running is None  # It returns normally.
 
     yield stop
 

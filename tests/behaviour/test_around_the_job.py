@@ -64,8 +64,8 @@ def breaking(**options):
 # Events
 
 
+@pytest.mark.case("EVT-01", "EVT-03")
 async def test_a_success_is_told_in_three_events(queue, make_worker, events):
-    """EVT-01, EVT-03."""
     handle = await queue.dispatch(quick(queue="emails")(), delay=0, max_attempts=4)
     async with make_worker("emails"):
         (processed,) = await events.wait_for(JobProcessed)
@@ -80,14 +80,14 @@ async def test_a_success_is_told_in_three_events(queue, make_worker, events):
     assert processed.duration >= 0
 
 
+@pytest.mark.case("EVT-03")
 async def test_a_delayed_dispatch_tells_its_delay(queue, events):
-    """EVT-03."""
     await queue.dispatch(quick()(), delay=60)
     assert events.of(JobQueued)[0].delay == 60
 
 
+@pytest.mark.case("EVT-02")
 async def test_a_failure_is_told_attempt_by_attempt(queue, make_worker, events):
-    """EVT-02."""
     await queue.dispatch(breaking(max_attempts=2, backoff=0)())
     async with make_worker():
         await events.wait_for(JobFailed)
@@ -103,8 +103,8 @@ async def test_a_failure_is_told_attempt_by_attempt(queue, make_worker, events):
     assert str(retrying.error) == str(events.of(JobFailed)[0].error) == "broken"
 
 
+@pytest.mark.case("EVT-04")
 async def test_the_store_shows_what_an_event_tells(queue, make_worker, events):
-    """EVT-04."""
     shown = []
 
     async def look(event):
@@ -126,10 +126,9 @@ async def test_the_store_shows_what_an_event_tells(queue, make_worker, events):
     ]
 
 
+@pytest.mark.case("EVT-05")
 @pytest.mark.parametrize("raised", [ValueError("deaf"), asyncio.CancelledError()], ids=repr)
 async def test_listeners_that_raise_change_nothing(queue, make_worker, events, caplog, raised):
-    """EVT-05."""
-
     def plain(event):
         raise raised
 
@@ -149,10 +148,10 @@ async def test_listeners_that_raise_change_nothing(queue, make_worker, events, c
         assert "A listener raised on JobProcessed" in caplog.text
 
 
+@pytest.mark.case("EVT-08")
 async def test_a_slow_listener_hears_everything_in_order_and_holds_up_nothing(
     queue, make_worker, events
 ):
-    """EVT-08."""
     proceed, heard = asyncio.Event(), []
 
     async def slow(event):
@@ -190,8 +189,8 @@ async def test_a_listener_hears_its_type_until_it_is_taken_off(queue, make_worke
         queue.on(JobProcessed, None)
 
 
+@pytest.mark.case("EVT-07", "TRC-09")
 async def test_the_log_tells_outcomes_without_data(queue, make_worker, events, caplog):
-    """EVT-07, TRC-09."""
     caplog.set_level(logging.INFO)
 
     class Secret(Job):
@@ -228,8 +227,8 @@ def noting(name, notes):
     return middleware
 
 
+@pytest.mark.case("MID-04", "MID-07")
 async def test_middleware_goes_from_the_queues_to_the_workers_to_the_jobs(make_queue, make_worker):
-    """MID-04, MID-07."""
     notes = []
     queue = make_queue(middleware=[noting("q1", notes), noting("q2", notes)])
 
@@ -248,8 +247,8 @@ async def test_middleware_goes_from_the_queues_to_the_workers_to_the_jobs(make_q
     assert notes == [*inwards, "handle", *outwards] * 2
 
 
+@pytest.mark.case("MID-02", "MID-03", "MID-06", "MID-12")
 async def test_what_middleware_can_make_of_a_job(queue, make_worker, events):
-    """MID-01, MID-02, MID-03, MID-06, MID-12."""
     seen = []
 
     async def swallows(ctx, call_next):
@@ -288,9 +287,8 @@ async def test_what_middleware_can_make_of_a_job(queue, make_worker, events):
     assert len(events.of(JobRetrying)) == 0
 
 
+@pytest.mark.case("MID-05")
 async def test_middleware_that_does_not_call_on_completes_the_job(queue, make_worker, events):
-    """MID-05."""
-
     async def skips(ctx, call_next):
         return "skipped"
 
@@ -300,8 +298,8 @@ async def test_middleware_that_does_not_call_on_completes_the_job(queue, make_wo
     assert len(events.of(JobProcessed)) == 1
 
 
+@pytest.mark.case("MID-08")
 async def test_middleware_is_inside_the_timeout(queue, make_worker, clock, events):
-    """MID-08."""
     waiting = asyncio.Event()
 
     async def waits(ctx, call_next):
@@ -319,8 +317,8 @@ async def test_middleware_is_inside_the_timeout(queue, make_worker, clock, event
 # Services
 
 
+@pytest.mark.case("DEP-02", "DEP-04", "DEP-08")
 async def test_services_come_by_type_name_and_annotation(make_queue, make_worker):
-    """DEP-02, DEP-04, DEP-08."""
     database, mailer = Database(), Mailer()
     queue = make_queue(services={"db": database})
 
@@ -345,9 +343,8 @@ async def test_services_come_by_type_name_and_annotation(make_queue, make_worker
         assert await (await queue.dispatch(Plain())).result(PATIENCE) is True
 
 
+@pytest.mark.case("DEP-05")
 async def test_a_missing_service_is_a_failure_that_names_it(queue, make_worker, events):
-    """DEP-05."""
-
     class Asks(Job, max_attempts=1):
         async def handle(self, ctx: Context) -> None:
             ctx.get("orders")
@@ -376,8 +373,8 @@ async def test_async_context_managers_stand_for_what_they_give(queue, make_worke
         assert await handle.result(PATIENCE) == "entered"
 
 
+@pytest.mark.case("DEP-07")
 async def test_what_the_context_knows(queue, make_worker, clock):
-    """DEP-07."""
     known = {}
 
     class Knows(Job, queue="emails:high", max_attempts=4, timeout=60):
@@ -400,8 +397,8 @@ async def test_what_the_context_knows(queue, make_worker, clock):
     assert handle.id in repr(ctx)
 
 
+@pytest.mark.case("WRK-01", "WRK-14", "WRK-15")
 async def test_the_workers_handler_runs_plain_jobs_only(queue, make_worker):
-    """WRK-01, WRK-14, WRK-15."""
     handled = []
 
     class Plain(Job):
@@ -497,8 +494,8 @@ async def test_without_retention_nothing_is_kept(queue, make_worker, events):
         await handle.status()
 
 
+@pytest.mark.case("MON-05", "MON-06")
 async def test_progress_shows_while_the_job_runs_and_is_full_at_its_end(queue, make_worker):
-    """MON-05, MON-06."""
     reported, proceed = asyncio.Event(), asyncio.Event()
 
     class Reports(Job):
@@ -525,8 +522,8 @@ async def test_progress_shows_while_the_job_runs_and_is_full_at_its_end(queue, m
     assert info.created_at <= info.started_at <= info.finished_at
 
 
+@pytest.mark.case("MON-01", "MON-04", "MON-08", "MON-18")
 async def test_size_counts_what_waits(queue, make_worker, clock):
-    """MON-01, MON-04, MON-08, MON-18."""
     running = asyncio.Event()
 
     class Runs(Job):
@@ -555,10 +552,10 @@ async def test_size_counts_what_waits(queue, make_worker, clock):
 TRACE = Trace("a" * 32, "b" * 16, "c" * 16)
 
 
+@pytest.mark.case("TRC-01", "TRC-02", "TRC-03", "TRC-08")
 async def test_the_producers_trace_is_seen_everywhere_also_after_retries(
     queue, make_worker, events, clock
 ):
-    """TRC-01, TRC-02, TRC-03, TRC-08."""
     seen = []
 
     class Traced(Job, backoff=10):
@@ -585,8 +582,8 @@ async def test_the_producers_trace_is_seen_everywhere_also_after_retries(
     assert {event.trace for event in events.of(JobQueued)} == {TRACE}
 
 
+@pytest.mark.case("TRC-04", "TRC-07")
 async def test_without_a_producers_trace_the_handler_sees_the_workers(queue, make_worker, driver):
-    """TRC-04, TRC-07."""
     seen = []
 
     class Traced(Job):
@@ -618,8 +615,9 @@ async def test_one_jobs_trace_is_not_seen_by_the_next(queue, make_worker):
     assert seen == [TRACE, None]
 
 
+@pytest.mark.case("TST-09")
 async def test_events_carry_the_time_of_the_queues_clock(queue, make_worker, clock, events):
-    """TST-09: a test that moves the clock by hand sees its own times."""
+    """A test that moves the clock by hand sees its own times."""
     clock.advance(86_400)
     handle = await queue.dispatch(quick(7)())
     await make_worker(stop_when_empty=True).run()

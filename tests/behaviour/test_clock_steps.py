@@ -18,7 +18,7 @@ class Steppable(SystemClock):
 
 
 async def test_a_job_does_not_time_out_because_the_clock_was_set_forward():
-    """TMO-08: only time that passed counts."""
+    """Only time that passed counts."""
     clock, started, go_on = Steppable(), asyncio.Event(), asyncio.Event()
 
     class Waits(Job, timeout=20, max_attempts=1, replace=True):

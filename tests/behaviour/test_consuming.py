@@ -90,12 +90,12 @@ async def turns(count=20):
 # How many at once
 
 
+@pytest.mark.case("WRK-02", "WRK-20", "WRK-28")
 @pytest.mark.parametrize("prefetch", [0, 3])
 @pytest.mark.parametrize("slots", [1, 5])
 async def test_never_more_run_at_once_than_there_are_slots(
     queue, make_worker, events, busy, slow, slots, prefetch
 ):
-    """WRK-02, WRK-28."""
     await queue.dispatch_many([slow(n) for n in range(20)])
     async with make_worker(concurrency=slots, prefetch=prefetch):
         await until(lambda: busy.now == slots)
@@ -109,8 +109,8 @@ async def test_never_more_run_at_once_than_there_are_slots(
         assert busy.order == sorted(busy.order)
 
 
+@pytest.mark.case("WRK-27")
 async def test_a_mapping_gives_each_queue_its_own_slots(queue, make_worker, busy, slow):
-    """WRK-27, WRK-05."""
     slots = {"default": 2, "emails": 4, "exports": 1}
     for name in slots:
         await queue.dispatch_many([slow() for _ in range(6)], queue=name)
@@ -122,8 +122,8 @@ async def test_a_mapping_gives_each_queue_its_own_slots(queue, make_worker, busy
         assert worker.concurrency == 7
 
 
+@pytest.mark.case("WRK-19")
 async def test_a_list_of_queues_is_served_strictly_in_order(queue, make_worker, events):
-    """WRK-19."""
     order = []
 
     class Noted(Job):
@@ -137,8 +137,8 @@ async def test_a_list_of_queues_is_served_strictly_in_order(queue, make_worker, 
     assert order == ["high", "high", "middle", "low", "low"]
 
 
+@pytest.mark.case("WRK-21")
 async def test_several_workers_share_a_queue_and_run_each_job_once(queue, make_worker, events):
-    """WRK-21."""
     ran = []
 
     class Counted(Job):
@@ -174,8 +174,8 @@ async def test_prefetched_jobs_do_not_run_before_a_slot_is_free(
 # Priorities and lanes
 
 
+@pytest.mark.case("PRI-01", "PRI-08", "PRI-10", "PRI-13")
 async def test_priorities_come_in_order_and_equal_ones_as_dispatched(queue, make_worker, events):
-    """PRI-01, PRI-03, PRI-08, PRI-10."""
     order = []
 
     class Noted(Job):
@@ -192,8 +192,8 @@ async def test_priorities_come_in_order_and_equal_ones_as_dispatched(queue, make
     assert order == [7, 2, 6, 1, 3, 4, 0, 8, 5]
 
 
+@pytest.mark.case("PRI-09")
 async def test_a_worker_on_a_lane_runs_that_lane_only(queue, make_worker, events):
-    """PRI-02, PRI-04, PRI-09."""
     order = []
 
     class Noted(Job):
@@ -213,10 +213,9 @@ async def test_a_worker_on_a_lane_runs_that_lane_only(queue, make_worker, events
     assert [priority for _, priority in order] == [10, 1, 1, 0]
 
 
+@pytest.mark.case("PRI-07")
 @pytest.mark.parametrize(("given", "expected"), [(None, 0), (Priority.HIGH, 10), (0, 0), (7, 7)])
 async def test_the_priority_given_at_dispatch_wins(queue, given, expected):
-    """PRI-05, PRI-07."""
-
     class Lowly(Job, priority=Priority.LOW):
         async def handle(self, ctx: Context) -> None: ...
 
@@ -224,9 +223,8 @@ async def test_the_priority_given_at_dispatch_wins(queue, given, expected):
     assert (await handle.status()).priority == expected
 
 
+@pytest.mark.case("PRI-05", "PRI-06")
 async def test_a_job_works_out_its_own_priority_and_queue(queue):
-    """PRI-05, PRI-06."""
-
     def rule(job):
         return Priority.HIGH if job.urgent else Priority.NORMAL if job.paid else Priority.LOW
 
@@ -241,10 +239,10 @@ async def test_a_job_works_out_its_own_priority_and_queue(queue):
     assert [(i.priority, i.queue) for i in found] == [(10, "vip"), (1, "vip"), (0, "plebs")]
 
 
+@pytest.mark.case("PRI-11", "PRI-12")
 async def test_a_high_job_that_is_not_due_waits_and_is_still_high_after_a_retry(
     queue, make_worker, clock, events
 ):
-    """PRI-11, PRI-12."""
     order = []
 
     class Noted(Job, backoff=10):
@@ -271,8 +269,8 @@ async def test_a_high_job_that_is_not_due_waits_and_is_still_high_after_a_retry(
 # Pause and cancel
 
 
+@pytest.mark.case("WRK-31")
 async def test_a_paused_queue_starts_nothing_new(queue, make_worker, busy, slow, events):
-    """WRK-31."""
     _first, second = await queue.dispatch_many([slow(1), slow(2)], queue="emails")
     async with make_worker(["emails", "others"], concurrency=1):
         await until(lambda: busy.now == 1)
@@ -290,8 +288,8 @@ async def test_a_paused_queue_starts_nothing_new(queue, make_worker, busy, slow,
     assert names.count("QueuePaused") == names.count("QueueResumed") == 1
 
 
+@pytest.mark.case("MON-16")
 async def test_a_waiting_job_that_is_cancelled_never_runs(queue, make_worker, events, stage):
-    """MON-16."""
     job = define(obedient, stage)
     now, later = await queue.dispatch(job()), await queue.dispatch(job(), delay=60)
     assert await now.cancel() is True
@@ -382,12 +380,11 @@ async def test_cancelling_what_is_finished_or_unknown(queue, make_worker):
 # Ends by itself
 
 
+@pytest.mark.case("WRK-26")
 @pytest.mark.parametrize(
     "options", [{}, {"prefetch": 5}, {"concurrency": 1}, {"concurrency": 1, "prefetch": 9}]
 )
 async def test_exactly_as_many_jobs_as_allowed_are_started(queue, make_worker, events, options):
-    """WRK-26."""
-
     class Quick(Job):
         async def handle(self, ctx: Context) -> None: ...
 
@@ -441,9 +438,10 @@ async def test_jobs_that_cannot_be_run_do_not_count_as_started(queue, make_worke
     assert len(events.of(JobProcessing)) == 2
 
 
+@pytest.mark.case("WRK-32")
 @pytest.mark.parametrize("pools", ["default", {"default": 2, "others": 2}])
 async def test_a_worker_may_end_when_there_is_nothing_left(queue, make_worker, events, pools):
-    """WRK-32: also what jobs dispatch is done first."""
+    """Also what jobs dispatch is done first."""
 
     class Splits(Job):
         depth: int
@@ -463,10 +461,10 @@ async def test_a_worker_may_end_when_there_is_nothing_left(queue, make_worker, e
     assert worker.stop_reason == "empty"
 
 
+@pytest.mark.case("WRK-33")
 async def test_a_time_limit_ends_the_worker_after_the_current_job(
     queue, make_worker, clock, busy, slow, events
 ):
-    """WRK-33."""
     await queue.dispatch_many([slow(1), slow(2)])
     worker = make_worker(max_time=60, concurrency=1, timeout=1000)
     running = asyncio.create_task(worker.run())
@@ -480,10 +478,10 @@ async def test_a_time_limit_ends_the_worker_after_the_current_job(
     assert len(events.of(JobProcessed)) == 1
 
 
+@pytest.mark.case("WRK-33")
 async def test_a_memory_limit_ends_the_worker_after_the_current_job(
     queue, make_worker, slow, busy, events
 ):
-    """WRK-33."""
     busy.gate.set()
     await queue.dispatch_many([slow(n) for n in range(200)])
     worker = make_worker(max_memory_mb=1, concurrency=1)
@@ -522,9 +520,8 @@ async def weak(driver, make_queue):
     await weak.close()
 
 
+@pytest.mark.case("WRK-16")
 async def test_claims_that_fail_are_logged_once_and_recover(weak, make_worker, caplog):
-    """WRK-16."""
-
     class Quick(Job):
         async def handle(self, ctx: Context) -> str:
             return "ran"
@@ -539,10 +536,10 @@ async def test_claims_that_fail_are_logged_once_and_recover(weak, make_worker, c
     assert [r.levelno for r in about] == [logging.ERROR, logging.WARNING]
 
 
+@pytest.mark.case("RTY-16", "FLD-05", "EVT-04")
 async def test_an_outcome_that_cannot_be_stored_is_stored_later_and_said_then(
     weak, make_worker, caplog
 ):
-    """RTY-16, FLD-05, EVT-04."""
     events = Recorder(weak)
 
     class Breaks(Job, max_attempts=1):
@@ -585,11 +582,10 @@ async def test_a_driver_with_a_bug_does_not_end_the_worker(weak, make_worker, ca
 # What cannot be run
 
 
+@pytest.mark.case("REG-06", "REG-10")
 async def test_an_unknown_kind_goes_to_the_failed_store_and_the_next_job_runs(
     queue, make_worker, events, caplog
 ):
-    """REG-06, REG-10."""
-
     class Gone(Job):
         n: int
 
@@ -615,7 +611,7 @@ async def test_an_unknown_kind_goes_to_the_failed_store_and_the_next_job_runs(
 
 
 async def test_an_unknown_kind_may_be_released_instead(queue, make_worker, clock):
-    """D-16: it waits, its attempt given back, until a worker knows it."""
+    """It waits, its attempt given back, until a worker knows it."""
 
     class Gone(Job):
         async def handle(self, ctx: Context) -> str:
@@ -644,12 +640,11 @@ GARBAGE = {
 }
 
 
+@pytest.mark.case("FLD-06")
 @pytest.mark.parametrize("payload", GARBAGE.values(), ids=GARBAGE)
 async def test_a_payload_that_cannot_be_read_is_kept_and_the_next_job_runs(
     queue, driver, make_worker, events, payload
 ):
-    """FLD-06."""
-
     class Counted(Job):
         n: int
 
@@ -667,12 +662,11 @@ async def test_a_payload_that_cannot_be_read_is_kept_and_the_next_job_runs(
     assert events.of(JobFailed) == []
 
 
+@pytest.mark.case("REG-11")
 @pytest.mark.parametrize(
     "broken", [ValueError("no"), asyncio.CancelledError(), SystemExit(1)], ids=repr
 )
 async def test_a_factory_that_raises_fails_its_job_only(make_queue, make_worker, broken):
-    """REG-11."""
-
     class Made(Job):
         n: int = 0
 
@@ -694,9 +688,8 @@ async def test_a_factory_that_raises_fails_its_job_only(make_queue, make_worker,
     assert type(broken).__name__ in (await queue.failed.get(bad.id)).error
 
 
+@pytest.mark.case("REG-03")
 async def test_a_kind_that_is_registered_late_runs_from_then_on(make_queue, make_worker):
-    """REG-03."""
-
     class Late(Job):
         async def handle(self, ctx: Context) -> str:
             return "ran"
@@ -711,24 +704,24 @@ async def test_a_kind_that_is_registered_late_runs_from_then_on(make_queue, make
         assert await (await queue.dispatch(Late())).result(PATIENCE) == "ran"
 
 
+@pytest.mark.case("DSP-13")
 async def test_dispatching_an_unknown_name_is_refused(queue):
-    """DSP-13."""
     with pytest.raises(UnknownJob, match="Unheard"):
         await queue.dispatch_named("Unheard", {})
     assert await queue.stats()
     assert await queue.size("default") == 0
 
 
+@pytest.mark.case("WRK-03")
 async def test_a_worker_looks_at_every_poll_interval(weak, make_worker):
-    """WRK-03."""
     async with make_worker(on=weak, poll_interval=0.05):
         before = weak.driver.calls["claim"]
         await asyncio.sleep(0.26)
         assert 3 <= weak.driver.calls["claim"] - before <= 7
 
 
+@pytest.mark.case("WRK-04", "WRK-07", "WRK-08")
 def test_the_defaults_of_a_worker(queue, make_worker):
-    """WRK-04, WRK-07, WRK-08, RTY-28."""
     worker = make_worker()
     assert (worker.defaults.max_attempts, worker.defaults.timeout) == (3, 30)
     assert worker.defaults.backoff == exponential(1, 300)

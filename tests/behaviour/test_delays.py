@@ -40,7 +40,7 @@ class Once(Job, name="DelayedOnce", unique=True, unique_for=10):
 async def test_behind_a_group_in_flight(
     queue: Queue, driver: Any, clock: Clock, events: Recorder
 ) -> None:
-    """DSP: not from the moment when the group before it was stored."""
+    """Not from the moment when the group before it was stored."""
     driver.held["enqueue"] = asyncio.Event()
     dispatched_at = clock.now()
     first = asyncio.create_task(queue.dispatch(Later()))
@@ -71,7 +71,7 @@ async def test_an_outage_between_the_end_of_an_attempt_and_its_settlement(
     make_worker: Callable[..., Worker],
     raised: Exception,
 ) -> None:
-    """RTY: the job is due so many seconds after its attempt, not after the outage."""
+    """The job is due so many seconds after its attempt, not after the outage."""
 
     class Again(Job, name="DelayedAgain", backoff=60, replace=True):
         async def handle(self, ctx: Context) -> None:

@@ -36,6 +36,7 @@ class Quick(Job, name="DispatchedQuick"):
 # Which queue, when
 
 
+@pytest.mark.case("DSP-01", "DSP-02", "DSP-06", "DSP-07", "DSP-18", "DSP-27")
 @pytest.mark.parametrize(
     ("own", "given", "expected"),
     [
@@ -48,8 +49,6 @@ class Quick(Job, name="DispatchedQuick"):
     ],
 )
 async def test_which_queue_wins(queue, own, given, expected):
-    """DSP-01, DSP-02, DSP-06, DSP-07, DSP-27."""
-
     class Placed(Job, queue=own):
         async def handle(self, ctx: Context) -> None: ...
 
@@ -64,6 +63,7 @@ async def test_the_settings_name_the_default_queue(make_queue):
     assert (await handle.status()).queue == "main"
 
 
+@pytest.mark.case("DSP-03", "DSP-10", "DSP-23", "DSP-25")
 @pytest.mark.parametrize(
     ("own", "given", "expected"),
     [
@@ -78,8 +78,6 @@ async def test_the_settings_name_the_default_queue(make_queue):
     ],
 )
 async def test_when_a_job_is_due(queue, clock, own, given, expected):
-    """DSP-03, DSP-10, DSP-19, DSP-23, DSP-25."""
-
     class Delayed(Job, delay=own):
         n: int = 7
 
@@ -90,16 +88,16 @@ async def test_when_a_job_is_due(queue, clock, own, given, expected):
     assert info.state is (State.DELAYED if expected else State.PENDING)
 
 
+@pytest.mark.case("DSP-20", "DSP-26")
 @pytest.mark.parametrize("hours", [1, 0, -1])
 async def test_a_job_can_be_due_at_an_instant(queue, clock, hours):
-    """DSP-20, DSP-26."""
     instant = clock.now() + timedelta(hours=hours)
     info = await (await queue.dispatch(Quick(), at=instant)).status()
     assert info.available_at == max(instant, clock.now())
 
 
+@pytest.mark.case("DSP-05", "DRV-02")
 async def test_delayed_jobs_run_when_they_are_due_and_not_before(queue, make_worker, clock, events):
-    """DSP-04, DSP-05, DRV-02."""
     for n in range(6):
         await queue.dispatch(Quick(n), delay=n * 10 if n % 2 else 0)
     async with make_worker(concurrency=1):
@@ -114,8 +112,8 @@ async def test_delayed_jobs_run_when_they_are_due_and_not_before(queue, make_wor
     assert [(await queue.status(id)).result for id in ids] == [0, 2, 4, 1, 3, 5]
 
 
+@pytest.mark.case("DSP-15", "DSP-24", "DSP-28")
 async def test_a_fresh_job(queue, clock):
-    """DSP-15, DSP-24, DSP-28."""
     handle = await queue.dispatch(
         Quick(3), queue="q", delay=5, priority=Priority.HIGH, max_attempts=9, id="mine"
     )
@@ -130,11 +128,11 @@ async def test_a_fresh_job(queue, clock):
 # What is refused
 
 
+@pytest.mark.case("DSP-09")
 @pytest.mark.parametrize(
     "wrong", [None, 5, "job", Quick, {"n": 1}, object()], ids=lambda wrong: str(wrong)[:12]
 )
 async def test_what_is_no_job_is_refused(queue, wrong):
-    """DSP-09."""
     with pytest.raises(TypeError):
         await queue.dispatch(wrong)
     with pytest.raises(TypeError):
@@ -169,8 +167,8 @@ async def test_options_that_make_no_sense_are_refused_and_nothing_is_stored(queu
     assert await queue.size("default") == 0
 
 
+@pytest.mark.case("DSP-14", "DSP-21", "DSP-30")
 async def test_many_are_stored_together_or_not_at_all(queue, events):
-    """DSP-14, DSP-21, DSP-30."""
     with pytest.raises(PayloadError, match="DispatchedQuick"):
         await queue.dispatch_many([Quick(1), Quick(2), Quick("three")])
     assert await queue.size("default") == 0
@@ -209,16 +207,16 @@ async def test_a_store_that_is_away_is_reported_and_nothing_is_half_stored(drive
     assert await queue.size("default") == 1
 
 
+@pytest.mark.case("DRV-09")
 async def test_many_dispatches_at_once_are_each_stored(queue, events):
-    """DRV-09."""
     handles = await asyncio.gather(*(queue.dispatch(Quick(n)) for n in range(50)))
     assert len({handle.id for handle in handles}) == 50
     assert await queue.size("default") == 50
     assert len(events.of(JobQueued)) == 50
 
 
+@pytest.mark.case("DSP-08")
 async def test_a_dispatch_that_is_cancelled_before_it_began_stores_nothing(queue):
-    """DSP-08."""
     dispatching = asyncio.create_task(queue.dispatch(Quick()))
     dispatching.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -229,8 +227,8 @@ async def test_a_dispatch_that_is_cancelled_before_it_began_stores_nothing(queue
 # By name
 
 
+@pytest.mark.case("DSP-11")
 async def test_dispatch_by_name_is_as_strict_as_the_class(queue, make_worker):
-    """DSP-11, DSP-12."""
     handle = await queue.dispatch_named("DispatchedQuick", {"n": 5}, "emails", delay=0)
     assert (await handle.status()).queue == "emails"
     async with make_worker("emails"):
@@ -257,9 +255,8 @@ async def test_an_id_that_is_known_stores_nothing(queue, make_worker, events):
     assert await third.result() == 1
 
 
+@pytest.mark.case("DRV-14", "UNQ-02", "UNQ-05")
 async def test_a_unique_job_is_stored_once_until_it_is_finished(queue, make_worker, events):
-    """DRV-14."""
-
     class Once(Job, unique=True, backoff=0):
         n: int
 
@@ -332,8 +329,8 @@ async def test_a_unique_job_given_back_by_a_stop_still_holds_its_key(queue, make
 # What comes back
 
 
+@pytest.mark.case("DRV-08", "REG-04", "RTY-26")
 async def test_nothing_is_shared_with_the_callers_object(queue, make_worker):
-    """DRV-08, REG-04, RTY-26."""
     seen = []
 
     class Carries(Job):
@@ -356,9 +353,8 @@ async def test_nothing_is_shared_with_the_callers_object(queue, make_worker):
     assert job.items == [1, 5]
 
 
+@pytest.mark.case("REG-01", "REG-08", "REG-14")
 async def test_a_factory_rebuilds_jobs(make_queue, make_worker):
-    """REG-01, REG-08, REG-14."""
-
     built = []
 
     def factory(payload):

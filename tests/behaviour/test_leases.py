@@ -52,8 +52,9 @@ async def begun(stage):
 # Renewal
 
 
+@pytest.mark.case("TMO-14")
 async def test_a_lease_is_renewed_while_the_job_runs(queue, make_worker, clock, stage, caplog):
-    """TMO-14: nobody else gets a job that runs for ten leases."""
+    """Nobody else gets a job that runs for ten leases."""
     handle = await queue.dispatch(define(obedient, stage, timeout=10_000)())
     async with make_worker(lease=90), make_worker(lease=90):
         await begun(stage)
@@ -232,9 +233,8 @@ async def test_attempts_used_up_by_crashes_fail_the_job_without_running_it(
     assert await queue.size("default") == 0
 
 
+@pytest.mark.case("DRV-12", "MON-13")
 async def test_a_swept_job_counts_its_attempt(queue, driver, make_worker, clock, stage):
-    """DRV-12, WRK and MON-13."""
-
     await queue.dispatch(define(obedient, stage)())
     await driver.claim([Source("default")], 1, 60, "crashed")
     clock.advance(61)
@@ -363,8 +363,9 @@ async def shared(tmp_path):
     await driver.close()
 
 
+@pytest.mark.case("RTY-15")
 async def test_killed_workers_use_up_attempts_and_then_the_job_fails_unrun(start, shared):
-    """RTY-01, RTY-15: kill −9 twice, then AttemptsExhausted, with one call of the hook."""
+    """Kill −9 twice, then AttemptsExhausted, with one call of the hook."""
     from .crashing import Endless  # noqa: PLC0415 - it registers jobs
 
     handle = await shared.dispatch(Endless())

@@ -45,10 +45,11 @@ async def reach(queue, handle, state):
             await asyncio.sleep(0.002)
 
 
+@pytest.mark.case("WRK-31")
 async def test_prefetched_jobs_of_a_paused_queue_are_handed_back(
     queue, make_worker, events, line, numbered
 ):
-    """WRK-31: no attempt is counted, and they keep their order."""
+    """No attempt is counted, and they keep their order."""
     handles = await queue.dispatch_many([numbered(number=n) for n in range(4)])
     async with make_worker(["emails"], concurrency=1, prefetch=3):
         await reach(queue, handles[3], State.PROCESSING)
@@ -66,8 +67,9 @@ async def test_prefetched_jobs_of_a_paused_queue_are_handed_back(
         assert [(await handle.status()).attempts for handle in handles] == [1, 1, 1, 1]
 
 
+@pytest.mark.case("WRK-31")
 async def test_the_prefetch_of_other_queues_goes_on(queue, make_worker, events, line, numbered):
-    """WRK-31: other queues are unaffected, and get the room that became free."""
+    """Other queues are unaffected, and get the room that became free."""
     first = await queue.dispatch(numbered(number=0))
     paused = [await queue.dispatch(numbered(number=n)) for n in (1, 2)]
     async with make_worker(["emails", "other"], concurrency=1, prefetch=2):
@@ -83,10 +85,11 @@ async def test_the_prefetch_of_other_queues_goes_on(queue, make_worker, events, 
         assert await queue.size("emails") == 2
 
 
+@pytest.mark.case("WRK-31")
 async def test_a_job_handed_back_by_a_pause_does_not_use_up_the_limit(
     queue, make_worker, events, line, numbered
 ):
-    """WRK-31: exactly ``max_jobs`` jobs are started, whatever was claimed meanwhile."""
+    """Exactly ``max_jobs`` jobs are started, whatever was claimed meanwhile."""
     handles = await queue.dispatch_many([numbered(number=n) for n in range(3)])
     worker = make_worker(["emails"], concurrency=1, prefetch=2, max_jobs=3)
     await worker.start()

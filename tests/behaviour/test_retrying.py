@@ -66,6 +66,7 @@ def breaking(**options):
 # Budgets
 
 
+@pytest.mark.case("RTY-02", "RTY-03", "RTY-04", "RTY-18", "WRK-04")
 @pytest.mark.parametrize(
     ("worker", "job", "given", "runs"),
     [
@@ -82,7 +83,6 @@ def breaking(**options):
     ],
 )
 async def test_how_often_a_job_runs(queue, make_worker, clock, events, worker, job, given, runs):
-    """RTY-02, RTY-03, RTY-04, RTY-18, RTY-27, WRK-04."""
     handle = await queue.dispatch(breaking(**job)(), max_attempts=given)
     await run_to_the_end(make_worker(max_attempts=worker), clock, events)
     assert len(events.of(JobProcessing)) == runs
@@ -95,8 +95,8 @@ async def test_how_often_a_job_runs(queue, make_worker, clock, events, worker, j
     assert "raise ValueError" in record.traceback
 
 
+@pytest.mark.case("RTY-14", "RTY-15", "RTY-26")
 async def test_attempts_outlive_workers_and_are_shared_by_them(queue, make_worker, clock, events):
-    """RTY-14, RTY-15, RTY-26."""
     seen = []
 
     class Breaks(Job):
@@ -116,9 +116,8 @@ async def test_attempts_outlive_workers_and_are_shared_by_them(queue, make_worke
     assert seen == [(1, [1]), (2, [1]), (3, [1])]
 
 
+@pytest.mark.case("RTY-22")
 async def test_third_time_lucky(queue, make_worker, clock, events):
-    """RTY-22."""
-
     class Lucky(Job, max_attempts=5):
         async def handle(self, ctx: Context) -> int:
             if ctx.attempt < 3:
@@ -131,9 +130,8 @@ async def test_third_time_lucky(queue, make_worker, clock, events):
     assert (await queue.failed.list()).total == 0
 
 
+@pytest.mark.case("RTY-12")
 async def test_only_transient_errors_are_retried(queue, make_worker, clock, events):
-    """RTY-10, RTY-12, RTY-25."""
-
     class Webhook(Job, max_attempts=8):
         async def handle(self, ctx: Context) -> None:
             raise ConnectionError if ctx.attempt < 3 else KeyError(404)
@@ -147,9 +145,8 @@ async def test_only_transient_errors_are_retried(queue, make_worker, clock, even
     assert isinstance(events.of(JobFailed)[0].error, KeyError)
 
 
+@pytest.mark.case("RTY-11")
 async def test_should_retry_cannot_outrank_the_budget(queue, make_worker, clock, events):
-    """RTY-11."""
-
     class Keen(Job, max_attempts=2):
         async def handle(self, ctx: Context) -> None:
             raise ValueError
@@ -178,16 +175,15 @@ async def test_a_should_retry_that_raises_does_not_stop_the_retry(
     assert len(events.of(JobProcessing)) == 2
 
 
+@pytest.mark.case("RTY-31")
 async def test_retry_until_outranks_the_count(queue, make_worker, clock, events):
-    """RTY-31."""
     await queue.dispatch(breaking(max_attempts=1, retry_until=600, backoff=100)())
     await run_to_the_end(make_worker(), clock, events, step=100)
     assert len(events.of(JobProcessing)) == 7
 
 
+@pytest.mark.case("RTY-32")
 async def test_raised_errors_are_counted_apart_from_releases(queue, make_worker, clock, events):
-    """RTY-32."""
-
     class Both(Job, max_attempts=25, max_exceptions=3):
         async def handle(self, ctx: Context) -> None:
             if ctx.attempt % 2:
@@ -203,6 +199,7 @@ async def test_raised_errors_are_counted_apart_from_releases(queue, make_worker,
 # Waits
 
 
+@pytest.mark.case("RTY-05", "RTY-06", "RTY-07", "RTY-08", "RTY-09", "RTY-19", "WRK-08")
 @pytest.mark.parametrize(
     ("worker", "job", "given", "waits"),
     [
@@ -227,21 +224,19 @@ async def test_raised_errors_are_counted_apart_from_releases(queue, make_worker,
     ],
 )
 async def test_whose_waits_are_used(queue, make_worker, clock, events, worker, job, given, waits):
-    """RTY-05, RTY-06, RTY-07, RTY-08, RTY-09, RTY-19, WRK-08, WRK-17."""
     await queue.dispatch(breaking(**job)(), backoff=given, max_attempts=7)
     assert await run_to_the_end(make_worker(backoff=worker), clock, events) == waits
 
 
+@pytest.mark.case("DSP-16")
 async def test_a_list_of_waits_at_dispatch_says_how_often_too(queue, make_worker, clock, events):
-    """DSP-16."""
     await queue.dispatch(breaking()(), backoff=[5, 30, 120])
     assert await run_to_the_end(make_worker(), clock, events) == [5, 30, 120]
     assert len(events.of(JobProcessing)) == 4
 
 
+@pytest.mark.case("RTY-24")
 async def test_the_last_error_decides_the_wait(queue, make_worker, clock, events):
-    """RTY-24."""
-
     def wait(job, attempt, error):
         return 300 if isinstance(error, ConnectionError) else attempt
 
@@ -253,8 +248,8 @@ async def test_the_last_error_decides_the_wait(queue, make_worker, clock, events
     assert await run_to_the_end(make_worker(), clock, events) == [1, 300, 3]
 
 
+@pytest.mark.case("RTY-17", "RTY-20")
 async def test_a_retried_job_waits_where_it_came_from(queue, make_worker, clock, events):
-    """RTY-17, RTY-20."""
     handle = await queue.dispatch(breaking(queue="own", backoff=60)(), queue="given")
     async with make_worker("given"):
         await events.wait_for(JobRetrying)
@@ -267,10 +262,10 @@ async def test_a_retried_job_waits_where_it_came_from(queue, make_worker, clock,
 # What a handler decides itself
 
 
+@pytest.mark.case("RTY-29")
 async def test_a_release_counts_the_attempt_and_a_snooze_does_not(
     queue, make_worker, clock, events
 ):
-    """RTY-29."""
     attempts = []
 
     class Decides(Job, max_attempts=3):
@@ -310,9 +305,9 @@ async def test_retry_on_the_last_attempt_fails(queue, make_worker, clock, events
     assert len(events.of(JobFailed)) == 1
 
 
+@pytest.mark.case("RTY-30")
 @pytest.mark.parametrize("reason", ["not today", ValueError("not today")], ids=["text", "error"])
 async def test_a_handler_can_fail_its_job_for_good(queue, make_worker, events, reason):
-    """RTY-30."""
     hooked = []
 
     class Fails(Job, max_attempts=5):
@@ -333,11 +328,11 @@ async def test_a_handler_can_fail_its_job_for_good(queue, make_worker, events, r
 # The hook
 
 
+@pytest.mark.case("FLD-01", "FLD-03", "FLD-04", "FLD-16")
 @pytest.mark.parametrize("plain", [True, False])
 async def test_the_hook_is_called_once_after_the_record_is_stored(
     queue, make_worker, events, plain
 ):
-    """FLD-01, FLD-03, FLD-04, FLD-16."""
     seen = []
 
     async def look(self, ctx, error):
@@ -398,8 +393,8 @@ def failing(**options):
     return Failing
 
 
+@pytest.mark.case("FLD-08", "FLD-09", "FLD-10")
 async def test_a_record_tells_what_happened(queue, make_worker, clock, events):
-    """FLD-07, FLD-08, FLD-09, FLD-10, MON-07."""
     (job_id,) = await fail(queue, make_worker, events, failing(queue="reports")(7))
     record = await queue.failed.get(job_id)
     assert (record.id, record.queue, record.name) == (job_id, "reports", "Failing")
@@ -413,10 +408,10 @@ async def test_a_record_tells_what_happened(queue, make_worker, clock, events):
     assert (info.state, info.finished_at) == (State.FAILED, clock.now())
 
 
+@pytest.mark.case("FLD-11")
 async def test_records_come_newest_first_in_pages_with_the_real_total(
     queue, make_worker, clock, events
 ):
-    """FLD-11, FLD-14."""
     job = failing()
     ids = []
     for n in range(7):
@@ -427,8 +422,8 @@ async def test_records_come_newest_first_in_pages_with_the_real_total(
     assert [item.id for page in pages for item in page.items] == ids[::-1]
 
 
+@pytest.mark.case("FLD-12", "FLD-13")
 async def test_a_retried_record_is_a_fresh_job(queue, make_worker, clock, events):
-    """FLD-12, FLD-13, FLD-17."""
     (job_id,) = await fail(queue, make_worker, events, failing(queue="emails", backoff=0)(5))
     await queue.failed.retry(job_id)
     assert (await queue.failed.list()).total == 0
@@ -448,8 +443,8 @@ async def test_a_retried_record_is_a_fresh_job(queue, make_worker, clock, events
     assert (await queue.failed.get(job_id)).attempts == 1
 
 
+@pytest.mark.case("FLD-17")
 async def test_retry_until_begins_anew_with_a_retried_record(queue, make_worker, clock, events):
-    """FLD-17."""
     await queue.dispatch(breaking(retry_until=100, backoff=30)())
     async with make_worker():
         for count in range(1, 5):
@@ -465,8 +460,8 @@ async def test_retry_until_begins_anew_with_a_retried_record(queue, make_worker,
     assert len(events.of(JobFailed)) == 1
 
 
+@pytest.mark.case("FLD-18")
 async def test_many_records_are_retried_by_queue_and_name(queue, make_worker, events):
-    """FLD-18."""
     emails, reports = failing(queue="emails"), failing(queue="reports")
 
     class Other(Job, queue="emails"):
@@ -482,8 +477,8 @@ async def test_many_records_are_retried_by_queue_and_name(queue, make_worker, ev
     assert (await queue.size("emails"), await queue.size("reports")) == (2, 2)
 
 
+@pytest.mark.case("FLD-19")
 async def test_records_are_forgotten_flushed_and_pruned(queue, make_worker, clock, events):
-    """FLD-19."""
     job = failing()
     hour = 3600
     (oldest,) = await fail(queue, make_worker, events, job(0))
@@ -503,8 +498,8 @@ async def test_records_are_forgotten_flushed_and_pruned(queue, make_worker, cloc
         await queue.failed.get(oldest)
 
 
+@pytest.mark.case("MON-02", "MON-03")
 async def test_clearing_a_queue_leaves_failed_records_alone(queue, make_worker, events):
-    """MON-02, MON-03."""
     await fail(queue, make_worker, events, failing()())
     job = failing()
     for name, delay in (("failed", 0), ("failed", 60), ("emails", 0)):
@@ -526,7 +521,7 @@ async def test_a_failed_job_gives_its_error_to_who_waits_for_it(queue, make_work
 async def test_a_retry_that_is_not_granted_fails_with_what_asked_for_it(
     queue, make_worker, events, caplog
 ):
-    """RTY: the failed store shows the error behind the ``Retry``, and where it was raised."""
+    """The failed store shows the error behind the ``Retry``, and where it was raised."""
     hooked = []
 
     class Asks(Job, max_attempts=1):

@@ -12,9 +12,8 @@ from asyncqueue.queue import queue as queue_module
 from ..recorder import PATIENCE
 
 
+@pytest.mark.case("RTY-21")
 async def test_a_handler_that_raises_generator_exit_fails_and_frees_its_slot(queue, make_worker):
-    """RTY-21, WRK-13."""
-
     class Odd(Job, max_attempts=1):
         async def handle(self, ctx: Context) -> None:
             raise GeneratorExit
@@ -50,7 +49,6 @@ def deaf(queue):
 async def test_a_listener_that_hangs_does_not_keep_a_worker_from_stopping(
     queue, make_worker, deaf, monkeypatch, caplog
 ):
-    """EVT-08, SHD-17."""
     monkeypatch.setattr(queue_module, "LISTENERS_PATIENCE", 0.01)
     worker = make_worker(drain_timeout=0)
     await worker.start()
@@ -64,7 +62,7 @@ async def test_a_listener_that_hangs_does_not_keep_a_worker_from_stopping(
 
 @pytest.mark.parametrize("scheme", ["memory", "sqlite"])
 def test_a_queue_serves_several_event_loops_at_the_same_time(scheme, tmp_path):
-    """DRV-09: the dispatches of none of them wait for another loop."""
+    """The dispatches of none of them wait for another loop."""
     queue = Queue("memory://" if scheme == "memory" else f"sqlite:///{tmp_path}/q.db")
 
     async def produce() -> None:

@@ -37,9 +37,10 @@ async def test_records_past_their_retention_go_though_nobody_looks(clock):
         assert not (await queue.dispatch(Quick(), id="known")).duplicate
 
 
+@pytest.mark.case("DRV-28", on="sync")
 @pytest.mark.parametrize("raised", [asyncio.CancelledError("own"), SystemExit(3)], ids=repr)
 async def test_what_a_handler_raises_neither_cancels_nor_ends_its_caller(raised):
-    """DRV-28: a CancelledError of the handler's own making is an ordinary failure."""
+    """A CancelledError of the handler's own making is an ordinary failure."""
     hooked = []
 
     class Breaks(Job):

@@ -52,12 +52,12 @@ async def started(stage):
         await stage.started.wait()
 
 
+@pytest.mark.case("SHD-02", "SHD-03", "SHD-04", "SHD-05", "WRK-13", "WRK-18")
 @triggers
 @pytest.mark.parametrize("handling", UNWINDING)
 async def test_an_interrupted_job_goes_back_as_if_it_had_not_run(
     trigger, handling, driver, queue, make_worker, events, stage, caplog
 ):
-    """SHD-02, SHD-03, SHD-04, SHD-05, WRK-13, WRK-18."""
     handle = await queue.dispatch(define(handling, stage, max_attempts=1)())
     worker = make_worker()
     async with trigger(worker) as stop:
@@ -90,11 +90,11 @@ async def test_a_success_while_stopping_is_a_success(
     assert not warnings(caplog)
 
 
+@pytest.mark.case("SHD-08")
 @triggers
 async def test_an_error_while_stopping_is_one_warning_and_no_failure(
     trigger, driver, queue, make_worker, events, stage, caplog
 ):
-    """SHD-08."""
     handle = await queue.dispatch(define(swallows_and_raises, stage, max_attempts=1)())
     async with trigger(make_worker()) as stop:
         await started(stage)
@@ -108,11 +108,11 @@ async def test_an_error_while_stopping_is_one_warning_and_no_failure(
     assert "broke while unwinding" in warning.getMessage()
 
 
+@pytest.mark.case("SHD-09", "SHD-17")
 @triggers
 async def test_a_deaf_handler_is_left_to_its_lease_after_the_drain(
     trigger, driver, clock, queue, make_worker, events, stage, caplog
 ):
-    """SHD-09, SHD-17."""
     handle = await queue.dispatch(define(deaf, stage)())
     worker = make_worker(lease=60, drain_timeout=5)
     async with trigger(worker) as stop:
@@ -157,11 +157,11 @@ async def test_a_handler_may_clean_up_within_the_drain(
     assert not warnings(caplog)
 
 
+@pytest.mark.case("SHD-01", "SHD-10")
 @triggers
 async def test_a_plain_job_runs_to_its_end(
     trigger, driver, queue, make_worker, events, stage, caplog
 ):
-    """SHD-01, SHD-10."""
     handle = await queue.dispatch(define_plain(stage)())
     async with trigger(make_worker()) as stop:
         await started(stage)
@@ -193,9 +193,9 @@ async def test_a_plain_job_that_takes_too_long_is_left_to_its_lease(
     stage.thread_may_end.set()
 
 
+@pytest.mark.case("SHD-11")
 @triggers
 async def test_nothing_starts_after_a_stop(trigger, driver, queue, make_worker, events, stage):
-    """SHD-11."""
     job = define(obedient, stage)
     first, *others = await queue.dispatch_many([job() for _ in range(5)])
     async with trigger(make_worker(concurrency=1, prefetch=2)) as stop:
@@ -208,8 +208,8 @@ async def test_nothing_starts_after_a_stop(trigger, driver, queue, make_worker, 
         assert (job.state, job.attempts) == (State.PENDING, 0)
 
 
+@pytest.mark.case("SHD-06")
 async def test_an_interrupted_job_is_the_first_to_run_again(queue, make_worker, events, stage):
-    """SHD-06."""
     job = define(obedient, stage)
     first = await queue.dispatch(job())
     async with make_worker(concurrency=1):
@@ -225,8 +225,9 @@ async def test_an_interrupted_job_is_the_first_to_run_again(queue, make_worker, 
     assert [event.job_id for event in done] == [first.id, *(other.id for other in others)]
 
 
+@pytest.mark.case("SHD-07")
 async def test_interruptions_spend_no_attempts(queue, make_worker, events, stage):
-    """SHD-07: with two attempts and five interruptions, an error is still retried once."""
+    """With two attempts and five interruptions, an error is still retried once."""
     handle = await queue.dispatch(define(obedient, stage, max_attempts=2, backoff=0)())
     for _ in range(5):
         stage.started.clear()
@@ -243,11 +244,11 @@ async def test_interruptions_spend_no_attempts(queue, make_worker, events, stage
     assert [ctx.attempt for ctx in stage.contexts] == [1] * 6 + [2]
 
 
+@pytest.mark.case("SHD-15", "WRK-25")
 @pytest.mark.parametrize("trigger", [t for t in TRIGGERS if t is not by_closing_the_queue])
 async def test_an_idle_worker_stops_at_once_and_can_start_again(
     trigger, queue, make_worker, events, stage
 ):
-    """SHD-15, WRK-25."""
     worker = make_worker(concurrency=2)
     for _ in range(2):
         async with trigger(worker) as stop:

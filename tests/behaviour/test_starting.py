@@ -29,8 +29,8 @@ class Service:
         self.log.append(f"-{self.name}")
 
 
+@pytest.mark.case("WRK-23")
 async def test_a_store_that_is_away_is_reported_by_start(driver, make_queue, make_worker):
-    """WRK-23."""
     weak = frail(driver)
 
     async def away():
@@ -45,8 +45,9 @@ async def test_a_store_that_is_away_is_reported_by_start(driver, make_queue, mak
     assert not worker.running
 
 
+@pytest.mark.case("WRK-23")
 async def test_a_second_connection_that_fails_is_reported_by_start(driver, make_queue, make_worker):
-    """WRK-23: the heartbeat has a connection of its own."""
+    """The heartbeat has a connection of its own."""
     weak = frail(driver)
 
     def no_second():
@@ -86,7 +87,7 @@ async def test_services_are_entered_once_per_start_and_left_in_reverse(queue, ma
 
 
 async def test_services_outlive_the_handlers_that_unwind(queue, make_worker):
-    """DEP-03: what a handler does in its finally still has them."""
+    """What a handler does in its finally still has them."""
     log = []
     started = asyncio.Event()
 
@@ -105,9 +106,8 @@ async def test_services_outlive_the_handlers_that_unwind(queue, make_worker):
     assert log == ["+db", "db", "-db"]
 
 
+@pytest.mark.case("WRK-12")
 async def test_a_worker_that_was_only_built_does_nothing(queue, make_worker):
-    """WRK-12."""
-
     class Quick(Job):
         async def handle(self, ctx: Context) -> None: ...
 
@@ -120,8 +120,8 @@ async def test_a_worker_that_was_only_built_does_nothing(queue, make_worker):
     assert (await handle.status()).attempts == 0
 
 
+@pytest.mark.case("WRK-24")
 async def test_running_tells(make_worker):
-    """WRK-24."""
     worker = make_worker()
     assert not worker.running
     async with worker:
@@ -129,22 +129,21 @@ async def test_running_tells(make_worker):
     assert not worker.running
 
 
+@pytest.mark.case("WRK-06")
 @pytest.mark.parametrize(
     ("given", "slots"), [(5, 5), (0, 10), (-3, 10), (10_000, 10_000), (1_000_000, 10_000)]
 )
 def test_concurrency_has_limits(given, slots):
-    """WRK-06, WRK-20."""
-
     assert Worker(Queue("memory://"), concurrency=given).concurrency == slots
 
 
+@pytest.mark.case("WRK-07")
 @pytest.mark.parametrize("given", [None, 0, -5])
 def test_a_timeout_that_makes_no_sense_is_the_default(given):
-    """WRK-07."""
-
     assert Worker(Queue("memory://"), timeout=given).defaults.timeout == 30
 
 
+@pytest.mark.case("RTY-18")
 @pytest.mark.parametrize(
     "options",
     [
@@ -164,8 +163,6 @@ def test_a_timeout_that_makes_no_sense_is_the_default(given):
     ids=str,
 )
 def test_options_that_make_no_sense_are_refused_by_name(options):
-    """RTY-18."""
-
     with pytest.raises((ValueError, TypeError)):
         Worker(Queue("memory://"), **options)
 

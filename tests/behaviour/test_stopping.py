@@ -118,11 +118,10 @@ async def test_during_the_grace_nothing_new_starts(queue, make_worker, clock, st
     assert len(events.of(JobProcessing)) == 1
 
 
+@pytest.mark.case("SHD-08")
 async def test_an_error_during_the_grace_spends_no_attempt(
     queue, make_worker, stage, events, caplog
 ):
-    """SHD-08."""
-
     async def breaks(stage):
         await stage.proceed.wait()
         raise ValueError("broken")
@@ -201,8 +200,8 @@ async def test_hurry_before_a_stop_changes_nothing(queue, make_worker, stage):
 # stop() itself
 
 
+@pytest.mark.case("SHD-12")
 async def test_stop_is_harmless_before_a_start_after_an_end_and_at_the_same_time(make_worker):
-    """SHD-12."""
     worker = make_worker()
     await worker.stop()
     await worker.start()
@@ -263,8 +262,8 @@ async def test_the_drain_may_be_without_bound(queue, make_worker, clock, stage):
     assert (await handle.status()).attempts == 0
 
 
+@pytest.mark.case("WRK-11")
 async def test_starting_twice_at_once_starts_one_worker(queue, make_worker, events, stage):
-    """WRK-11."""
     job = define(obedient, stage)
     await queue.dispatch_many([job() for _ in range(6)])
     worker = make_worker(concurrency=2)
@@ -425,8 +424,9 @@ async def test_another_worker_of_the_process_can_be_stopped_and_awaited(queue, m
 # At odd moments
 
 
+@pytest.mark.case("SHD-02")
 async def test_a_claim_in_flight_does_not_hold_up_the_cancellation(weak, make_worker, stage):
-    """SHD-02: what runs is cancelled at once, whatever the store is doing."""
+    """What runs is cancelled at once, whatever the store is doing."""
     job = define(obedient, stage)
     await weak.dispatch(job())
     worker = make_worker(on=weak, concurrency=2)
@@ -484,7 +484,7 @@ async def test_a_settlement_in_flight_is_waited_for(weak, make_worker, stage):
     await until(lambda: weak.driver.calls["settle"])
     stopping = asyncio.create_task(worker.stop())
     await settled(stopping)
-    assert events.of(JobProcessed) == []  # EVT-04: nothing is said before the store shows it
+    assert events.of(JobProcessed) == []  # Nothing is said before the store shows it.
     weak.driver.held.pop("settle").set()
     await stopping
     assert await handle.result() == 1
@@ -549,9 +549,8 @@ async def test_a_failed_hook_is_waited_for(queue, make_worker, stage):
 # The queue's own end
 
 
+@pytest.mark.case("SHD-13")
 async def test_shutdown_waits_for_work_in_flight(queue, make_worker, stage, events):
-    """SHD-13."""
-
     async def until_told(stage):
         await stage.proceed.wait()
         return 1
@@ -567,9 +566,9 @@ async def test_shutdown_waits_for_work_in_flight(queue, make_worker, stage, even
     assert len(events.of(JobProcessed)) == 1
 
 
+@pytest.mark.case("SHD-13")
 @pytest.mark.parametrize("handling", [obedient, deaf, swallows_and_raises])
 async def test_shutdown_returns_at_its_deadline(queue, make_worker, stage, handling):
-    """SHD-13."""
     await queue.dispatch(define(handling, stage)())
     worker = make_worker()
     await worker.start()
@@ -589,11 +588,11 @@ async def test_shutdown_returns_at_its_deadline_with_a_plain_job(queue, make_wor
     stage.thread_may_end.set()
 
 
+@pytest.mark.case("SHD-14")
 @pytest.mark.parametrize("timeout", [0, -1])
 async def test_a_shutdown_that_comes_too_late_is_prompt_and_a_second_one_harmless(
     queue, make_worker, stage, timeout
 ):
-    """SHD-14."""
     await queue.dispatch(define(obedient, stage)())
     await make_worker().start()
     await stage.started.wait()
@@ -603,9 +602,8 @@ async def test_a_shutdown_that_comes_too_late_is_prompt_and_a_second_one_harmles
         await queue.shutdown(100)
 
 
+@pytest.mark.case("SHD-19")
 async def test_after_its_end_a_queue_refuses_every_call(queue, make_worker):
-    """SHD-19."""
-
     class Quick(Job):
         async def handle(self, ctx: Context) -> None: ...
 

@@ -52,9 +52,9 @@ async def queue():
         yield queue
 
 
+@pytest.mark.case("CFG-06", "DRV-27", "DRV-29", "TST-06", on="sync")
 @pytest.mark.parametrize("delay", [0, 3600])
 async def test_a_job_has_run_when_its_dispatch_returns(queue, delay):
-    """DRV-27, DRV-29."""
     events = Recorder(queue)
     handle = await queue.dispatch(Echo(5), delay=delay)
     assert await handle.result() == 5
@@ -65,8 +65,8 @@ async def test_a_job_has_run_when_its_dispatch_returns(queue, delay):
     assert names.count("JobProcessing") == 1
 
 
+@pytest.mark.case("DRV-28", "FLD-20", "TST-06", on="sync")
 async def test_errors_reach_the_caller_after_the_hook_and_nothing_is_kept(queue):
-    """DRV-28, FLD-20."""
     hooked = []
 
     class Breaks(Job, max_attempts=5):
@@ -84,8 +84,8 @@ async def test_errors_reach_the_caller_after_the_hook_and_nothing_is_kept(queue)
         await queue.dispatch_named("Unheard", {})
 
 
+@pytest.mark.case("MID-13", on="sync")
 async def test_middleware_services_and_plain_jobs_work_as_in_a_worker():
-    """MID-13."""
     notes = []
 
     async def noting(ctx, call_next):
@@ -176,6 +176,7 @@ async def test_the_default_queue_is_used_by_the_module_level_calls(queue):
         set_default(former)
 
 
+@pytest.mark.case("CFG-04", "DEP-01")
 async def test_the_default_queue_is_built_from_the_environment_once(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("QUEUE_URL", "sync://")

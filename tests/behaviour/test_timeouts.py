@@ -53,11 +53,11 @@ async def begun(stage, patience=PATIENCE):
 # The row of the table
 
 
+@pytest.mark.case("TMO-01", "TMO-02", "TMO-09")
 @pytest.mark.parametrize("handling", [*UNWINDING, swallows_and_returns, swallows_and_raises])
 async def test_a_timeout_is_a_failure_whatever_the_handler_does(
     queue, make_worker, clock, stage, events, handling
 ):
-    """TMO-01, TMO-02, TMO-09."""
     handle = await queue.dispatch(define(handling, stage)())
     async with make_worker(timeout=10, backoff=7):
         await begun(stage)
@@ -77,11 +77,11 @@ async def test_a_timeout_is_a_failure_whatever_the_handler_does(
         assert stage.ctx.attempt == 2
 
 
+@pytest.mark.case("TMO-03", "TMO-06", "FLD-03")
 @pytest.mark.parametrize("handling", [obedient, swallows_and_returns, swallows_and_raises])
 async def test_a_timeout_of_the_last_attempt_fails_the_job(
     queue, make_worker, clock, stage, events, handling
 ):
-    """TMO-03, TMO-06, FLD-03."""
     job = define(handling, stage, max_attempts=1, timeout=12.5)
     handle = await queue.dispatch(job())
     async with make_worker():
@@ -98,6 +98,7 @@ async def test_a_timeout_of_the_last_attempt_fails_the_job(
     assert len(events.of(JobFailed)) == 1
 
 
+@pytest.mark.case("TMO-13", "TMO-09", "WRK-07")
 @pytest.mark.parametrize(
     ("worker", "own", "given", "expected"),
     [
@@ -115,7 +116,7 @@ async def test_a_timeout_of_the_last_attempt_fails_the_job(
     ],
 )
 async def test_whose_timeout_counts(queue, make_worker, clock, stage, worker, own, given, expected):
-    """TMO-13, TMO-09, WRK-07: the dispatch's, the job's, the worker's."""
+    """The dispatch's, the job's, the worker's."""
     await queue.dispatch(define(obedient, stage, timeout=own)(), timeout=given)
     async with make_worker(timeout=worker):
         await begun(stage)
@@ -169,11 +170,10 @@ async def test_extending_without_a_timeout_changes_nothing(queue, make_worker, s
         assert await handle.result(PATIENCE) is None
 
 
+@pytest.mark.case("TMO-08")
 async def test_a_handler_that_ends_in_time_leaves_no_trace(
     queue, make_worker, clock, stage, events
 ):
-    """TMO-08."""
-
     async def in_time(stage):
         await stage.proceed.wait()
         return 1
@@ -188,10 +188,10 @@ async def test_a_handler_that_ends_in_time_leaves_no_trace(
     assert events.of_jobs() == ["JobQueued", "JobProcessing", "JobProcessed"]
 
 
+@pytest.mark.case("TMO-05")
 async def test_a_deaf_handler_loses_its_slot_after_the_drain(
     queue, make_worker, clock, stage, events, caplog
 ):
-    """TMO-05."""
     handle = await queue.dispatch(define(deaf, stage, timeout=10)())
     async with make_worker(concurrency=1, drain_timeout=5, lease=60):
         await begun(stage)
@@ -221,10 +221,10 @@ async def test_a_deaf_handler_loses_its_slot_after_the_drain(
         assert stage.ctx.attempt == 2
 
 
+@pytest.mark.case("TMO-04")
 async def test_a_plain_job_that_times_out_is_a_failure_and_frees_its_slot(
     queue, make_worker, clock, stage, events
 ):
-    """TMO-04."""
     handle = await queue.dispatch(define_plain(stage, timeout=10)())
     async with make_worker(concurrency=1, backoff=100):
         await begun(stage)
@@ -243,8 +243,8 @@ async def test_a_plain_job_that_times_out_is_a_failure_and_frees_its_slot(
         assert (await handle.status()).state is State.DELAYED
 
 
+@pytest.mark.case("TMO-11")
 async def test_a_plain_job_can_poll_for_its_cancellation(queue, make_worker, clock):
-    """TMO-11."""
     polled = []
 
     class Polls(Job, timeout=10, max_attempts=1):
@@ -347,9 +347,9 @@ async def test_an_operators_cancel_after_a_timeout_is_still_a_timeout(
 # What retry rules make of it
 
 
+@pytest.mark.case("TMO-07")
 @pytest.mark.parametrize("says", [True, False])
 async def test_should_retry_is_asked_about_timeouts(queue, make_worker, clock, stage, events, says):
-    """TMO-07."""
     asked = []
 
     class Asks(Job, timeout=10):
@@ -370,8 +370,8 @@ async def test_should_retry_is_asked_about_timeouts(queue, make_worker, clock, s
     assert [type(error) for error in asked] == [JobTimeout]
 
 
+@pytest.mark.case("TMO-15")
 async def test_fail_on_timeout_makes_a_timeout_final(queue, make_worker, clock, stage, events):
-    """TMO-15."""
     await queue.dispatch(define(obedient, stage, timeout=10, fail_on_timeout=True)())
     async with make_worker():
         await begun(stage)
@@ -482,11 +482,12 @@ OWN_ERRORS = [
 ]
 
 
+@pytest.mark.case("RTY-21", "TMO-10", "TMO-12")
 @pytest.mark.parametrize("handling", OWN_ERRORS)
 async def test_an_error_of_the_handlers_own_is_an_ordinary_failure(
     queue, make_worker, stage, events, handling
 ):
-    """RTY-21, TMO-10, TMO-12: retried, then failed for good; the worker lives on."""
+    """Retried, then failed for good; the worker lives on."""
     handle = await queue.dispatch(define(handling, stage, max_attempts=2, backoff=0)())
     async with make_worker(concurrency=1) as worker:
         await until(lambda: stage.hooked)

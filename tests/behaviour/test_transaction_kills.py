@@ -80,7 +80,7 @@ async def runs_after_the_lease(queue: Queue, path: Path, clock: Clock) -> list[s
 async def test_before_the_commit_nothing_happened(
     queue: Queue, path: Path, clock: Clock, dies: str
 ) -> None:
-    """TXN, DRV-26: neither the writes nor the completion; then the job runs again, to its end."""
+    """Neither the writes nor the completion; then the job runs again, to its end."""
     job = await killed(queue, path, dies)
     assert payments(path) == []
     assert await queue.size("receipts") == 0
@@ -95,7 +95,7 @@ async def test_before_the_commit_nothing_happened(
 async def test_after_the_commit_all_of_it_happened(
     queue: Queue, path: Path, clock: Clock, dies: str
 ) -> None:
-    """TXN, DRV-26: the writes, what was dispatched, and the completion; it never runs again."""
+    """The writes, what was dispatched, and the completion; it never runs again."""
     job = await killed(queue, path, dies)
     assert (await queue.status(job)).state is State.COMPLETED
     assert payments(path) == [job]

@@ -209,6 +209,7 @@ async def test_outside_of_a_transaction_after_commit_is_at_once(queue):
     assert await queue.size("default") == 1
 
 
+@pytest.mark.case("TXN-01", "TXN-02")
 @pytest.mark.parametrize("commits", [True, False])
 async def test_a_job_dispatched_within_exists_if_that_commits(queue, ledger, rows, commits):
     class Next(Job):
@@ -224,6 +225,7 @@ async def test_a_job_dispatched_within_exists_if_that_commits(queue, ledger, row
         assert (await handle.status()).state is State.PENDING
 
 
+@pytest.mark.case("TXN-07")
 async def test_drivers_without_transactions_say_so(clock, make_worker):
     class Next(Job):
         async def handle(self, ctx: Context) -> None: ...
@@ -250,8 +252,9 @@ async def test_drivers_without_transactions_say_so(clock, make_worker):
     assert len(refused) == 1
 
 
+@pytest.mark.case("TXN-01", "TXN-02", "TXN-08")
 async def test_a_dispatch_inside_the_transaction_is_part_of_it(driver):
-    """TXN-01, TXN-02, TXN-08: at once visible with the commit, never after a rollback."""
+    """At once visible with the commit, never after a rollback."""
     registry = Registry()
     queued: list[str] = []
 
@@ -329,7 +332,7 @@ async def run_alone(queue, make_worker, cls):
 async def test_what_cannot_join_the_transaction_says_so_at_once(
     queue, make_worker, rows, insert, call
 ):
-    """TXN: it would wait for a lock that its own handler has."""
+    """It would wait for a lock that its own handler has."""
     other = await queue.dispatch(Idle(), queue="elsewhere")
     refused = []
 
@@ -354,7 +357,7 @@ async def test_what_cannot_join_the_transaction_says_so_at_once(
 async def test_a_second_transaction_inside_the_first_says_so_at_once(
     queue, make_worker, rows, insert
 ):
-    """TXN: and the first can go on; after a rollback another may follow."""
+    """And the first can go on; after a rollback another may follow."""
     refused = []
 
     class Pays(Job):
@@ -378,7 +381,7 @@ async def test_a_second_transaction_inside_the_first_says_so_at_once(
 
 
 async def test_progress_and_more_time_inside_the_transaction(queue, make_worker, rows, insert):
-    """TXN: they need no lock. What is no progress is refused as always."""
+    """They need no lock. What is no progress is refused as always."""
     remaining = []
 
     class Pays(Job, timeout=60):

@@ -124,9 +124,10 @@ CASES = {
 }
 
 
+@pytest.mark.case("CLI-01")
 @pytest.mark.parametrize("args", CASES, ids=" ".join)
 def test_wrong_use_of_the_worker_command(run, here, args):
-    """CLI-01: exit code 2 and a few lines, never a traceback."""
+    """Exit code 2 and a few lines, never a traceback."""
     result = run("worker", *args)
     assert result.exit_code == 2
     assert result.stderr.splitlines() == [line.format(here=here) for line in CASES[args]]

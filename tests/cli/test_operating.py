@@ -1,4 +1,4 @@
-"""CLI-06, CLI-07: the verbs for operators, on an SQLite file."""
+"""The verbs for operators, on an SQLite file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_arguments_the_help_is_shown(run):
         assert result.stderr == ""
 
 
-def test_cli_07_stats_and_size(run, stored: Stored):
+def test_stats_and_size(run, stored: Stored):
     stored.put(("Send", {}), ("Send", {}), queue="emails")
     stored.put_failed("f1")
     lines = run("stats").stdout.splitlines()
@@ -45,7 +45,8 @@ def test_cli_07_stats_and_size(run, stored: Stored):
     assert data(run("size", "--json")) == {"queue": "default", "size": 0}
 
 
-def test_cli_07_pause_and_resume(run, stored: Stored):
+@pytest.mark.case("CLI-07")
+def test_pause_and_resume(run, stored: Stored):
     assert "emails is paused" in run("pause", "emails").stdout
     assert data(run("stats", "--json"))["emails"]["paused"] is True
     assert data(run("resume", "emails", "--json")) == {"queue": "emails", "paused": False}
@@ -55,7 +56,8 @@ def test_cli_07_pause_and_resume(run, stored: Stored):
     assert lane.stderr.startswith("Error: Only whole queues can be paused")
 
 
-def test_cli_07_clear_touches_only_its_queue_and_no_failed_job(run, stored: Stored):
+@pytest.mark.case("CLI-07")
+def test_clear_touches_only_its_queue_and_no_failed_job(run, stored: Stored):
     (other,) = stored.put(("Send", {}))
     stored.put_failed("f1", queue="emails")
     stored.put(("Send", {}), ("Send", {}), queue="emails")
@@ -156,7 +158,8 @@ def test_unknown_and_short_ids(run, stored: Stored):
     assert run("cancel", "zz").exit_code == 2
 
 
-def test_cli_06_failed_list_and_show(run, stored: Stored):
+@pytest.mark.case("CLI-06")
+def test_failed_list_and_show(run, stored: Stored):
     stored.put_failed("abcd-1", error="ValueError: two\nlines \x1b[31m")
     row = run("failed", "list").stdout.splitlines()[1]
     assert row.startswith("abcd-1  Send  default         1  ")
@@ -168,7 +171,8 @@ def test_cli_06_failed_list_and_show(run, stored: Stored):
     assert "\x1b" not in shown
 
 
-def test_cli_06_failed_retry_by_id_queue_name_and_all(run, stored: Stored):
+@pytest.mark.case("CLI-06")
+def test_failed_retry_by_id_queue_name_and_all(run, stored: Stored):
     stored.put_failed("a-001", "a-002")
     stored.put_failed("b-001", queue="emails")
     stored.put_failed("c-001", name="Pack")
@@ -198,7 +202,8 @@ def test_one_wrong_id_of_several_changes_nothing(run, stored: Stored):
     assert stored.states() == {"a-001": "failed"}
 
 
-def test_cli_06_forget_prune_and_flush(run, stored: Stored):
+@pytest.mark.case("CLI-06")
+def test_forget_prune_and_flush(run, stored: Stored):
     stored.put_failed("a-001", "b-001", "c-001")
     assert run("failed", "forget", "a-001").stdout == "Removed 1 failed job.\n"
     assert data(run("failed", "prune", "--older-than", "1h", "--json")) == {"removed": 0}

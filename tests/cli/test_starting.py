@@ -43,22 +43,25 @@ def run(folder: Path, *command: str) -> tuple[int, str]:
     return ended.returncode, ended.stderr
 
 
+@pytest.mark.case("CLI-04")
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP"])
-def test_cli_04_a_signal_during_the_imports_is_a_clean_end(here, name):
+def test_a_signal_during_the_imports_is_a_clean_end(here, name):
     (here / "msgspec.py").write_text(SIGNALLING.format(name=name))
     said = f"{name}: stopped before the worker started\n"
     assert run(here, "-m", "asyncqueue.worker") == (0, said)
     assert run(here, "-m", "asyncqueue", "worker") == (0, said)
 
 
-def test_cli_04_the_installed_command_ends_as_cleanly(here):
+@pytest.mark.case("CLI-04")
+def test_the_installed_command_ends_as_cleanly(here):
     (here / "msgspec.py").write_text(SIGNALLING.format(name="SIGTERM"))
     (here / "asyncqueue").write_text(SCRIPT)
     assert run(here, "asyncqueue", "worker")[0] == 0
     assert run(here, "asyncqueue", "stats")[0] == -signal.SIGTERM
 
 
-def test_cli_04_a_signal_to_a_process_of_a_supervisor_waits_for_its_handlers(here):
+@pytest.mark.case("CLI-04")
+def test_a_signal_to_a_process_of_a_supervisor_waits_for_its_handlers(here):
     (here / "msgspec.py").write_text(SIGNALLING.format(name="SIGTERM"))
     with _held_back():
         code, said = run(here, "-m", "asyncqueue.worker", "--child")

@@ -21,8 +21,9 @@ def next_child(supervisor) -> int:
     return int(line.partition(" pid ")[2].partition(",")[0])
 
 
-def test_wrk_26_recycles_after_max_jobs(start, stored):
-    """WRK-26: after each third job it recycles, all seven run once, nothing is left reserved."""
+@pytest.mark.case("WRK-26")
+def test_recycles_after_max_jobs(start, stored):
+    """After each third job it recycles, all seven run once, nothing is left reserved."""
     stored.put(*[("Send", {"who": "a"})] * 7)
     supervisor = start("shop:queue", "--processes", "1", "--max-jobs", "3", "--stop-when-empty")
     assert supervisor.ended() == 0

@@ -21,8 +21,8 @@ def shop(here):
     (here / "shop.py").write_text(SHOP)
 
 
-def test_cli_02_03_04_runs_says_what_it_does_and_drains(start, stored):
-    """CLI-01, CLI-02, CLI-03, CLI-04, SHD-16."""
+@pytest.mark.case("CLI-01", "CLI-02", "CLI-03", "CLI-04", "SHD-16")
+def test_runs_says_what_it_does_and_drains(start, stored):
     (sent,) = stored.put(("Send", {"who": "bob"}), queue="emails")
     boom, waiting = stored.put(("Boom", {}), ("Wait", {}))
     worker = start(
@@ -56,7 +56,8 @@ def test_cli_02_03_04_runs_says_what_it_does_and_drains(start, stored):
     assert all(not line.startswith("12:00") and "\x1b" not in line for line in forged)
 
 
-def test_cli_04_interrupt_and_slots_of_its_own(start, stored):
+@pytest.mark.case("CLI-04")
+def test_interrupt_and_slots_of_its_own(start, stored):
     worker = start("shop:queue", "--queue", "emails=4", "--queue", "default", "--concurrency", "2")
     worker.until("Ready.")
     worker.send(INT)
@@ -78,7 +79,8 @@ def test_second_signal_skips_the_grace(start, stored):
     assert (stored.jobs()[id].state, stored.jobs()[id].attempts) == ("pending", 0)
 
 
-def test_shd_17_leaks_do_not_keep_the_process_alive(start, stored):
+@pytest.mark.case("SHD-17")
+def test_leaks_do_not_keep_the_process_alive(start, stored):
     stored.put(("Deaf", {}), ("Plain", {}))
     worker = start("shop:queue", "--drain-timeout", "300ms")
     worker.until("deaf")
@@ -132,8 +134,9 @@ def test_signal_storms_never_give_a_traceback(start, stored, here):
     assert not any("Traceback" in process.said for process in (starting, importing, running))
 
 
-def test_cli_08_wrk_32_once_and_stop_when_empty(start, stored):
-    """CLI-08, WRK-32: each ends by itself with success."""
+@pytest.mark.case("CLI-08", "WRK-32")
+def test_once_and_stop_when_empty(start, stored):
+    """Each ends by itself with success."""
     stored.put(*[("Send", {"who": "a"})] * 4)
     once = start("shop:queue", "--once")
     assert once.ended() == 0
@@ -153,8 +156,9 @@ def test_processes_that_jobs_fork_can_be_ended_by_signals(start, stored):
     assert stored.jobs()[id].result == -TERM
 
 
-def test_wrk_33_limits_of_memory_and_time(start, stored):
-    """WRK-33: after the current job, saying which; memory has its own exit code."""
+@pytest.mark.case("WRK-33")
+def test_limits_of_memory_and_time(start, stored):
+    """After the current job, saying which; memory has its own exit code."""
     stored.put(("Slow", {"seconds": 0.5}))
     memory = start("shop:queue", "--max-memory", "1")
     memory.until("slow")

@@ -1,4 +1,4 @@
-"""Jobs to bytes and back (REG-04, REG-13, DRV-08, TRC-04)."""
+"""Jobs to bytes and back."""
 
 from __future__ import annotations
 
@@ -38,11 +38,12 @@ def alike(one: Any, other: Any) -> bool:
 
 
 class TestRoundTrip:
+    @pytest.mark.case("DRV-08", "REG-04")
     @pytest.mark.parametrize(("kind", "values"), KINDS, ids=[str(kind) for kind, _ in KINDS])
     @settings(max_examples=25)
     @given(data=st.data())
     def test_every_type_that_msgspec_carries(self, kind: Any, values: Any, data: Any) -> None:
-        """DRV-08, REG-04: what is dispatched comes back, or is refused; here none is."""
+        """What is dispatched comes back, or is refused; here none is."""
         cls = class_with(kind)
         sent = cls(data.draw(values))
         got = round_trip(sent)
@@ -80,10 +81,10 @@ class TestRoundTrip:
 
 class TestByName:
     def test_fields_of_a_class_are_checked(self) -> None:
-        """DSP-11."""
         payload = codec.encode_fields("Typed", {"number": 5}, Typed, LIMIT)
         assert payload == codec.encode(Typed(5), LIMIT)
 
+    @pytest.mark.case("DSP-14")
     @pytest.mark.parametrize(
         ("fields", "part"),
         [
@@ -96,7 +97,6 @@ class TestByName:
         ],
     )
     def test_what_does_not_fit_is_refused(self, fields: Any, part: str) -> None:
-        """DSP-14."""
         with pytest.raises(PayloadError) as caught:
             codec.encode_fields("Typed", fields, Typed, LIMIT)
         assert str(caught.value).startswith("Typed: ")
@@ -122,23 +122,23 @@ class TestByName:
 
 
 class TestEnvelope:
+    @pytest.mark.case("REG-13", "TRC-04")
     def test_absent_fields_take_no_bytes(self) -> None:
-        """REG-13, TRC-04."""
         assert msgspec.msgpack.decode(codec.encode(Loose(1), LIMIT)) == {
             "v": 1,
             "data": {"value": 1},
         }
 
+    @pytest.mark.case("TRC-01")
     def test_what_is_given_travels(self) -> None:
-        """TRC-01, DSP-16."""
         trace = Trace("a" * 32, "b" * 16, "c" * 16)
         stored = codec.encode(Loose(1), LIMIT, trace=trace, timeout=5.0, backoff=exponential(2))
         envelope = codec.open_envelope("Loose", stored)
         assert envelope.trace == trace
         assert (envelope.timeout, envelope.backoff) == (5.0, exponential(2))
 
+    @pytest.mark.case("TRC-05")
     def test_old_ones_without_trace_are_read(self) -> None:
-        """TRC-05."""
         stored = msgspec.msgpack.encode({"v": 1, "data": {"value": 1}})
         envelope = codec.open_envelope("Loose", stored)
         assert envelope.trace is None

@@ -1,4 +1,4 @@
-"""Stored bytes that are no job of ours (REG-10)."""
+"""Stored bytes that are no job of ours."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _loose(payload: Any) -> Any:
 
 
 class TestGarbage:
-    """Stored bytes are never trusted: only PayloadError comes out, whatever is in them (REG-10)."""
+    """Stored bytes are never trusted: only PayloadError comes out, whatever is in them."""
 
     def consume(self, stored: bytes) -> None:
         codec.to_builtins(stored)

@@ -1,4 +1,4 @@
-"""Drivers by URL and name, and drivers of others (CFG-05, CFG-06, DRV-17 to DRV-22)."""
+"""Drivers by URL and name, and drivers of others."""
 
 from __future__ import annotations
 
@@ -80,14 +80,14 @@ def message(target: Any, settings: Settings | None = None) -> str:
 
 
 class TestBuiltIn:
+    @pytest.mark.case("CFG-13", "DRV-17")
     @pytest.mark.parametrize("target", ["memory://", "memory", " Memory ", "MEMORY://", Settings()])
     def test_memory(self, target: str | Settings) -> None:
-        """CFG-01, CFG-13, DRV-17."""
         assert isinstance(driver_from(target), MemoryDriver)
 
+    @pytest.mark.case("CFG-06")
     @pytest.mark.parametrize("target", ["sync://", "sync", Settings(driver="sync")])
     def test_sync(self, target: str | Settings) -> None:
-        """CFG-06."""
         assert driver_from(target).name == "sync"
 
     @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ class TestBuiltIn:
         assert sqlite == [(path, {"table": "jobs", "failed_table": "failed_jobs"})]
         assert list(tmp_path.iterdir()) == [], "building does no I/O"
 
+    @pytest.mark.case("CFG-03")
     def test_sqlite_tables_and_options(self, sqlite: list[Any]) -> None:
-        """CFG-03."""
         settings = Settings(table="my_jobs", failed_table="my_failed")
         driver_from("sqlite:///q.db?synchronous=normal&busy_timeout=500ms", settings)
         tables = {"table": "my_jobs", "failed_table": "my_failed"}
@@ -186,11 +186,11 @@ class TestUnknown:
             driver_from(target)
         return str(caught.value)
 
+    @pytest.mark.case("CFG-05")
     @pytest.mark.parametrize(
         "target", ["memori", " MEMORI ", "Memori://", Settings(driver=" Memori ")]
     )
     def test_it_is_named_with_a_suggestion_and_all_names(self, target: Any) -> None:
-        """CFG-05."""
         register_driver(" Kafka", Kafka)
         text = self.unknown(target)
         assert text == (
@@ -203,6 +203,7 @@ class TestUnknown:
 
 
 class TestPostgres:
+    @pytest.mark.case("DRV-17")
     @pytest.mark.parametrize(
         ("target", "location"),
         [
@@ -214,7 +215,6 @@ class TestPostgres:
         ],
     )
     def test_its_urls(self, target: Any, location: str) -> None:
-        """CFG-06, DRV-17."""
         driver = driver_from(target)
         assert (driver.name, driver.location()) == ("postgres", location)
 
@@ -241,14 +241,14 @@ class TestPostgres:
         ],
     )
     def test_options_that_cannot_be_used_are_refused(self, query: str) -> None:
-        """CFG: what was given is named, secrets are not."""
+        """What was given is named, secrets are not."""
         text = message(f"postgres://u:s3cret@h/db?{query}")
         assert query.partition("=")[0] in text or "redis://h" in text
         assert "s3cret" not in text
 
     @pytest.mark.parametrize("settings", [{"table": "t" * 60}, {"failed_table": "jobs_meta"}])
     def test_names_that_cannot_be_used_are_refused(self, settings: dict[str, str]) -> None:
-        """CFG: PostgreSQL would cut them off, or they are taken."""
+        """PostgreSQL would cut them off, or they are taken."""
         assert next(iter(settings.values())) in message("postgres://h/db", Settings(**settings))
 
     def test_a_missing_package_is_told_with_how_to_install_it(
@@ -262,8 +262,8 @@ class TestPostgres:
 
 
 class TestPluggedIn:
+    @pytest.mark.case("DRV-18")
     def test_a_factory_gets_the_settings_with_the_url_in_use(self) -> None:
-        """DRV-18."""
         register_driver("kafka", Kafka)
         driver = driver_from("kafka://broker/topic?x=1", Settings(workers=4))
         assert isinstance(driver, Kafka)
@@ -271,9 +271,10 @@ class TestPluggedIn:
         assert driver.settings.driver == "kafka"
         assert driver.settings.workers == 4
 
+    @pytest.mark.case("DRV-19")
     @pytest.mark.parametrize("target", ["Kafka", Settings(driver="kafka", url=None)])
     def test_by_name(self, target: Any) -> None:
-        """DRV-19: the environment names it."""
+        """The environment names it."""
         register_driver("kafka", Kafka)
         driver = driver_from(target)
         assert isinstance(driver, Kafka)
@@ -287,23 +288,23 @@ class TestPluggedIn:
             assert driver.settings.url == url
         assert driver_names() == ["memory", "postgres", "redis", "sqlite", "sync"]
 
+    @pytest.mark.case("DRV-21")
     @pytest.mark.parametrize("name", ["", "  ", "a b", "://", "1x", "database"])
     def test_a_name_is_needed(self, name: str) -> None:
-        """DRV-21."""
         with pytest.raises(ValueError, match="needs a name"):
             register_driver(name, Kafka)
 
+    @pytest.mark.case("DRV-21")
     def test_a_factory_is_needed(self) -> None:
-        """DRV-21."""
         with pytest.raises(TypeError, match="needs a factory"):
             register_driver("kafka", None)
         with pytest.raises(TypeError, match="must be a string"):
             register_driver(5, Kafka)
         assert "kafka" not in driver_names()
 
+    @pytest.mark.case("DRV-21")
     @pytest.mark.parametrize("name", ["kafka", " KAFKA "])
     def test_a_taken_name_is_refused(self, name: str) -> None:
-        """DRV-21."""
         register_driver("kafka", Kafka)
         with pytest.raises(ValueError, match="taken"):
             register_driver(name, lambda settings: Kafka(settings))  # noqa: PLW0108 - another object
@@ -313,12 +314,11 @@ class TestPluggedIn:
         assert isinstance(driver_from("memory"), MemoryDriver)
 
     def test_the_same_factory_again_is_a_no_op(self) -> None:
-        """D-44."""
         assert register_driver("kafka", Kafka) is None
         assert register_driver("kafka", Kafka) is None
 
+    @pytest.mark.case("DRV-21")
     def test_replacing_hands_back_the_old_factory(self) -> None:
-        """DRV-21."""
         assert register_driver("kafka", Kafka) is None
 
         def other(settings: Settings) -> Driver:
@@ -333,8 +333,9 @@ class TestPluggedIn:
         with pytest.raises(TypeError, match="must give a Driver"):
             driver_from("odd://")
 
+    @pytest.mark.case("DRV-22")
     def test_errors_of_ours_pass_a_factory_unchanged(self) -> None:
-        """DRV-22: a clear error at once."""
+        """A clear error at once."""
         error = ConfigError("no connection was given")
 
         def refuses(settings: Settings) -> Driver:

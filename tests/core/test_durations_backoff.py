@@ -1,4 +1,4 @@
-"""Durations in code and configuration, and the curves between attempts (RTY-05 to RTY-09)."""
+"""Durations in code and configuration, and the curves between attempts."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def waits(curve: Backoff, attempts: int) -> list[float]:
 
 
 class TestDurations:
+    @pytest.mark.case("CFG-14", "CFG-17")
     @pytest.mark.parametrize(
         ("text", "seconds"),
         [
@@ -50,7 +51,6 @@ class TestDurations:
         ],
     )
     def test_configuration_text(self, text: str, seconds: float) -> None:
-        """CFG-14, CFG-17."""
         assert parse_duration(text) == pytest.approx(seconds)
 
     @pytest.mark.parametrize(
@@ -106,16 +106,16 @@ class TestDurations:
 
 
 class TestCurves:
+    @pytest.mark.case("RTY-07")
     def test_exponential(self) -> None:
-        """RTY-07."""
         assert waits(exponential(2, 300), 10) == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
     def test_exponential_default(self) -> None:
         assert exponential() == exponential(1, 300)
         assert waits(exponential(), 10) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]
 
+    @pytest.mark.case("RTY-08")
     def test_linear_and_fixed(self) -> None:
-        """RTY-08."""
         assert waits(linear(3, 10), 5) == [3, 6, 9, 10, 10]
         assert waits(fixed(4), 5) == [4, 4, 4, 4, 4]
 
@@ -123,12 +123,13 @@ class TestCurves:
         assert linear(100)(4) == 300
         assert fixed(1000)(1) == 1000, "a fixed delay has no cap but itself"
 
+    @pytest.mark.case("RTY-05")
     def test_list(self) -> None:
-        """RTY-05: the last one repeats."""
+        """The last one repeats."""
         assert waits(from_list([1, 5, 30, 120]), 6) == [1, 5, 30, 120, 120, 120]
 
+    @pytest.mark.case("RTY-06")
     def test_an_empty_list_leaves_it_to_the_worker(self) -> None:
-        """RTY-06."""
         assert check_backoff([]) is None
         assert check_backoff(None) is None
 
@@ -138,8 +139,9 @@ class TestCurves:
         with pytest.raises(msgspec.ValidationError, match="at least one delay"):
             msgspec.msgpack.decode(msgspec.msgpack.encode({"curve": "list"}), type=Backoff)
 
+    @pytest.mark.case("RTY-09")
     def test_what_a_job_may_give(self) -> None:
-        """RTY-09: each becomes a curve of the job's own."""
+        """Each becomes a curve of the job's own."""
 
         def own(job: Any, attempt: int, error: Exception) -> float:
             return 1.0
@@ -190,8 +192,9 @@ class TestCurves:
         curve = exponential(100, jitter=True)
         assert len({curve(1) for _ in range(20)}) > 1
 
+    @pytest.mark.case("DSP-16")
     @given(curves)
     def test_they_can_be_stored(self, curve: Backoff) -> None:
-        """DSP-16: a curve given at dispatch survives storage."""
+        """A curve given at dispatch survives storage."""
         stored = msgspec.msgpack.encode(curve)
         assert msgspec.msgpack.decode(stored, type=Backoff) == curve

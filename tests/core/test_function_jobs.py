@@ -103,9 +103,8 @@ class TestFunctions:
         made = job(send)
         assert made(3).handle("ctx") == 3
 
+    @pytest.mark.case("DEP-08", "REG-04")
     def test_parameters_that_cannot_be_stored_are_services(self) -> None:
-        """DEP-08, REG-04."""
-
         @job
         async def send(ctx: Context, user_id: int, mailer: Mailer, retries: int = 3) -> Any:
             return user_id, mailer, retries
@@ -192,9 +191,8 @@ class TestFunctions:
         with pytest.raises(PayloadError, match="handle"):
             job(send)
 
+    @pytest.mark.case("REG-12")
     def test_the_same_function_again_is_a_reload_another_is_not(self) -> None:
-        """REG-12."""
-
         def make() -> Any:
             async def send(ctx: Context) -> None: ...
 

@@ -74,6 +74,7 @@ class TestKeywords:
             "middleware": (),
         }
 
+    @pytest.mark.case("RTY-06", "RTY-09", "RTY-18", "DSP-23")
     @pytest.mark.parametrize(
         ("keyword", "given", "kept"),
         [
@@ -116,7 +117,7 @@ class TestKeywords:
         ],
     )
     def test_each_one(self, keyword: str, given: Any, kept: Any) -> None:
-        """RTY-06, RTY-09, RTY-18, DSP-23: in seconds, checked at definition."""
+        """In seconds, checked at definition."""
         expected = msgspec.structs.replace(JobOptions(), **{keyword: kept})
         assert options(**{keyword: given}) == expected
 
@@ -125,7 +126,7 @@ class TestKeywords:
         assert {row[0] for row in mark.args[1]} == set(JobOptions.__struct_fields__)
 
     def test_max_retries_are_extra_runs(self) -> None:
-        """D-01: n means n + 1 attempts."""
+        """N means n + 1 attempts."""
         assert options(max_retries=2).max_attempts == 3
         assert options(max_retries=0).max_attempts == 1
         assert options(max_retries=None).max_attempts is None
@@ -133,6 +134,7 @@ class TestKeywords:
     def test_priorities_have_names(self) -> None:
         assert (Priority.LOW, Priority.NORMAL, Priority.HIGH) == (0, 1, 10)
 
+    @pytest.mark.case("RTY-18")
     @pytest.mark.parametrize(
         ("keyword", "given", "error"),
         [
@@ -177,7 +179,7 @@ class TestKeywords:
         given: Any,
         error: type[Exception],
     ) -> None:
-        """RTY-18: each message names the keyword and what was given."""
+        """Each message names the keyword and what was given."""
         with pytest.raises(error) as caught:
             define(**{keyword: given})
         assert keyword in str(caught.value)
@@ -264,6 +266,7 @@ class TestFields:
         assert [getattr(made, name) for name in names] == list(range(len(names)))
         assert cls.__job_options__.queue == "emails"
 
+    @pytest.mark.case("DSP-14", "REG-04")
     @pytest.mark.parametrize(
         "kind",
         [
@@ -282,16 +285,15 @@ class TestFields:
     def test_types_that_cannot_be_stored_fail_at_definition(
         self, own_registry: Registry, kind: Any
     ) -> None:
-        """DSP-14, REG-04."""
         with pytest.raises(PayloadError, match="Defined"):
             define(fields={"good": int, "bad": kind})
         assert len(own_registry) == 0
 
+    @pytest.mark.case("DSP-14")
     @pytest.mark.parametrize("kind", [Any, object, list[object], dict[str, object | None]])
     def test_types_that_promise_nothing_wait_for_the_dispatch(
         self, own_registry: Registry, kind: Any
     ) -> None:
-        """DSP-14."""
         define(fields={"anything": kind})
         assert len(own_registry) == 1
 

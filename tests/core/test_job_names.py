@@ -1,4 +1,4 @@
-"""The kinds under which job classes register (REG-02, REG-05, REG-08, REG-09, REG-12)."""
+"""The kinds under which job classes register."""
 
 from __future__ import annotations
 
@@ -23,26 +23,25 @@ def define(
 
 
 class TestNames:
+    @pytest.mark.case("REG-02", "REG-05")
     def test_a_class_goes_by_its_bare_name(self, own_registry: Registry) -> None:
-        """REG-02, REG-05."""
-
         class SendWelcome(Job):
             pass
 
         assert SendWelcome.__job_name__ == "SendWelcome"
         assert own_registry.get("SendWelcome") is SendWelcome
 
+    @pytest.mark.case("REG-08")
     def test_a_chosen_name(self, own_registry: Registry) -> None:
-        """REG-08: it survives renaming the class."""
+        """It survives renaming the class."""
         define("Old", name="send")
         own_registry.clear()
         renamed = define("New", name="send")
         assert own_registry.get("send") is renamed
         assert own_registry.get("New") is None
 
+    @pytest.mark.case("REG-09", "REG-12")
     def test_another_class_under_a_taken_name_is_refused(self, own_registry: Registry) -> None:
-        """REG-09, REG-12, D-44."""
-
         class Twice(Job):
             pass
 
@@ -54,9 +53,8 @@ class TestNames:
 
         assert own_registry.get("Twice") is first
 
+    @pytest.mark.case("REG-12")
     def test_replace_takes_over(self, own_registry: Registry) -> None:
-        """REG-12."""
-
         class Twice(Job):
             pass
 
@@ -65,8 +63,9 @@ class TestNames:
 
         assert own_registry.get("Twice") is Twice
 
+    @pytest.mark.case("REG-12")
     def test_the_same_statement_again_is_a_reload(self, own_registry: Registry) -> None:
-        """REG-12: a module that is loaded again replaces its own classes."""
+        """A module that is loaded again replaces its own classes."""
         source = compile("class Again(Job):\n    pass\n", "jobs.py", "exec")
         first: dict[str, Any] = {"Job": Job, "__name__": "jobs"}
         second = dict(first)

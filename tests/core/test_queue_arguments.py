@@ -36,8 +36,8 @@ def named(queue: Queue, own_registry: Registry) -> Queue:
     return queue
 
 
+@pytest.mark.case("REG-02", "MID-03")
 async def test_a_name_has_one_spelling_in_the_store(named: Queue, note: type[Job]) -> None:
-    """REG-02, MID-03."""
     for spelling in ("*jobs.Note", "jobs.Note", "Note"):
         handle = await named.dispatch_named(spelling, {})
         assert (await handle.status()).name == "Note"
@@ -47,7 +47,6 @@ async def test_a_name_has_one_spelling_in_the_store(named: Queue, note: type[Job
 
 @pytest.mark.parametrize("at", ["2030-01-01T00:00:00Z", 1893456000, datetime(2030, 1, 1)])  # noqa: DTZ001
 async def test_an_instant_is_an_aware_datetime(queue: Queue, note: type[Job], at: Any) -> None:
-    """DSP-20."""
     with pytest.raises((TypeError, ValueError), match=r"^at"):
         await queue.dispatch(note(), at=at)
     assert await queue.size("default") == 0
@@ -98,8 +97,8 @@ def test_a_worker_does_as_well(queue: Queue, wrong: Any) -> None:
         Worker(queue, **wrong)
 
 
+@pytest.mark.case("DEP-04")
 async def test_services_may_be_any_mapping(named: Queue, own_registry: Registry) -> None:
-    """DEP-04."""
     asked: list[object] = []
 
     class Ask(Job):
@@ -112,17 +111,18 @@ async def test_services_may_be_any_mapping(named: Queue, own_registry: Registry)
     assert asked == [7]
 
 
+@pytest.mark.case("SHD-19")
 async def test_a_closed_queue_takes_not_even_nothing(queue: Queue) -> None:
-    """SHD-19."""
     await queue.close()
     with pytest.raises(QueueClosed):
         await queue.dispatch_many([])
 
 
+@pytest.mark.case("TRC-09")
 async def test_the_log_line_of_a_failure_names_the_trace(
     named: Queue, note: type[Job], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """TRC-09: job type, queue, job id and trace id."""
+    """Job type, queue, job id and trace id."""
     trace_id = "ab" * 16
     with use_trace(Trace(trace_id, "cd" * 8, None)):
         handle = await named.dispatch(note(), queue="notes")
@@ -138,7 +138,7 @@ async def test_the_log_line_of_a_failure_names_the_trace(
 async def test_a_text_that_not_every_store_can_hold_is_refused(
     queue: Queue, note: type[Job], text: str
 ) -> None:
-    """DSP: a job that could be stored, but never claimed or found, is none."""
+    """A job that could be stored, but never claimed or found, is none."""
     for options in ({"queue": text}, {"id": text}):
         with pytest.raises(ValueError, match="zero bytes and surrogates"):
             await queue.dispatch(note(), **options)
@@ -152,7 +152,6 @@ async def test_a_text_that_not_every_store_can_hold_is_refused(
 async def test_a_job_for_the_end_of_time_can_be_shown(
     queue: Queue, note: type[Job], never: dict[str, Any]
 ) -> None:
-    """DSP-20, MON-06."""
     handle = await queue.dispatch(note(), **never)
     assert (await handle.status()).available_at.year == 9999
     assert [job.id for job in (await queue.jobs()).items] == [handle.id]

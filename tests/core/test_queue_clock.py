@@ -8,7 +8,7 @@ from asyncqueue.testing import Clock
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///jobs.db"])
 async def test_a_queue_of_any_url_takes_the_time_from_its_clock(url, tmp_path, monkeypatch):
-    """TST: Queue(..., clock=) moves the store's time, too."""
+    """Queue(..., clock=) moves the store's time, too."""
     monkeypatch.chdir(tmp_path)
 
     class Later(Job, replace=True):

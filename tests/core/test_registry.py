@@ -1,4 +1,4 @@
-"""Which class a stored kind stands for (REG-01 to REG-16)."""
+"""Which class a stored kind stands for."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def registry() -> Registry:
 
 
 class TestNames:
+    @pytest.mark.case("REG-02")
     @pytest.mark.parametrize(
         "spelling", ["EmailJob", "jobs.EmailJob", "*jobs.EmailJob", "*EmailJob", " a.b.EmailJob "]
     )
     def test_all_spellings_fold_into_one(self, registry: Registry, spelling: str) -> None:
-        """REG-02."""
         assert fold(spelling) == "EmailJob"
         registry.register(spelling, RegisteredEmail)
         assert list(registry) == ["EmailJob"]
@@ -53,9 +53,8 @@ class TestNames:
 
 
 class TestRegister:
+    @pytest.mark.case("REG-05")
     def test_a_class_alone_goes_by_its_own_name(self, registry: Registry) -> None:
-        """REG-05."""
-
         class Renamed(Job, name="registered-under-this"):
             pass
 
@@ -63,14 +62,14 @@ class TestRegister:
         registry.register(RegisteredEmail)
         assert list(registry) == ["RegisteredEmail", "registered-under-this"]
 
+    @pytest.mark.case("REG-12")
     def test_the_same_again_is_a_no_op(self, registry: Registry) -> None:
-        """REG-12."""
         registry.register("send", RegisteredEmail)
         registry.register("send", RegisteredEmail)
         assert registry.get("send") is RegisteredEmail
 
+    @pytest.mark.case("REG-09", "REG-12")
     def test_another_one_is_refused_unless_replacing(self, registry: Registry) -> None:
-        """REG-09, REG-12."""
         registry.register("send", RegisteredEmail)
         with pytest.raises(DuplicateJob) as caught:
             registry.register("send", RegisteredReport)
@@ -103,12 +102,13 @@ class TestRegister:
         with pytest.raises(TypeError, match="must be a string, got 5"):
             registry.register(5, RegisteredEmail)
 
+    @pytest.mark.case("REG-16")
     def test_defining_registers_in_the_default_one(self) -> None:
-        """REG-16: importing the module is enough."""
+        """Importing the module is enough."""
         assert default_registry.get("RegisteredEmail") is RegisteredEmail
 
     def test_the_module_function_fills_the_default_one(self) -> None:
-        """REG-07: a name that matches no class is taken as it is."""
+        """A name that matches no class is taken as it is."""
         try:
             register("registered-by-function", RegisteredEmail)
             assert default_registry.get("registered-by-function") is RegisteredEmail
@@ -122,22 +122,22 @@ class TestRegister:
 
 
 class TestLookUp:
+    @pytest.mark.case("REG-15")
     def test_get_answers_none(self, registry: Registry) -> None:
-        """REG-15."""
         registry.register("send", RegisteredEmail)
         assert registry.get("other") is None
         registry.clear()
         assert registry.get("send") is None
         assert len(registry) == 0
 
+    @pytest.mark.case("REG-03")
     def test_late_registration_counts_from_then_on(self, registry: Registry) -> None:
-        """REG-03."""
         assert registry.get("send") is None
         registry.register("send", RegisteredEmail)
         assert registry.get("send") is RegisteredEmail
 
+    @pytest.mark.case("REG-06", "DSP-13")
     def test_find_says_what_is_known(self, registry: Registry) -> None:
-        """REG-06, DSP-13."""
         registry.register("send_mail", RegisteredEmail)
         registry.register("report", RegisteredReport)
         with pytest.raises(UnknownJob) as caught:
@@ -160,17 +160,17 @@ def sealed(name: str, fields: dict[str, Any], registry: Registry) -> codec.Envel
 class TestFactories:
     FIELDS: ClassVar[dict[str, Any]] = {"to": "a@b", "copies": 2}
 
+    @pytest.mark.case("REG-01")
     def test_one_that_takes_the_payload(self, registry: Registry) -> None:
-        """REG-01."""
         registry.register("send", lambda payload: RegisteredEmail(**payload))
         envelope = sealed("send", self.FIELDS, registry)
         assert codec.decode("send", envelope, registry) == RegisteredEmail("a@b", 2)
 
+    @pytest.mark.case("REG-01")
     @pytest.mark.parametrize(
         "factory", [lambda: RegisteredEmail, lambda: RegisteredEmail("template")]
     )
     def test_one_that_gives_the_class_or_a_template(self, registry: Registry, factory: Any) -> None:
-        """REG-01."""
         registry.register("send", factory)
         envelope = sealed("send", self.FIELDS, registry)
         assert codec.decode("send", envelope, registry) == RegisteredEmail("a@b", 2)
@@ -181,10 +181,9 @@ class TestFactories:
         with pytest.raises(PayloadError, match="send: .*expected `str`|send: .*Expected `str`"):
             codec.decode("send", envelope, registry)
 
+    @pytest.mark.case("REG-11")
     @pytest.mark.parametrize("error", [KeyError("to"), TypeError("no"), ValueError("no")])
     def test_its_own_error_is_shown_as_it_is(self, registry: Registry, error: Exception) -> None:
-        """REG-11."""
-
         def fails(payload: Any) -> Any:
             raise error
 
@@ -201,8 +200,8 @@ class TestFactories:
         with pytest.raises(JobError, match="must give a job"):
             codec.decode("send", envelope, registry)
 
+    @pytest.mark.case("REG-06", "REG-10")
     def test_an_unknown_kind(self, registry: Registry) -> None:
-        """REG-06, REG-10."""
         envelope = codec.open_envelope("x", codec.encode(RegisteredReport(), 1000))
         with pytest.raises(UnknownJob, match='No job "RegisteredReport"'):
             codec.decode("RegisteredReport", envelope, registry)

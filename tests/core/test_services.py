@@ -1,4 +1,4 @@
-"""Services: found by type and name, entered once, injected (DEP-02 to DEP-08)."""
+"""Services: found by type and name, entered once, injected."""
 
 from __future__ import annotations
 
@@ -63,15 +63,15 @@ async def entered(*given: Any) -> Services:
 
 
 class TestLookUp:
+    @pytest.mark.case("DEP-02")
     async def test_a_list_is_found_by_type(self) -> None:
-        """DEP-02."""
         mailer, clock = Mailer(), Clock()
         services = await entered([mailer, clock])
         assert services.get(Mailer) is mailer
         assert services.get(Clock) is clock
 
+    @pytest.mark.case("DEP-04")
     async def test_a_dict_is_found_by_name_and_by_type(self) -> None:
-        """DEP-04."""
         mailer = Mailer()
         services = await entered({"orderService": mailer})
         assert services.get("orderService") is mailer
@@ -98,9 +98,9 @@ class TestLookUp:
         assert services.get("falsy") is falsy
         assert services.get("zero") == 0
 
+    @pytest.mark.case("DEP-05")
     @pytest.mark.parametrize(("wanted", "name"), [(Clock, "Clock"), ("mialer", "mialer")])
     async def test_a_missing_one_is_named(self, wanted: Any, name: str) -> None:
-        """DEP-05."""
         services = await entered({"mailer": Mailer()})
         with pytest.raises(ConfigError) as caught:
             services.get(wanted)
@@ -128,7 +128,7 @@ class TestLookUp:
 
 class TestLifetime:
     async def test_entered_once_in_order_and_left_in_reverse(self) -> None:
-        """DEP-03: whatever happens in between, they are left."""
+        """Whatever happens in between, they are left."""
         log: list[str] = []
         one, two = Pool(log, "one"), Pool(log, "two")
         services = await entered({"one": one, "two": two})
@@ -203,9 +203,8 @@ class TestInjection:
     async def arguments(self, handle: Any, *given: Any) -> dict[str, Any]:
         return inject(injected_parameters(handle), await entered(*given))
 
+    @pytest.mark.case("DEP-08")
     async def test_by_annotation(self) -> None:
-        """DEP-08."""
-
         def handle(self: Any, ctx: Context, mailer: Mailer, *, clock: Clock) -> None: ...
 
         mailer, clock = FastMailer(), Clock()
@@ -248,10 +247,9 @@ class TestInjection:
         mailer = Mailer()
         assert await self.arguments(handle, [mailer]) == {"sender": mailer}
 
+    @pytest.mark.case("DEP-05")
     @pytest.mark.parametrize("by", ["type", "name", "text"])
     async def test_a_missing_one_is_named(self, by: str) -> None:
-        """DEP-05."""
-
         def by_type(self: Any, ctx: Any, mailer: Mailer) -> None: ...
         def by_name(self: Any, ctx: Any, mailer) -> None: ...
         def by_text(self: Any, ctx: Any, mailer: Absent) -> None: ...

@@ -1,4 +1,4 @@
-"""Settings: where they come from, who wins, and what is refused (CFG, WRK-07, RTY-18)."""
+"""Settings: where they come from, who wins, and what is refused."""
 
 from __future__ import annotations
 
@@ -56,8 +56,9 @@ class TestDefaults:
     def test_fields_and_defaults_are_the_documented_ones(self) -> None:
         assert msgspec.structs.asdict(Settings()) == DEFAULTS
 
+    @pytest.mark.case("CFG-01", "CFG-02", "CFG-03", "CFG-09")
     def test_an_empty_environment_gives_the_defaults(self) -> None:
-        """CFG-01, CFG-02, CFG-03, CFG-09, CFG-18: unset variables."""
+        """Unset variables."""
         assert Settings.from_env() == Settings()
 
     def test_they_are_frozen(self) -> None:
@@ -66,6 +67,7 @@ class TestDefaults:
 
 
 class TestEnvironment:
+    @pytest.mark.case("CFG-08", "CFG-09", "CFG-18")
     @pytest.mark.parametrize(
         ("field", "text", "value"),
         [
@@ -98,7 +100,6 @@ class TestEnvironment:
     def test_each_variable_sets_its_field(
         self, monkeypatch: pytest.MonkeyPatch, field: str, text: str, value: object
     ) -> None:
-        """CFG-01, 02, 03, 07, 08, 09, 16, 18."""
         monkeypatch.setenv(f"QUEUE_{field.upper()}", text)
         got = msgspec.structs.asdict(Settings.from_env())
         assert got == DEFAULTS | {field: value}
@@ -114,27 +115,29 @@ class TestEnvironment:
             monkeypatch.setenv(f"QUEUE_{field.upper()}", text)
         assert Settings.from_env() == Settings()
 
+    @pytest.mark.case("CFG-08", "CFG-17")
     def test_numbers_are_seconds_and_texts_have_units(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """CFG-08, CFG-17: a plain number is seconds, milliseconds must say so."""
+        """A plain number is seconds, milliseconds must say so."""
         monkeypatch.setenv("QUEUE_RETRY_DELAY", "1000ms")
         monkeypatch.setenv("QUEUE_TIMEOUT", "1h30m")
         settings = Settings.from_env()
         assert settings.retry_delay == 1.0
         assert settings.timeout == 5400.0
 
+    @pytest.mark.case("CFG-19")
     def test_stale_jobs_come_back_after_the_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CFG-19: the stale timeout of other systems is the lease."""
+        """The stale timeout of other systems is the lease."""
         monkeypatch.setenv("QUEUE_LEASE", "5m")
         assert Settings.from_env().lease == 300.0
 
 
 class TestWhoWins:
+    @pytest.mark.case("CFG-10")
     def test_argument_environment_env_file_file_default(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """CFG-10."""
         file = tmp_path / "queue.toml"
         file.write_text("timeout = 4\nlease = 4\ngrace = 4\nworkers = 4\n")
         (tmp_path / ".env").write_text("QUEUE_TIMEOUT=3\nQUEUE_LEASE=3\nQUEUE_GRACE=3\n")
@@ -182,10 +185,11 @@ class TestWhoWins:
         monkeypatch.setenv("QUEUE_DRIVER", "redis")
         assert Settings.from_env().driver_url() == "sqlite:///x.db"
 
+    @pytest.mark.case("CFG-10")
     def test_a_stronger_driver_replaces_the_url_of_another(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """CFG-10: an argument is never lost to an environment variable."""
+        """An argument is never lost to an environment variable."""
         (tmp_path / ".env").write_text("QUEUE_URL=sqlite:///x.db\n")
         assert Settings.from_env(driver="sync").driver_url() == "sync://"
         assert Settings.from_env(driver="database").driver_url() == "sqlite:///x.db"
@@ -236,7 +240,7 @@ class TestRefused:
     def test_the_variable_its_origin_and_its_value_are_named(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, field: str, text: str
     ) -> None:
-        """RTY-18 for max_attempts; section 5 for all: refused at load."""
+        """Refused at load."""
         variable = f"QUEUE_{field.upper()}"
         monkeypatch.setenv(variable, text)
         message = refused()
@@ -256,16 +260,16 @@ class TestRefused:
         with pytest.raises(ConfigError, match=field):
             Settings(**{field: text})
 
+    @pytest.mark.case("RTY-18")
     def test_zero_attempts_mean_one(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """RTY-18."""
         monkeypatch.setenv("QUEUE_MAX_ATTEMPTS", "0")
         assert Settings.from_env().max_attempts == 1
 
+    @pytest.mark.case("WRK-06", "WRK-07")
     @pytest.mark.parametrize("value", ["0", "-1"])
     def test_timeout_and_workers_from_zero_down_are_the_default(
         self, monkeypatch: pytest.MonkeyPatch, value: str
     ) -> None:
-        """WRK-06, WRK-07."""
         monkeypatch.setenv("QUEUE_TIMEOUT", value)
         monkeypatch.setenv("QUEUE_WORKERS", value)
         assert Settings.from_env() == Settings()
@@ -303,7 +307,7 @@ class TestRefused:
 
 
 class TestBackoff:
+    @pytest.mark.case("CFG-08")
     def test_a_retry_delay_switches_to_fixed(self) -> None:
-        """CFG-08, D-08."""
         assert Settings().backoff == exponential(1, 300)
         assert Settings(retry_delay=7).backoff == fixed(7)

@@ -1,4 +1,4 @@
-"""Settings from YAML and TOML files with placeholders (CFG-11, CFG-14, CFG-15)."""
+"""Settings from YAML and TOML files with placeholders."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def write(tmp_path: Path, name: str, text: str) -> Path:
     return file
 
 
+@pytest.mark.case("CFG-14")
 def test_yaml_with_placeholders_and_durations(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """CFG-14."""
     monkeypatch.setenv("CACHE_URL", "redis://cache:6380/1")
     monkeypatch.setenv("REDIS_PASSWORD", "s3cret")
     file = write(
@@ -75,8 +75,8 @@ def test_placeholders_are_filled_from_the_env_file_too(
     assert (settings.default, settings.prefix) == ("from_file", "from_environment")
 
 
+@pytest.mark.case("CFG-15")
 def test_a_placeholder_without_value_is_named(tmp_path: Path) -> None:
-    """CFG-15."""
     file = write(tmp_path, "q.toml", 'url = "${NOT_SET_HERE}"\n')
     message = refused(file=file)
     assert "NOT_SET_HERE" in message
@@ -114,7 +114,7 @@ def test_unknown_names_are_refused_with_a_suggestion(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("foreign", "ours"), [("connection", "url"), ("default_queue", "default")])
 def test_names_of_other_systems_are_translated(tmp_path: Path, foreign: str, ours: str) -> None:
-    """CFG-11: the page's names are pointed to ours."""
+    """The page's names are pointed to ours."""
     file = write(tmp_path, "q.toml", f'{foreign} = "x"\n')
     assert f"called {ours}" in refused(file=file)
 

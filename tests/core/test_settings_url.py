@@ -1,4 +1,4 @@
-"""The URL that settings stand for, and what they never show (CFG-01, CFG-02, CFG-06)."""
+"""The URL that settings stand for, and what they never show."""
 
 from __future__ import annotations
 
@@ -48,6 +48,7 @@ class TestSecrets:
 
 
 class TestDriverUrl:
+    @pytest.mark.case("CFG-01")
     @pytest.mark.parametrize(
         ("driver", "url"),
         [
@@ -60,11 +61,10 @@ class TestDriverUrl:
         ],
     )
     def test_each_driver(self, driver: str, url: str) -> None:
-        """CFG-01, CFG-06, CFG-13, DRV-19."""
         assert Settings(driver=driver).driver_url() == url
 
+    @pytest.mark.case("CFG-02")
     def test_redis_parts(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CFG-02."""
         for part, text in {
             "HOST": "cache",
             "PORT": "6380",
@@ -75,8 +75,9 @@ class TestDriverUrl:
         settings = Settings.from_env(driver="redis")
         assert settings.driver_url() == "redis://:p%40ss%2F%3Aw@cache:6380/2"
 
+    @pytest.mark.case("CFG-02")
     def test_redis_url_is_the_fallback(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """CFG-02, D-36: our own variables first."""
+        """Our own variables first."""
         monkeypatch.setenv("REDIS_URL", "rediss://cache/1")
         assert Settings.from_env(driver="redis").driver_url() == "rediss://cache/1"
         assert Settings.from_env().driver_url() == "memory://"

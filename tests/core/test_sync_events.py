@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from asyncqueue.registry import Registry
 
 
+@pytest.mark.case("EVT-01", "DRV-29", on="sync")
 async def test_queued_comes_first_whatever_follows(own_registry: Registry) -> None:
-    """EVT-01, EVT-03, DRV-07, DRV-29."""
-
     class Divide(Job):
         by: int
 

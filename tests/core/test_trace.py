@@ -1,4 +1,4 @@
-"""Trace ids: where they come from and how far they reach (TRC-01, TRC-04, TRC-07)."""
+"""Trace ids: where they come from and how far they reach."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def fresh() -> Iterator[None]:
 
 
 class TestOurOwn:
+    @pytest.mark.case("TRC-04")
     def test_nothing_when_there_is_nothing(self) -> None:
-        """TRC-04."""
         assert current_trace() is None
 
     def test_inside_the_block_only(self) -> None:
@@ -60,7 +60,7 @@ class TestOurOwn:
         assert await look() is None
 
     async def test_entering_lasts_as_long_as_the_task(self) -> None:
-        """TRC-03: a handler runs in a task of its own."""
+        """A handler runs in a task of its own."""
 
         async def handler() -> Trace | None:
             enter_trace(OURS)
@@ -76,8 +76,9 @@ class TestOurOwn:
         assert OTHER.parent_id is None
 
 
+@pytest.mark.case("TRC-01", "TRC-07")
 class TestOpenTelemetry:
-    """TRC-01, TRC-07: the current span, where the package is installed."""
+    """The current span, where the package is installed."""
 
     @pytest.fixture
     def spans(self) -> Any:

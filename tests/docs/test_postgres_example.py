@@ -3,12 +3,15 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from .conftest import environment
 from .pages import EXAMPLES
 
 
+@pytest.mark.case("TXN-01")
 def test_the_postgres_example_runs(postgres_url: str, tmp_path):
-    """TXN-01: order and job, both or neither."""
+    """Order and job, both or neither."""
     done = subprocess.run(
         [sys.executable, EXAMPLES / "orders_on_postgres.py"],
         cwd=tmp_path,

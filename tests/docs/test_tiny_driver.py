@@ -31,8 +31,9 @@ def tiny_driver() -> Any:
 TinyDriver = tiny_driver()
 
 
+@pytest.mark.case("DRV-20", "TST-05")
 class TestTinyDriver(DriverConformance):
-    """DRV-20, TST-05: what is not offered is skipped."""
+    """What is not offered is skipped."""
 
     @pytest.fixture(autouse=True)
     def folder(self, tmp_path: Path) -> None:

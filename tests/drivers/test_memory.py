@@ -26,8 +26,9 @@ def records(count: int, queue: str = "q") -> list[Record]:
     return [Record(f"{n}", queue, "Kind", b"", delay=n % 3) for n in range(count)]
 
 
+@pytest.mark.case("DRV-01")
 async def test_a_new_driver_is_empty() -> None:
-    """DRV-01: gone on restart; DRV-17: built directly."""
+    """Gone on restart; and built directly."""
     await MemoryDriver().enqueue(records(3))
     assert await MemoryDriver().count(Filter()) == 0
 
@@ -41,8 +42,9 @@ async def test_jobs_live_as_long_as_one_handle() -> None:
     assert await twin.count(Filter(source=Q, states=WAITING)) == 3
 
 
+@pytest.mark.case("MON-16")
 async def test_cancelled_jobs_leave_no_gaps_in_a_line() -> None:
-    """MON-16: the order of the others is the same."""
+    """The order of the others is the same."""
     clock = Clock()
     driver = MemoryDriver(clock=clock)
     await driver.enqueue(records(1000))
@@ -82,8 +84,9 @@ async def test_empty_queues_are_forgotten_when_pruned() -> None:
     assert await driver.counts() == {}
 
 
+@pytest.mark.case("DRV-10")
 async def test_no_verb_ever_suspends() -> None:
-    """DRV-10: what cannot be interrupted cannot be cancelled half-way."""
+    """What cannot be interrupted cannot be cancelled half-way."""
     driver = MemoryDriver()
     acts: list[Coroutine[Any, Any, object]] = [
         driver.enqueue(records(9)),

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from asyncqueue.testing import DriverConformance
 
 from .minimal import MinimalDriver
@@ -10,8 +12,9 @@ if TYPE_CHECKING:
     from asyncqueue.testing import Clock
 
 
+@pytest.mark.case("DRV-20", "TST-05")
 class TestMinimalDriver(DriverConformance):
-    """DRV-20, TST-05: five verbs pass; what is not offered is skipped."""
+    """Five verbs pass; what is not offered is skipped."""
 
     def make_driver(self, clock: Clock) -> MinimalDriver:
         return MinimalDriver(clock)

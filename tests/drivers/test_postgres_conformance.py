@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from ..servers.databases import Schema
 
 
+@pytest.mark.case("DRV-07", "TST-05")
 class TestPostgresDriver(DriverConformance):
-    """DRV-07, TST-05."""
-
     @pytest.fixture(autouse=True)
     def place(self, postgres_schema: Schema) -> None:
         self.place = postgres_schema

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
     from tests.servers.redis_groups import RedisCluster
 
 
+@pytest.mark.case("DRV-07", "TST-05")
 class TestRedisDriver(DriverConformance):
-    """DRV-07, TST-05."""
-
     @pytest.fixture(autouse=True)
     def server(self, redis_url: str, redis_prefix: str) -> None:
         self.url, self.prefix = redis_url, redis_prefix
@@ -27,8 +26,9 @@ class TestRedisDriver(DriverConformance):
         return RedisDriver(self.url, prefix=self.prefix, clock=clock)
 
 
+@pytest.mark.case("DRV-07")
 class TestRedisDriverOnACluster(DriverConformance):
-    """DRV-07, DRV-36: three primaries; every script is legal there."""
+    """Three primaries; every script is legal there."""
 
     @pytest.fixture(autouse=True)
     def server(self, redis_cluster_server: RedisCluster, redis_prefix: str) -> None:
@@ -39,7 +39,7 @@ class TestRedisDriverOnACluster(DriverConformance):
 
 
 class TestRedisDriverWithFewRights(DriverConformance):
-    """SEC: the rights that the guide grants are enough for everything."""
+    """The rights that the guide grants are enough for everything."""
 
     @pytest.fixture(autouse=True)
     async def server(self, redis_server: RedisServer, redis_prefix: str) -> None:

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from asyncqueue.testing import Clock
 
 
+@pytest.mark.case("DRV-07", "TST-05")
 class TestSqliteDriver(DriverConformance):
-    """DRV-07, TST-05."""
-
     @pytest.fixture(autouse=True)
     def file(self, tmp_path: Path) -> None:
         self.path = tmp_path / "queue.db"

@@ -1,4 +1,4 @@
-"""DRV-07, PRI-13: the same steps give the same results on every driver.
+"""The same steps give the same results on every driver.
 
 ``HYPOTHESIS_PROFILE=nightly`` looks longer.
 """
@@ -68,10 +68,12 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
+@pytest.mark.case("DRV-07", "PRI-13", on="memory")
 def test_the_memory_driver_is_what_it_is_compared_with() -> None:
     compare(lambda clock: MemoryDriver(clock=clock), LENGTH)
 
 
+@pytest.mark.case("DRV-07", "PRI-13", on="sqlite")
 def test_sqlite_does_what_memory_does(folder: Path) -> None:
     sqlite = pytest.importorskip("asyncqueue.drivers.sqlite")
     files = (folder / f"{n}.db" for n in itertools.count())
@@ -82,6 +84,7 @@ def test_sqlite_does_what_memory_does(folder: Path) -> None:
     compare(make, LENGTH)
 
 
+@pytest.mark.case("DRV-07", "PRI-13", on="postgres")
 def test_postgres_does_what_memory_does(postgres_url: str) -> None:
     def make(clock: Clock) -> Driver:
         name = f"{PREFIX}machine_{next(numbers)}"
@@ -93,6 +96,7 @@ def test_postgres_does_what_memory_does(postgres_url: str) -> None:
     compare(make, SERVED)
 
 
+@pytest.mark.case("DRV-07", "PRI-13", on="redis")
 def test_redis_does_what_memory_does(redis_url: str) -> None:
     prefixes = (f"machine{n}" for n in itertools.count())
 

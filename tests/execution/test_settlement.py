@@ -88,8 +88,8 @@ def test_a_result_is_stored_with_the_completion():
     assert settled(Completed(b"result")).result == b"result"
 
 
+@pytest.mark.case("RTY-32")
 def test_exceptions_add_up_and_releases_do_not_count():
-    """RTY-32."""
     budget = Budget(25, max_exceptions=3)
     assert settled(Errored(ERROR), budget, exceptions=1).state is State.DELAYED
     assert settled(Errored(ERROR), budget, exceptions=2).state is State.FAILED
@@ -97,6 +97,7 @@ def test_exceptions_add_up_and_releases_do_not_count():
     assert settled(Interrupted(), budget, exceptions=2).exceptions == 2
 
 
+@pytest.mark.case("RTY-31")
 @pytest.mark.parametrize(
     ("age", "delay", "state"),
     [
@@ -107,7 +108,7 @@ def test_exceptions_add_up_and_releases_do_not_count():
     ],
 )
 def test_retry_until_outranks_the_count(age, delay, state):
-    """RTY-31: it decides in both directions."""
+    """It decides in both directions."""
     budget = Budget(1, retry_until=100)
     for attempts in (1, 50):
         outcome = Errored(ERROR, delay=delay)

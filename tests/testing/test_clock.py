@@ -21,8 +21,8 @@ async def settle_down() -> None:
         await asyncio.sleep(0)
 
 
+@pytest.mark.case("TST-09")
 def test_it_stands_still_until_it_is_moved() -> None:
-    """TST-09."""
     clock = Clock()
     assert clock.now() == START
     assert clock.time() == START.timestamp()

@@ -126,8 +126,8 @@ async def test_each_ending_is_counted(queue: Queue, clock: Clock) -> None:
     assert (await queue.failed.list()).total == 3
 
 
+@pytest.mark.case("TST-09")
 async def test_time_is_moved_by_hand(queue: Queue, clock: Clock) -> None:
-    """TST-09."""
     await queue.dispatch(Drop("raise"))
     assert (await drain(queue)).retried == 1
     clock.advance(9.9)
@@ -346,9 +346,9 @@ async def test_it_waits_for_nothing(queue: Queue) -> None:
 # pop
 
 
+@pytest.mark.case("TST-01", "TST-02")
 @pytest.mark.parametrize("known", [True, False])
 async def test_push_size_pop_and_run_by_hand(known: bool) -> None:
-    """TST-01, TST-02."""
     with as_default(Queue("memory://")):
         await dispatch(Drop("a"), queue="default")
         assert await default_queue().size("default") == 1
@@ -378,11 +378,11 @@ async def test_a_popped_job_that_nobody_knows(queue: Queue) -> None:
     (await popped.run()).assert_failed(UnknownJob, match="Drop")
 
 
-# run_job (TST-08)
+# run_job
 
 
+@pytest.mark.case("TST-08")
 async def test_a_job_alone_completes() -> None:
-    """TST-08."""
     ran = await run_job(Drop("a"))
     ran.assert_completed()
     ran.assert_completed("A")
@@ -390,16 +390,16 @@ async def test_a_job_alone_completes() -> None:
     ran.dispatched.assert_nothing_pushed()
 
 
+@pytest.mark.case("TST-08")
 async def test_a_job_alone_is_released() -> None:
-    """TST-08."""
     ran = await run_job(Drop("snooze"))
     ran.assert_released()
     ran.assert_released(delay=7)
     (await run_job(Drop("retry"))).assert_released(5)
 
 
+@pytest.mark.case("TST-08")
 async def test_a_job_alone_fails() -> None:
-    """TST-08."""
     ran = await run_job(Drop("fail"))
     ran.assert_failed()
     ran.assert_failed(Fail, match="no use")
@@ -414,8 +414,8 @@ async def test_a_job_alone_is_retried_until_its_attempts_are_used_up() -> None:
     (await run_job(Drop("a"), attempt=3)).assert_failed(match="used up")
 
 
+@pytest.mark.case("TST-08")
 async def test_what_a_job_alone_dispatches_is_recorded() -> None:
-    """TST-08."""
     ran = await run_job(Drop("more"))
     ran.dispatched.assert_pushed(Drop, where=lambda job: job.what == "one more", on="another")
     assert len(ran.dispatched.pushed()) == 1

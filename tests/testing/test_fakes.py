@@ -62,8 +62,8 @@ def message_of(check: Any, *args: Any, **kwargs: Any) -> str:
     return str(failure.value)
 
 
+@pytest.mark.case("TST-03")
 async def test_nothing_runs_and_everything_is_recorded(fake: FakeQueue) -> None:
-    """TST-03."""
     await fake.dispatch(FakedMail("a@x"))
     await fake.dispatch(FakedMail("b@x"), queue="slow", delay=60, priority=10)
     await asyncio.sleep(0)
@@ -123,19 +123,19 @@ async def test_a_recorded_job_is_what_a_worker_would_get(fake: FakeQueue) -> Non
     assert pushed.job is not sent
 
 
-# Rules (TST-04)
+# Rules
 
 
+@pytest.mark.case("TST-04")
 @pytest.mark.parametrize("nothing", [None, 5, "FakedMail", FakedMail])
 async def test_it_refuses_what_is_no_job(fake: FakeQueue, nothing: Any) -> None:
-    """TST-04."""
     with pytest.raises(TypeError, match="takes a job"):
         await fake.dispatch(nothing)
     fake.assert_nothing_pushed()
 
 
+@pytest.mark.case("TST-04")
 async def test_it_refuses_what_cannot_be_stored(fake: FakeQueue) -> None:
-    """TST-04."""
     with pytest.raises(PayloadError, match="FakedMail.extra"):
         await fake.dispatch(FakedMail("a@x", extra=object()))
     with pytest.raises(PayloadError):
@@ -146,16 +146,15 @@ async def test_it_refuses_what_cannot_be_stored(fake: FakeQueue) -> None:
     assert await fake.size("emails") == 0
 
 
+@pytest.mark.case("TST-04")
 async def test_it_refuses_a_naive_instant(fake: FakeQueue) -> None:
-    """TST-04."""
     with pytest.raises(ValueError, match="time zone"):
         await fake.dispatch(FakedMail("a@x"), at=datetime(2030, 1, 1))  # noqa: DTZ001
     fake.assert_nothing_pushed()
 
 
+@pytest.mark.case("TST-04")
 async def test_a_cancelled_dispatch_is_not_recorded(fake: FakeQueue) -> None:
-    """TST-04."""
-
     async def cancelled_meanwhile() -> None:
         task = asyncio.current_task()
         assert task is not None
@@ -178,8 +177,8 @@ async def test_a_cancelled_dispatch_is_not_recorded(fake: FakeQueue) -> None:
     assert await fake.size("emails") == 0
 
 
+@pytest.mark.case("TST-04", "TST-09")
 async def test_a_delayed_job_cannot_be_popped_before_its_time() -> None:
-    """TST-04, TST-09."""
     clock = Clock()
     fake = FakeQueue(clock=clock)
     await fake.dispatch(FakedMail("later@x"), delay=60)
@@ -255,11 +254,11 @@ async def test_settings_and_registry_apply() -> None:
     assert "FakedInvoice {'order': 1}" in message_of(fake.assert_nothing_pushed)
 
 
-# Messages (TST-03)
+# Messages
 
 
+@pytest.mark.case("TST-03")
 async def test_a_failed_assertion_lists_what_was_pushed(fake: FakeQueue) -> None:
-    """TST-03."""
     await fake.dispatch(FakedMail("a@x"))
     await fake.dispatch(report(month=3), delay=60, priority=10)
     listed = (
@@ -315,11 +314,11 @@ async def test_times_is_a_count(fake: FakeQueue, times: Any) -> None:
         fake.assert_pushed(FakedMail, times=times)
 
 
-# The default queue (TST-02)
+# The default queue
 
 
+@pytest.mark.case("TST-02")
 async def test_it_can_be_the_default_and_the_former_one_comes_back(fake: FakeQueue) -> None:
-    """TST-02."""
     former = Queue("memory://")
     with as_default(former):
         with as_default(fake) as inner:

@@ -133,19 +133,19 @@ def run(pytester: pytest.Pytester, tests: str, *options: str) -> pytest.RunResul
     return pytester.runpytest_subprocess("-p", "asyncqueue.testing.plugin", *options)
 
 
+@pytest.mark.case("TST-02", "TST-03")
 @pytest.mark.parametrize("mode", ["auto", "strict"])
 def test_the_fake_is_the_default_queue_of_the_test(pytester: pytest.Pytester, mode: str) -> None:
-    """TST-02, TST-03."""
     run(pytester, FAKE, "-p", "pytest_asyncio.plugin", "--asyncio-mode", mode).assert_outcomes(
         passed=6
     )
 
 
+@pytest.mark.case("TST-01", "TST-02", "TST-09")
 @pytest.mark.parametrize("mode", ["auto", "strict"])
 def test_the_memory_queue_is_the_default_queue_of_the_test(
     pytester: pytest.Pytester, mode: str
 ) -> None:
-    """TST-01, TST-02, TST-09."""
     run(pytester, MEMORY, "-p", "pytest_asyncio.plugin", "--asyncio-mode", mode).assert_outcomes(
         passed=6
     )
@@ -156,8 +156,8 @@ def test_it_needs_no_plugin_for_asyncio(pytester: pytest.Pytester) -> None:
     run(pytester, plain).assert_outcomes(passed=4)
 
 
+@pytest.mark.case("TST-03")
 def test_a_failure_shows_the_line_of_the_test(pytester: pytest.Pytester) -> None:
-    """TST-03."""
     result = run(pytester, FAILING)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.fnmatch_lines(

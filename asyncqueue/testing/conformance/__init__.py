@@ -1,8 +1,8 @@
 """The suite that every driver must pass: subclass :class:`DriverConformance` in a test module.
 
-It needs pytest and pytest-asyncio (any mode). Each rule is a test of its own, with the acceptance
-case behind it in the docstring. A verb that a driver does not offer (it leaves the method of
-:class:`~asyncqueue.drivers.base.Driver` as it is) is skipped.
+It needs pytest and pytest-asyncio (any mode). Each rule is a test of its own, with the cases of
+``docs/reference/behaviour.md`` that it proves in its ``cases``. A verb that a driver does not
+offer (it leaves the method of :class:`~asyncqueue.drivers.base.Driver` as it is) is skipped.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ from asyncqueue.testing.conformance.rules import (
     lane,
     look,
     needs,
+    proves,
     record,
     records,
 )
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
 class ClaimRules(Rules):
     """What workers may rely on when they ask for jobs."""
 
+    @proves("DRV-23")
     async def test_nothing_waiting_gives_nothing(self, driver: Driver) -> None:
-        """DRV-23."""
         claimed = await driver.claim([Q, Source("unknown")], 10, LEASE, "w1")
         assert (claimed.claims, claimed.due_in) == ([], None)
 
+    @proves("DRV-24")
     async def test_a_claim_counts_the_attempt_and_the_token(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-24."""
         await driver.enqueue(records("a"))
         clock.advance(2)
         got = await claim_one(driver, worker="w7")
@@ -55,67 +56,65 @@ class ClaimRules(Rules):
         assert again.attempts == 2
         assert again.token > got.token
 
+    @proves("DRV-23", "DRV-24")
     async def test_a_claimed_job_is_not_claimed_again(self, driver: Driver) -> None:
-        """DRV-23, DRV-24."""
         await driver.enqueue([record("a"), record("later", delay=60)])
         assert ids(await claim(driver)) == ["a"]
         assert await claim(driver, worker="w2") == []
 
     async def test_a_limit_is_kept(self, driver: Driver) -> None:
-        """DRV-23."""
         await driver.enqueue(records("a", "b", "c"))
         assert ids(await claim(driver, limit=2)) == ["a", "b"]
         assert ids(await claim(driver, limit=2)) == ["c"]
 
     @pytest.mark.parametrize("limit", [0, -1])
     async def test_a_limit_of_nothing_claims_nothing(self, driver: Driver, limit: int) -> None:
-        """DRV-23."""
         await driver.enqueue(records("a"))
         assert await claim(driver, limit=limit) == []
         assert ids(await claim(driver)) == ["a"]
 
     async def test_no_sources_give_nothing(self, driver: Driver) -> None:
-        """DRV-23."""
         await driver.enqueue(records("a"))
         assert (await driver.claim([], 10, LEASE, "w1")).claims == []
 
+    @proves("WRK-19")
     async def test_sources_come_strictly_in_their_order(self, driver: Driver) -> None:
-        """PRI-01, WRK: a list of queues is a strict order, whatever the priorities."""
+        """A list of queues is a strict order, whatever the priorities."""
         jobs = [record("b1", "second", priority=10), record("a1", "first"), record("a2", "first")]
         await driver.enqueue([*jobs, record("c1", "third", priority=99)])
         sources = [Source("first"), Source("second"), Source("third")]
         assert ids(await claim(driver, *sources, limit=3)) == ["a1", "a2", "b1"]
 
+    @proves("PRI-03", "PRI-08", "PRI-10")
     async def test_higher_priorities_come_first(self, driver: Driver) -> None:
-        """PRI-03, PRI-08, PRI-10."""
         given = [0, 1, 10, 0, 1, 10, 5]
         await driver.enqueue([record(f"{n}", priority=p) for n, p in enumerate(given)])
         assert ids(await claim(driver)) == ["2", "5", "6", "1", "4", "0", "3"]
 
+    @proves("PRI-08")
     async def test_many_priorities_make_one_order(self, driver: Driver) -> None:
-        """PRI-08."""
         jobs = [record(f"{n}", priority=n * 37 % 60 - 30) for n in range(60)]
         await driver.enqueue(jobs)
         got = [*await claim(driver, limit=25), *await claim(driver)]
         assert [job.priority for job in got] == list(range(29, -31, -1))
 
+    @proves("PRI-01")
     async def test_equal_priorities_come_by_due_time_then_by_dispatch(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """PRI-01."""
         await driver.enqueue([record("c", delay=20), record("b", delay=10)])
         clock.advance(10)
         await driver.enqueue([record("b2"), record("d", delay=15), record("c2", delay=10)])
         clock.advance(60)
         assert ids(await claim(driver)) == ["b", "b2", "c", "c2", "d"]
 
+    @proves("PRI-12")
     async def test_a_job_that_is_not_due_is_not_first(self, driver: Driver) -> None:
-        """PRI-12."""
         await driver.enqueue([record("high", priority=10, delay=3600), record("low", priority=0)])
         assert ids(await claim(driver)) == ["low"]
 
+    @proves("PRI-04")
     async def test_a_lane_gives_its_own_priorities_only(self, driver: Driver) -> None:
-        """PRI-04."""
         jobs = [record(f"{p}", priority=p) for p in (-5, 0, 1, 2, 10, 11)]
         await driver.enqueue(jobs)
         assert ids(await claim(driver, lane("q", low=2))) == ["11", "10", "2"]
@@ -123,14 +122,13 @@ class ClaimRules(Rules):
         assert ids(await claim(driver, lane("q", low=1, high=1))) == ["1"]
         assert ids(await claim(driver)) == ["-5"]
 
+    @proves("PRI-09")
     async def test_lanes_may_overlap(self, driver: Driver) -> None:
-        """PRI-09."""
         await driver.enqueue([record("low", priority=0), record("high", priority=10)])
         got = await claim(driver, lane("q", high=0), Q, Q)
         assert ids(got) == ["low", "high"]
 
     async def test_it_tells_when_the_next_job_is_due(self, driver: Driver, clock: Clock) -> None:
-        """DRV-02."""
         jobs = [record("a"), record("b", delay=60), record("c", delay=40)]
         await driver.enqueue([*jobs, record("x", "elsewhere", delay=5)])
         assert (await driver.claim([Q], 5, LEASE, "w1")).due_in == pytest.approx(40, abs=0.01)
@@ -142,14 +140,13 @@ class ClaimRules(Rules):
         assert claimed.due_in == pytest.approx(20, abs=0.01)
 
     async def test_it_tells_when_the_next_job_of_a_lane_is_due(self, driver: Driver) -> None:
-        """DRV-02, PRI-04."""
         await driver.enqueue([record("a", priority=0, delay=5), record("b", delay=50)])
         due_in = (await driver.claim([lane("q", low=1)], 5, LEASE, "w1")).due_in
         assert due_in == pytest.approx(50, abs=0.01)
         assert (await driver.claim([lane("q", low=2)], 5, LEASE, "w1")).due_in is None
 
+    @proves("DSP-17")
     async def test_ten_thousand_jobs_come_in_order(self, driver: Driver) -> None:
-        """DSP-17."""
         names = [f"{n}" for n in range(10_000)]
         for start in range(0, len(names), 1000):
             await driver.enqueue(records(*names[start : start + 1000]))
@@ -158,8 +155,9 @@ class ClaimRules(Rules):
             got += page
         assert ids(got) == names
 
+    @proves("DRV-04", "DRV-15")
     async def test_concurrent_claims_never_share_a_job(self, driver: Driver, other: Driver) -> None:
-        """DRV-04, DRV-15: two handles, 20 claimers, 200 jobs."""
+        """Two handles, 20 claimers, 200 jobs."""
         names = [f"{n}" for n in range(200)]
         await driver.enqueue(records(*names))
 
@@ -174,18 +172,18 @@ class ClaimRules(Rules):
         got = [id for share in await asyncio.gather(*works) for id in share]
         assert sorted(got) == sorted(names)
 
+    @proves("DRV-31")
     async def test_jobs_that_become_due_together_are_claimed_once(
         self, driver: Driver, other: Driver, clock: Clock
     ) -> None:
-        """DRV-31."""
         await driver.enqueue([record(f"{n}", delay=60) for n in range(100)])
         clock.advance(60)
         claims = (claim(handle, limit=20) for handle in [driver, other] * 5)
         got = [id for share in await asyncio.gather(*claims) for id in ids(share)]
         assert sorted(got) == sorted(f"{n}" for n in range(100))
 
+    @proves("DRV-10")
     async def test_a_cancelled_claim_leaves_no_job_reserved(self, driver: Driver) -> None:
-        """DRV-10."""
         await driver.enqueue([record(f"{n}") for n in range(30)])
         got = await _claim_and_cancel(driver, 20)
         which = Filter(states=(State.PROCESSING,))
@@ -194,9 +192,9 @@ class ClaimRules(Rules):
                 await asyncio.sleep(0.01)
         assert await driver.count(Filter(states=(State.PENDING,))) == 30 - len(got)
 
+    @proves("DRV-10", "DRV-30")
     @needs("sweep")
     async def test_a_cancelled_claim_loses_no_job(self, driver: Driver, clock: Clock) -> None:
-        """DRV-10, DRV-30."""
         await driver.enqueue([record(f"{n}") for n in range(30)])
         await _claim_and_cancel(driver, 20)
         clock.advance(LEASE)

@@ -18,6 +18,7 @@ from asyncqueue.testing.conformance.rules import (
     enqueue_and_claim,
     ids,
     look,
+    proves,
     record,
     records,
     run_to,
@@ -52,8 +53,8 @@ QUEUES: Final = {
 class EnqueueRules(Rules):
     """What producers may rely on."""
 
+    @proves("DSP-15", "DRV-08")
     async def test_a_job_arrives_as_it_was_given(self, driver: Driver, clock: Clock) -> None:
-        """DSP-15, DRV-08."""
         job = record("a", name="SendWelcome", payload=b"data", priority=7, max_attempts=5)
         assert await driver.enqueue([job]) == [None]
         stored = await look(driver, "a")
@@ -65,10 +66,10 @@ class EnqueueRules(Rules):
         assert stored.available_at == pytest.approx(clock.time())
         assert (stored.started_at, stored.finished_at) == (None, None)
 
+    @proves("DRV-08")
     async def test_a_claim_carries_what_the_record_carried(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-08."""
         await driver.enqueue([record("a", name="Kind", payload=b"data", priority=-3)])
         dispatched = clock.time()
         clock.advance(5)
@@ -78,21 +79,20 @@ class EnqueueRules(Rules):
         assert got.created_at == pytest.approx(dispatched)
 
     async def test_no_records_need_nothing(self, driver: Driver) -> None:
-        """DSP-21."""
         assert await driver.enqueue([]) == []
 
+    @proves("DRV-08")
     @pytest.mark.parametrize("what", PAYLOADS)
     async def test_a_payload_comes_back_byte_for_byte(self, driver: Driver, what: str) -> None:
-        """DRV-08."""
         await driver.enqueue([record("a", payload=PAYLOADS[what])])
         assert (await claim_one(driver)).payload == PAYLOADS[what]
         stored = await look(driver, "a")
         assert stored is not None
         assert stored.payload == PAYLOADS[what]
 
+    @proves("DSP-02")
     @pytest.mark.parametrize("what", QUEUES)
     async def test_a_queue_may_have_any_name(self, driver: Driver, what: str) -> None:
-        """DSP-02."""
         name = QUEUES[what]
         await driver.enqueue([record("a", name), record("b", name + "x"), record("c")])
         assert await driver.count(Filter(source=Source(name))) == 1
@@ -102,34 +102,34 @@ class EnqueueRules(Rules):
         await end(driver, got[0], State.FAILED)
         assert ids((await driver.find(Filter(source=Source(name)))).items) == ["a"]
 
+    @proves("DRV-08")
     async def test_ids_kinds_and_keys_may_be_any_text(self, driver: Driver) -> None:
-        """DRV-08."""
         odd = 'ID of "ąę" 🐝; {x}:%_*'
         assert await driver.enqueue([record(odd, name=odd, key=odd)]) == [None]
         assert await driver.enqueue([record("b", key=odd)]) == [odd]
         assert ids((await driver.find(Filter(ids=(odd,), name=odd))).items) == [odd]
         assert (await claim_one(driver)).name == odd
 
+    @proves("PRI-10")
     async def test_priorities_reach_from_end_to_end(self, driver: Driver) -> None:
-        """PRI-10."""
         given = [0, MIN_PRIORITY, MAX_PRIORITY, 1, -1]
         await driver.enqueue([record(f"{p}", priority=p) for p in given])
         assert [job.priority for job in await claim(driver)] == sorted(given, reverse=True)
 
+    @proves("DSP-01", "DSP-02")
     async def test_a_job_is_on_its_queue_only(self, driver: Driver) -> None:
-        """DSP-01, DSP-02."""
         await driver.enqueue([record("a", "emails"), record("b", "default")])
         assert ids(await claim(driver, Source("emails"))) == ["a"]
         assert ids(await claim(driver, Source("default"))) == ["b"]
 
+    @proves("DSP-17", "DSP-21")
     async def test_a_list_keeps_its_order(self, driver: Driver) -> None:
-        """DSP-17, DSP-21."""
         await driver.enqueue(records("c", "a", "b"))
         await driver.enqueue(records("e", "d"))
         assert ids(await claim(driver)) == ["c", "a", "b", "e", "d"]
 
+    @proves("DSP-03", "DSP-19", "DRV-02")
     async def test_a_delayed_job_is_due_by_itself(self, driver: Driver, clock: Clock) -> None:
-        """DSP-03, DSP-19, DRV-02."""
         await driver.enqueue([record("a", delay=300)])
         clock.advance(299)
         assert await claim(driver) == []
@@ -138,20 +138,21 @@ class EnqueueRules(Rules):
         assert await state_of(driver, "a") == State.PENDING
         assert ids(await claim(driver)) == ["a"]
 
+    @proves("DRV-02", "DSP-05")
     async def test_delayed_jobs_come_in_order_of_their_time(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-02, DSP-05."""
         delays = {"c": 0.5, "now": 0, "a": 0.125, "b": 0.25}
         await driver.enqueue([record(id, delay=delay) for id, delay in delays.items()])
         clock.advance(1)
         assert ids(await claim(driver)) == ["now", "a", "b", "c"]
 
+    @proves("DSP-10")
     @pytest.mark.parametrize("delay", [0, -1, -1e9])
     async def test_no_or_a_negative_delay_means_at_once(
         self, driver: Driver, clock: Clock, delay: float
     ) -> None:
-        """DSP-10: it does not overtake those who were there before."""
+        """It does not overtake those who were there before."""
         await driver.enqueue([record("a")])
         await driver.enqueue([record("b", delay=delay)])
         stored = await look(driver, "b")
@@ -159,8 +160,9 @@ class EnqueueRules(Rules):
         assert stored.available_at == pytest.approx(clock.time())
         assert ids(await claim(driver)) == ["a", "b"]
 
+    @proves("DRV-14")
     async def test_a_known_id_is_not_stored_again(self, driver: Driver) -> None:
-        """DRV-14: waiting, then being processed."""
+        """Waiting, then being processed."""
         await driver.enqueue([record("a", payload=b"first")])
         assert await driver.enqueue([record("a", payload=b"second")]) == ["a"]
         got = await claim_one(driver)
@@ -168,18 +170,18 @@ class EnqueueRules(Rules):
         assert got.payload == b"first"
         assert await claim(driver, Q, Source("elsewhere")) == []
 
+    @proves("DRV-14")
     @pytest.mark.parametrize("state", FINISHED)
     async def test_the_id_of_a_finished_job_is_known(self, driver: Driver, state: State) -> None:
-        """DRV-14."""
         await run_to(driver, "a", state)
         assert await driver.enqueue([record("a")]) == ["a"]
         assert await state_of(driver, "a") == state
 
+    @proves("DRV-14")
     @pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
     async def test_an_id_is_free_again_after_the_retention(
         self, driver: Driver, clock: Clock, state: State
     ) -> None:
-        """DRV-14, MON-10."""
         got = await enqueue_and_claim(driver)
         await end(driver, got, state, retention=60)
         clock.advance(60)
@@ -188,14 +190,14 @@ class EnqueueRules(Rules):
         again = await claim_one(driver)
         assert (again.id, again.attempts) == ("a", 1)
 
+    @proves("DRV-14")
     async def test_an_id_given_twice_in_one_call_is_stored_once(self, driver: Driver) -> None:
-        """DRV-14."""
         answers = await driver.enqueue([record("a", payload=b"1"), record("a", payload=b"2")])
         assert answers == [None, "a"]
         assert [job.payload for job in await claim(driver)] == [b"1"]
 
+    @proves("DSP-30")
     async def test_a_bad_record_in_the_middle_stores_nothing(self, driver: Driver) -> None:
-        """DSP-30."""
         bad = record("b", payload=cast("bytes", object()))
         with pytest.raises(Exception, match=r"\S"):
             await driver.enqueue([record("a", key="k"), bad, record("c")])
@@ -203,15 +205,16 @@ class EnqueueRules(Rules):
         assert await driver.enqueue([record("d", key="k")]) == [None]
         assert ids(await claim(driver)) == ["d"]
 
+    @proves("PRI-10")
     async def test_a_priority_out_of_range_is_refused(self, driver: Driver) -> None:
-        """PRI-10."""
         for priority in (MIN_PRIORITY - 1, MAX_PRIORITY + 1):
             with pytest.raises((ValueError, DriverError)):
                 await driver.enqueue([record("a"), record("b", priority=priority)])
         assert await driver.count(Filter()) == 0
 
+    @proves("DRV-08")
     async def test_what_the_caller_changes_later_changes_nothing(self, driver: Driver) -> None:
-        """DRV-08: nothing is shared with the caller's objects."""
+        """Nothing is shared with the caller's objects."""
         job = record("a")
         await driver.enqueue([job])
         job.queue, job.payload, job.priority = "elsewhere", b"changed", 9
@@ -224,21 +227,21 @@ class EnqueueRules(Rules):
         stored.state = State.FAILED
         assert await state_of(driver, "a") == State.PROCESSING
 
+    @proves("DRV-09")
     async def test_many_may_enqueue_at_once(self, driver: Driver) -> None:
-        """DRV-09."""
         answers = await asyncio.gather(*(driver.enqueue([record(f"{n}")]) for n in range(20)))
         assert answers == [[None]] * 20
         assert await driver.count(Filter(source=Q)) == 20
 
+    @proves("DRV-14")
     async def test_many_with_one_id_store_one_job(self, driver: Driver, other: Driver) -> None:
-        """DRV-14."""
         handles = [driver, other] * 10
         answers = await asyncio.gather(*(handle.enqueue([record("a")]) for handle in handles))
         assert sorted(answers, key=str) == [["a"]] * 19 + [[None]]
         assert ids(await claim(driver)) == ["a"]
 
     async def test_a_transaction_of_something_else_is_refused(self, driver: Driver) -> None:
-        """TXN: refused before anything is stored."""
+        """Refused before anything is stored."""
         with pytest.raises((DriverError, TypeError)):
             await driver.enqueue([record("a")], within=object())
         assert await driver.count(Filter()) == 0

@@ -17,6 +17,7 @@ from asyncqueue.testing.conformance.rules import (
     ids,
     look,
     needs,
+    proves,
     record,
     records,
     run_to,
@@ -34,8 +35,8 @@ FAILED = Filter(states=(State.FAILED,))
 class FailedJobRules(Rules):
     """Failed jobs: kept, listed, requeued, pruned."""
 
+    @proves("FLD-07", "FLD-09", "FLD-10")
     async def test_a_failed_job_is_kept_with_its_story(self, driver: Driver, clock: Clock) -> None:
-        """FLD-07, FLD-09, FLD-10."""
         began = clock.time()
         await driver.enqueue([record("a", "reports", name="Kind", payload=b"\xff", priority=3)])
         clock.advance(1)
@@ -51,8 +52,8 @@ class FailedJobRules(Rules):
         assert stored.started_at == pytest.approx(began + 1)
         assert stored.finished_at == pytest.approx(began + 2)
 
+    @proves("FLD-08")
     async def test_a_failed_job_was_moved_not_copied(self, driver: Driver, other: Driver) -> None:
-        """FLD-08."""
         await run_to(driver, "a", State.FAILED)
         assert await claim(driver) == []
         assert await claim(other) == []
@@ -61,13 +62,13 @@ class FailedJobRules(Rules):
         assert await driver.count(Filter()) == 1
 
     async def test_a_failed_job_has_no_retention(self, driver: Driver, clock: Clock) -> None:
-        """FLD-02, MON-10."""
         await end(driver, await enqueue_and_claim(driver), State.FAILED, retention=0)
         clock.advance(86_400)
         assert await state_of(driver, "a") == State.FAILED
 
+    @proves("FLD-11")
     async def test_failed_jobs_are_listed_newest_first(self, driver: Driver, clock: Clock) -> None:
-        """FLD-11: 120 records in pages of 50."""
+        """120 records in pages of 50."""
         names = [f"{n}" for n in range(120)]
         await driver.enqueue(records(*names))
         for got in reversed(await claim(driver, limit=120)):
@@ -81,9 +82,9 @@ class FailedJobRules(Rules):
         assert [id for page in pages for id in page] == names
         assert await driver.count(FAILED) == 120
 
+    @proves("FLD-12", "FLD-17")
     @needs("requeue")
     async def test_a_requeued_job_starts_afresh(self, driver: Driver, clock: Clock) -> None:
-        """FLD-12, FLD-17."""
         await driver.enqueue([record("a", "emails", payload=b"data", priority=4, max_attempts=3)])
         got = await claim_one(driver, Source("emails"))
         await driver.settle([settlement(got, State.FAILED, exceptions=1, error="boom")])
@@ -99,9 +100,9 @@ class FailedJobRules(Rules):
         assert (again.payload, again.priority, again.max_attempts) == (b"data", 4, 3)
         assert (again.attempts, again.exceptions) == (1, 0)
 
+    @proves("DRV-13")
     @needs("requeue")
     async def test_the_fence_does_not_start_afresh(self, driver: Driver) -> None:
-        """DRV-13."""
         stale = await enqueue_and_claim(driver)
         await end(driver, stale, State.FAILED)
         await driver.requeue(FAILED)
@@ -110,9 +111,9 @@ class FailedJobRules(Rules):
         assert await driver.settle([settlement(stale, State.COMPLETED)]) == [False]
         assert await state_of(driver, "a") == State.PROCESSING
 
+    @proves("FLD-12")
     @needs("requeue")
     async def test_a_requeued_job_is_the_newest(self, driver: Driver, clock: Clock) -> None:
-        """FLD-12."""
         await driver.enqueue(records("a", "b", "c"))
         a, b = await claim(driver, limit=2)
         await end(driver, b, State.FAILED)
@@ -122,9 +123,9 @@ class FailedJobRules(Rules):
         assert ids((await driver.find(Filter())).items) == ["b", "a", "c"]
         assert ids(await claim(driver)) == ["c", "a", "b"]
 
+    @proves("FLD-13", "FLD-18")
     @needs("requeue")
     async def test_exactly_the_meant_jobs_are_requeued(self, driver: Driver) -> None:
-        """FLD-13, FLD-18."""
         for id in ("a", "b", "c"):
             await run_to(driver, id, State.FAILED)
         await run_to(driver, "x", State.FAILED, "elsewhere")
@@ -137,9 +138,10 @@ class FailedJobRules(Rules):
         assert await driver.requeue(Filter()) == []
         assert await state_of(driver, "done") == State.COMPLETED
 
+    @proves("FLD-12")
     @needs("requeue")
     async def test_a_job_is_requeued_once(self, driver: Driver, other: Driver) -> None:
-        """FLD-12: by many who ask at once."""
+        """By many who ask at once."""
         for n in range(20):
             await run_to(driver, f"{n}", State.FAILED)
         requeues = (handle.requeue(FAILED) for handle in [driver, other] * 5)
@@ -147,18 +149,18 @@ class FailedJobRules(Rules):
         assert sorted(moved) == sorted(f"{n}" for n in range(20))
         assert sorted(ids(await claim(driver))) == sorted(moved)
 
+    @proves("FLD-19")
     @needs("requeue", "delete")
     async def test_a_forgotten_failed_job_is_gone(self, driver: Driver) -> None:
-        """FLD-19."""
         await run_to(driver, "a", State.FAILED)
         await run_to(driver, "b", State.FAILED)
         assert await driver.delete(Filter(ids=("a",), states=(State.FAILED,))) == 1
         assert await look(driver, "a") is None
         assert await driver.requeue(Filter()) == ["b"]
 
+    @proves("MON-10", "FLD-19")
     @needs("prune")
     async def test_pruning_removes_what_is_old(self, driver: Driver, clock: Clock) -> None:
-        """MON-10, FLD-19."""
         await run_to(driver, "old failure", State.FAILED)
         await end(driver, await enqueue_and_claim(driver, "old"), State.COMPLETED, retention=60)
         await end(driver, await enqueue_and_claim(driver, "kept"), State.COMPLETED, retention=900)
@@ -169,9 +171,9 @@ class FailedJobRules(Rules):
         left = (await driver.find(Filter())).items
         assert ids(left) == ["new failure", "kept"]
 
+    @proves("MON-11")
     @needs("prune")
     async def test_pruning_leaves_live_work_alone(self, driver: Driver, clock: Clock) -> None:
-        """MON-11."""
         await driver.enqueue([record("running"), record("waiting"), record("later", delay=9e6)])
         await claim_one(driver)
         clock.advance(8e6)

@@ -15,6 +15,7 @@ from asyncqueue.testing.conformance.rules import (
     enqueue_and_claim,
     ids,
     needs,
+    proves,
     record,
     records,
     run_to,
@@ -29,11 +30,10 @@ class HandleRules(Rules):
     """A handle may come and go; the store stays."""
 
     async def test_an_open_driver_answers(self, driver: Driver) -> None:
-        """DRV-22."""
         await driver.ping()
 
+    @proves("DRV-16")
     async def test_opening_and_closing_twice_is_harmless(self, driver: Driver) -> None:
-        """DRV-16."""
         await driver.enqueue(records("a"))
         await driver.open()
         assert ids(await claim(driver)) == ["a"]
@@ -42,8 +42,9 @@ class HandleRules(Rules):
         await driver.open()
         assert await state_of(driver, "a") == State.PROCESSING
 
+    @proves("DRV-03", "DRV-26")
     async def test_a_driver_that_was_closed_can_be_opened_again(self, driver: Driver) -> None:
-        """DRV-03, DRV-26: everything is still there."""
+        """Everything is still there."""
         await driver.enqueue([record("a"), record("b", key="k"), record("c", delay=60)])
         held = await claim_one(driver)
         await run_to(driver, "x", State.FAILED, "elsewhere")
@@ -62,8 +63,8 @@ class HandleRules(Rules):
         await driver.open()
         assert await driver.paused() == ["q"]
 
+    @proves("DRV-07")
     async def test_two_handles_see_one_store(self, driver: Driver, other: Driver) -> None:
-        """DRV-04, DRV-07."""
         await driver.enqueue(records("a", "b"))
         got = await claim_one(other)
         assert await state_of(driver, "a") == State.PROCESSING
@@ -75,14 +76,13 @@ class HandleRules(Rules):
     async def test_closing_one_handle_leaves_the_other_alone(
         self, driver: Driver, other: Driver
     ) -> None:
-        """DRV-07."""
         await other.enqueue(records("a"))
         await other.close()
         assert ids(await claim(driver)) == ["a"]
 
     @needs("clone", "extend")
     async def test_a_second_handle_works_in_another_thread(self, driver: Driver) -> None:
-        """WRK: leases are renewed from a side thread while the event loop is blocked."""
+        """Leases are renewed from a side thread while the event loop is blocked."""
         got = await enqueue_and_claim(driver)
 
         async def renew() -> list[Hold]:

@@ -18,6 +18,7 @@ from asyncqueue.testing.conformance.rules import (
     ids,
     look,
     needs,
+    proves,
     record,
     records,
     settlement,
@@ -33,11 +34,12 @@ if TYPE_CHECKING:
 class LeaseRules(Rules):
     """Leases run out, are renewed and are swept."""
 
+    @proves("DRV-12", "DRV-30", "MON-13")
     @needs("sweep")
     async def test_a_job_comes_back_when_its_lease_runs_out(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-12, DRV-30, MON-13: the attempt stays counted."""
+        """The attempt stays counted."""
         first = await enqueue_and_claim(driver)
         clock.advance(LEASE - 1)
         assert await driver.sweep() == 0
@@ -49,9 +51,9 @@ class LeaseRules(Rules):
         assert (again.id, again.attempts) == ("a", 2)
         assert again.token > first.token
 
+    @proves("DRV-12")
     @needs("sweep")
     async def test_a_returned_job_is_at_the_front(self, driver: Driver, clock: Clock) -> None:
-        """DRV-12."""
         await driver.enqueue(records("a", "b", "c"))
         await claim(driver, limit=2)
         clock.advance(LEASE)
@@ -59,11 +61,12 @@ class LeaseRules(Rules):
         assert await driver.sweep() == 2
         assert ids(await claim(driver)) == ["a", "b", "c", "d"]
 
+    @proves("MON-13")
     @needs("sweep")
     async def test_a_sweep_returns_a_job_once(
         self, driver: Driver, other: Driver, clock: Clock
     ) -> None:
-        """MON-13: any number of workers may sweep at once."""
+        """Any number of workers may sweep at once."""
         await driver.enqueue([record(f"{n}") for n in range(20)])
         await claim(driver)
         clock.advance(LEASE)
@@ -72,9 +75,9 @@ class LeaseRules(Rules):
         assert await driver.sweep() == 0
         assert len(await claim(driver)) == 20
 
+    @proves("MON-13")
     @needs("sweep")
     async def test_a_sweep_leaves_others_alone(self, driver: Driver, clock: Clock) -> None:
-        """MON-13."""
         names = ["done", "failed", "short", "long", "waiting"]
         await driver.enqueue([*records(*names), record("delayed", delay=9e6)])
         await end(driver, await claim_one(driver), State.COMPLETED)
@@ -93,13 +96,13 @@ class LeaseRules(Rules):
             State.DELAYED,
         ]
 
+    @proves("DRV-13")
     @needs("sweep")
     @pytest.mark.parametrize("state", ENDS)
     @pytest.mark.parametrize("taken", [True, False], ids=["claimed again", "not yet"])
     async def test_after_its_lease_a_claim_settles_nothing(
         self, driver: Driver, clock: Clock, state: State, taken: bool
     ) -> None:
-        """DRV-13."""
         stale = await enqueue_and_claim(driver)
         clock.advance(LEASE)
         await driver.sweep()
@@ -110,11 +113,11 @@ class LeaseRules(Rules):
         assert await driver.settle([late]) == [False]
         assert await look(driver, "a") == before
 
+    @proves("DRV-13")
     @needs("sweep", "extend")
     async def test_after_its_lease_a_claim_cannot_be_extended(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-13."""
         stale = await enqueue_and_claim(driver)
         clock.advance(LEASE)
         await driver.sweep()
@@ -128,9 +131,9 @@ class LeaseRules(Rules):
         clock.advance(LEASE)
         assert await driver.sweep() == 1
 
+    @proves("DRV-12")
     @needs("sweep", "extend")
     async def test_a_renewed_lease_counts_from_now(self, driver: Driver, clock: Clock) -> None:
-        """DRV-12."""
         got = await enqueue_and_claim(driver)
         for _ in range(5):
             clock.advance(LEASE - 1)
@@ -139,27 +142,28 @@ class LeaseRules(Rules):
         clock.advance(LEASE)
         assert await driver.sweep() == 1
 
+    @proves("DRV-12")
     @needs("sweep", "extend")
     async def test_a_lease_may_be_made_shorter(self, driver: Driver, clock: Clock) -> None:
-        """DRV-12."""
         got = await enqueue_and_claim(driver)
         assert await driver.extend([Extension("a", got.token)], 1) == [Hold.HELD]
         clock.advance(1)
         assert await driver.sweep() == 1
 
+    @proves("DRV-12")
     @needs("sweep", "extend")
     async def test_a_lease_that_ran_out_unnoticed_can_be_renewed(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-12: nobody else has the job."""
+        """Nobody else has the job."""
         got = await enqueue_and_claim(driver)
         clock.advance(LEASE * 10)
         assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.HELD]
         assert await driver.sweep() == 0
 
+    @proves("MON-05")
     @needs("extend")
     async def test_progress_is_carried_along(self, driver: Driver) -> None:
-        """MON-05."""
         got = await enqueue_and_claim(driver)
         assert await driver.extend([Extension("a", got.token, 40, "half 🐝")], LEASE) == [Hold.HELD]
         assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.HELD]
@@ -171,9 +175,10 @@ class LeaseRules(Rules):
         assert stored is not None
         assert stored.progress == 100
 
+    @proves("DRV-13")
     @needs("extend")
     async def test_only_what_is_held_can_be_extended(self, driver: Driver) -> None:
-        """DRV-13: answers come in the order of the question."""
+        """Answers come in the order of the question."""
         await driver.enqueue(records("done", "held", "back"))
         done, held, back = await claim(driver)
         await end(driver, done, State.COMPLETED)
@@ -184,9 +189,10 @@ class LeaseRules(Rules):
         assert await driver.extend(asked, LEASE) == [lost, Hold.HELD, lost, lost, lost]
         assert await driver.extend([], LEASE) == []
 
+    @proves("MON-16")
     @needs("sweep", "cancel")
     async def test_a_called_off_job_does_not_come_back(self, driver: Driver, clock: Clock) -> None:
-        """MON-16: its worker died before it could cancel it."""
+        """Its worker died before it could cancel it."""
         await enqueue_and_claim(driver)
         await driver.cancel(Filter(ids=("a",)), 600)
         clock.advance(LEASE)

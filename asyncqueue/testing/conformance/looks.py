@@ -18,6 +18,7 @@ from asyncqueue.testing.conformance.rules import (
     ids,
     lane,
     look,
+    proves,
     record,
     records,
     run_to,
@@ -44,12 +45,11 @@ class FindRules(Rules):
     """Which jobs are shown, and in what order."""
 
     async def test_an_empty_store_shows_nothing(self, driver: Driver) -> None:
-        """MON-18."""
         found = await driver.find(Filter())
         assert (found.items, found.next) == ([], None)
 
     async def test_the_newest_job_comes_first(self, driver: Driver, clock: Clock) -> None:
-        """MON-06: by order of dispatch, whatever became of them."""
+        """By order of dispatch, whatever became of them."""
         await driver.enqueue([record("a"), record("b", delay=60), record("c", priority=9)])
         await end(driver, await claim_one(driver), State.FAILED)
         clock.advance(1)
@@ -57,10 +57,10 @@ class FindRules(Rules):
         await end(driver, await claim_one(driver), State.COMPLETED)
         assert ids((await driver.find(Filter())).items) == ["d", "c", "b", "a"]
 
+    @proves("FLD-11")
     async def test_the_last_to_finish_comes_first_if_asked(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """FLD-11."""
         await driver.enqueue(records("a", "b", "c", "d"))
         a, b, c, d = await claim(driver)
         ends = [(c, State.FAILED), (a, State.COMPLETED), (d, State.CANCELLED), (b, State.FAILED)]
@@ -75,14 +75,13 @@ class FindRules(Rules):
 
     @pytest.mark.parametrize("limit", [1, 3, 4, 50])
     async def test_a_cursor_leads_through_all_pages(self, driver: Driver, limit: int) -> None:
-        """MON-06: no job twice, none left out."""
+        """No job twice, none left out."""
         names = [f"{n}" for n in range(12)]
         await driver.enqueue(records(*names))
         assert await walk(driver, Filter(), limit) == names[::-1]
         assert await walk(driver, Filter(source=Q), limit) == names[::-1]
 
     async def test_a_cursor_leads_through_those_who_finished_together(self, driver: Driver) -> None:
-        """FLD-11."""
         names = [f"{n}" for n in range(7)]
         await driver.enqueue(records(*names))
         for got in await claim(driver):
@@ -91,7 +90,6 @@ class FindRules(Rules):
         assert sorted(got) == sorted(names)
 
     async def test_pages_stay_put_while_jobs_are_added(self, driver: Driver) -> None:
-        """MON-06."""
         await driver.enqueue(records("a", "b", "c", "d"))
         first = await driver.find(Filter(), limit=2)
         await driver.enqueue(records("e", "f"))
@@ -99,8 +97,8 @@ class FindRules(Rules):
         assert ids(first.items) + ids(second.items) == ["d", "c", "b", "a"]
         assert second.next is None
 
+    @proves("FLD-11")
     async def test_limit_and_offset_cut_out_a_page(self, driver: Driver) -> None:
-        """FLD-11."""
         await driver.enqueue(records("a", "b", "c", "d", "e"))
         assert ids((await driver.find(Filter(), limit=2, offset=1)).items) == ["d", "c"]
         assert ids((await driver.find(Filter(), limit=10, offset=4)).items) == ["a"]
@@ -108,15 +106,15 @@ class FindRules(Rules):
         assert (await driver.find(Filter(), limit=0)).items == []
 
     async def test_a_cursor_of_nobody_is_refused(self, driver: Driver) -> None:
-        """CLI: the cursor comes from users."""
+        """The cursor comes from users."""
         await driver.enqueue(records("a"))
         with pytest.raises((ValueError, DriverError)):
             await driver.find(Filter(), cursor="no cursor of yours")
 
+    @proves("DRV-06")
     async def test_a_filter_means_jobs_for_which_all_of_it_holds(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MON-06, FLD-18."""
         await driver.enqueue(
             [
                 record("a", name="One", priority=0),
@@ -153,8 +151,9 @@ class FindRules(Rules):
             assert "".join(ids((await driver.find(which)).items)) == expected, which
             assert await driver.count(which) == len(expected), which
 
+    @proves("MON-06")
     async def test_a_status_tells_the_life_of_a_job(self, driver: Driver, clock: Clock) -> None:
-        """MON-06: created, started and finished fill in, in that order."""
+        """Created, started and finished fill in, in that order."""
         await driver.enqueue(records("a"))
         seen = [await look(driver, "a")]
         clock.advance(1)
@@ -177,16 +176,17 @@ class FindRules(Rules):
 class CountRules(Rules):
     """Numbers."""
 
+    @proves("MON-01", "MON-18", "PRI-09")
     async def test_the_size_counts_what_waits(self, driver: Driver) -> None:
-        """MON-01, MON-18, PRI-09: delayed and all lanes included, running excluded."""
+        """Delayed and all lanes included, running excluded."""
         await driver.enqueue([record("a"), record("b", priority=9), record("c", delay=60)])
         await claim_one(driver)
         assert await driver.count(Filter(source=Q, states=WAITING)) == 2
         assert await driver.count(Filter(source=lane("q", low=2), states=WAITING)) == 0
         assert await driver.count(Filter(source=Source("unknown"), states=WAITING)) == 0
 
+    @proves("MON-09", "MON-19", "DRV-06")
     async def test_counts_tell_each_state_of_each_queue(self, driver: Driver, clock: Clock) -> None:
-        """MON-09, MON-19."""
         for n in range(7):
             await run_to(driver, f"done {n}", State.COMPLETED, "emails")
         await run_to(driver, "failed", State.FAILED, "emails")
@@ -204,10 +204,11 @@ class CountRules(Rules):
         assert counts["other"].pending == 1
         assert set(counts) == {"emails", "other"}
 
+    @proves("MON-19")
     async def test_delayed_jobs_are_counted_as_pending_once_they_are_due(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MON-19: by themselves; their age counts from then."""
+        """By themselves; their age counts from then."""
         await driver.enqueue([record("a", delay=10), record("b", delay=20)])
         counts = (await driver.counts())["q"]
         assert (counts.pending, counts.delayed, counts.oldest_seconds) == (0, 2, 0)
@@ -216,10 +217,10 @@ class CountRules(Rules):
         assert (counts.pending, counts.delayed) == (1, 1)
         assert counts.oldest_seconds == pytest.approx(5, abs=0.01)
 
+    @proves("MON-04")
     async def test_numbers_stay_plausible_while_work_goes_on(
         self, driver: Driver, other: Driver
     ) -> None:
-        """MON-04."""
         await driver.enqueue([record(f"{n}") for n in range(60)])
 
         async def work() -> None:

@@ -18,6 +18,7 @@ from asyncqueue.testing.conformance.rules import (
     ids,
     look,
     needs,
+    proves,
     record,
     records,
     run_to,
@@ -35,9 +36,9 @@ A = Filter(ids=("a",))
 class CancelRules(Rules):
     """What waits ends at once; what runs is asked to."""
 
+    @proves("MON-16")
     @needs("cancel")
     async def test_a_waiting_job_is_cancelled_at_once(self, driver: Driver, clock: Clock) -> None:
-        """MON-16."""
         await driver.enqueue([record("a"), record("b", delay=60), record("c")])
         answer = await driver.cancel(Filter(ids=("a", "b")), 600)
         assert answer == {"a": State.PENDING, "b": State.DELAYED}
@@ -50,16 +51,16 @@ class CancelRules(Rules):
         clock.advance(540)
         assert await driver.count(Filter(states=(State.CANCELLED,))) == 0
 
+    @proves("MON-16")
     @needs("cancel")
     async def test_a_cancelled_job_need_not_be_kept(self, driver: Driver) -> None:
-        """MON-16."""
         await driver.enqueue(records("a"))
         assert await driver.cancel(A, 0) == {"a": State.PENDING}
         assert await look(driver, "a") is None
 
+    @proves("MON-16")
     @needs("cancel", "called_off")
     async def test_a_running_job_is_asked_to_end(self, driver: Driver) -> None:
-        """MON-16."""
         await driver.enqueue(records("a", "b"))
         got, _ = await claim(driver, worker="w1")
         assert await driver.called_off("w1") == []
@@ -72,11 +73,11 @@ class CancelRules(Rules):
         assert await driver.called_off("w1") == []
         assert await state_of(driver, "a") == State.CANCELLED
 
+    @proves("MON-16")
     @needs("cancel", "extend", "sweep")
     async def test_an_extension_tells_of_the_request_and_holds(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MON-16."""
         got = await enqueue_and_claim(driver)
         await driver.cancel(A, 600)
         clock.advance(LEASE - 1)
@@ -85,12 +86,12 @@ class CancelRules(Rules):
         assert await driver.sweep() == 0
         assert await state_of(driver, "a") == State.PROCESSING
 
+    @proves("MON-16")
     @needs("cancel")
     @pytest.mark.parametrize("state", WAITING)
     async def test_a_called_off_job_does_not_wait_again(
         self, driver: Driver, clock: Clock, state: State
     ) -> None:
-        """MON-16."""
         got = await enqueue_and_claim(driver)
         await driver.cancel(A, 600)
         assert await driver.settle([settlement(got, state, delay=5)]) == [True]
@@ -102,19 +103,20 @@ class CancelRules(Rules):
         clock.advance(1)
         assert await look(driver, "a") is None
 
+    @proves("MON-16")
     @needs("cancel")
     @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED])
     async def test_a_called_off_job_may_end_otherwise(self, driver: Driver, state: State) -> None:
-        """MON-16: the request came too late."""
+        """The request came too late."""
         got = await enqueue_and_claim(driver)
         await driver.cancel(A, 600)
         await end(driver, got, state)
         assert await state_of(driver, "a") == state
         assert await driver.called_off("w1") == []
 
+    @proves("MON-16")
     @needs("cancel", "requeue")
     async def test_a_request_does_not_outlive_the_run(self, driver: Driver) -> None:
-        """MON-16."""
         got = await enqueue_and_claim(driver)
         await driver.cancel(A, 600)
         await end(driver, got, State.FAILED)
@@ -124,25 +126,25 @@ class CancelRules(Rules):
         await end(driver, again, State.PENDING)
         assert await state_of(driver, "a") == State.PENDING
 
+    @proves("MON-16")
     @needs("cancel")
     @pytest.mark.parametrize("state", FINISHED)
     async def test_a_finished_job_stays_as_it_is(self, driver: Driver, state: State) -> None:
-        """MON-16."""
         await run_to(driver, "a", state)
         before = await look(driver, "a")
         assert await driver.cancel(A, 0) == {"a": state}
         assert await look(driver, "a") == before
 
+    @proves("MON-08")
     @needs("cancel")
     async def test_an_unknown_job_cannot_be_cancelled(self, driver: Driver) -> None:
-        """MON-08."""
         await driver.enqueue(records("b"))
         assert await driver.cancel(A, 600) == {}
         assert ids(await claim(driver)) == ["b"]
 
+    @proves("MON-16")
     @needs("cancel")
     async def test_exactly_the_meant_jobs_are_cancelled(self, driver: Driver) -> None:
-        """MON-16."""
         await driver.enqueue([*records("a", "b"), *records("x", queue="elsewhere")])
         running = await claim_one(driver)
         answer = await driver.cancel(Filter(source=Q, states=(State.PENDING,)), 600)
@@ -155,9 +157,9 @@ class CancelRules(Rules):
 class DeleteRules(Rules):
     """Everything but what runs can be removed."""
 
+    @proves("MON-02")
     @needs("delete")
     async def test_a_running_job_is_never_deleted(self, driver: Driver) -> None:
-        """MON-02."""
         await driver.enqueue([*records("run", "wait"), record("later", delay=60)])
         running = await claim_one(driver)
         assert await driver.delete(Filter()) == 2
@@ -166,9 +168,10 @@ class DeleteRules(Rules):
         assert await driver.delete(Filter()) == 1
         assert await driver.count(Filter()) == 0
 
+    @proves("MON-02", "MON-03")
     @needs("delete")
     async def test_a_queue_is_cleared_and_nothing_else(self, driver: Driver, clock: Clock) -> None:
-        """MON-02, MON-03: failed records stay, even of a queue that is named ``failed``."""
+        """Failed records stay, even of a queue that is named ``failed``."""
         await run_to(driver, "broken", State.FAILED, "failed")
         await run_to(driver, "done", State.COMPLETED, "failed")
         await driver.enqueue([*records("a", queue="failed"), record("b", "failed", delay=5)])
@@ -179,10 +182,10 @@ class DeleteRules(Rules):
         assert await state_of(driver, "broken") == State.FAILED
         assert await state_of(driver, "done") == State.COMPLETED
 
+    @proves("FLD-19")
     @needs("delete")
     @pytest.mark.parametrize("state", FINISHED)
     async def test_a_finished_job_can_be_deleted(self, driver: Driver, state: State) -> None:
-        """FLD-19."""
         await run_to(driver, "a", state)
         await run_to(driver, "b", state)
         assert await driver.delete(Filter(ids=("a", "unknown"))) == 1
@@ -192,7 +195,6 @@ class DeleteRules(Rules):
 
     @needs("delete")
     async def test_nothing_meant_deletes_nothing(self, driver: Driver) -> None:
-        """MON-18."""
         await driver.enqueue(records("a"))
         assert await driver.delete(Filter(source=Source("unknown"))) == 0
         assert await driver.delete(Filter(ids=())) == 0
@@ -232,7 +234,6 @@ class PauseRules(Rules):
 
     @needs("pause")
     async def test_a_paused_queue_is_counted(self, driver: Driver) -> None:
-        """MON-09."""
         await driver.enqueue(records("a"))
         await driver.pause(["q", "empty"], on=True)
         counts = await driver.counts()

@@ -46,6 +46,19 @@ def needs(*verbs: str) -> Callable[[Test], Test]:
     return mark
 
 
+def proves(*cases: str) -> Callable[[Test], Test]:
+    """Note which cases of ``docs/reference/behaviour.md`` a rule proves.
+
+    An attribute, for a marker would have to be registered by everybody who runs the suite.
+    """
+
+    def mark(test: Test) -> Test:
+        setattr(test, "cases", cases)  # noqa: B010 - as above
+        return test
+
+    return mark
+
+
 class Rules:
     """The driver under test and a second handle on the same store, as fixtures."""
 

@@ -18,6 +18,7 @@ from asyncqueue.testing.conformance.rules import (
     ids,
     look,
     needs,
+    proves,
     record,
     records,
     settlement,
@@ -40,14 +41,14 @@ ENDS: Final = (
 class SettleRules(Rules):
     """What becomes of a job when its claim ends."""
 
+    @proves("DRV-11")
     async def test_nothing_to_settle_needs_nothing(self, driver: Driver) -> None:
-        """DRV-11."""
         assert await driver.settle([]) == []
 
+    @proves("MON-05", "DRV-06")
     async def test_a_completed_job_is_kept_with_its_result(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MON-05, MON-06, DRV-06."""
         got = await enqueue_and_claim(driver)
         clock.advance(2)
         result = bytes(range(256))
@@ -60,19 +61,20 @@ class SettleRules(Rules):
         assert stored.started_at == pytest.approx(clock.time() - 2)
         assert await claim(driver) == []
 
+    @proves("DRV-11", "DRV-25")
     @pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
     async def test_no_retention_removes_the_job_at_once(self, driver: Driver, state: State) -> None:
-        """DRV-11, DRV-25."""
         await end(driver, await enqueue_and_claim(driver), state, retention=0)
         assert await look(driver, "a") is None
         assert await driver.count(Filter()) == 0
         assert await claim(driver) == []
 
+    @proves("MON-10")
     @pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
     async def test_a_record_is_shown_until_its_retention_is_over(
         self, driver: Driver, clock: Clock, state: State
     ) -> None:
-        """MON-10: hidden in time, whether or not anybody cleaned up."""
+        """Hidden in time, whether or not anybody cleaned up."""
         await end(driver, await enqueue_and_claim(driver), state, retention=60)
         clock.advance(59)
         assert await state_of(driver, "a") == state
@@ -83,8 +85,8 @@ class SettleRules(Rules):
         counts = (await driver.counts()).get("q")
         assert counts is None or (counts.completed, counts.cancelled) == (0, 0)
 
+    @proves("MON-16")
     async def test_a_cancelled_job_is_not_completed(self, driver: Driver) -> None:
-        """MON-16."""
         await end(driver, await enqueue_and_claim(driver), State.CANCELLED)
         stored = await look(driver, "a")
         assert stored is not None
@@ -94,7 +96,7 @@ class SettleRules(Rules):
     async def test_a_returned_job_is_at_the_front_at_once(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """SHD: back to its old place, attempt given back."""
+        """Back to its old place, attempt given back."""
         await driver.enqueue(records("a", "b", "c"))
         first, second = await claim(driver, limit=2)
         clock.advance(5)
@@ -105,8 +107,9 @@ class SettleRules(Rules):
         assert ids(again) == ["high", "a", "b", "c", "d"]
         assert [job.attempts for job in again] == [1] * 5
 
+    @proves("RTY-20")
     async def test_a_retried_job_waits_for_its_delay(self, driver: Driver, clock: Clock) -> None:
-        """RTY, MON-07: delayed in between, error kept."""
+        """Delayed in between, error kept."""
         got = await enqueue_and_claim(driver)
         retry = settlement(got, State.DELAYED, delay=30, error="boom", traceback="Trace 🐛")
         assert await driver.settle([retry]) == [True]
@@ -124,18 +127,18 @@ class SettleRules(Rules):
         clock.advance(1)
         assert (await claim_one(driver)).attempts == 2
 
+    @proves("DSP-10")
     @pytest.mark.parametrize("delay", [0, -5])
     async def test_a_retry_without_delay_is_due_at_once(self, driver: Driver, delay: float) -> None:
-        """DSP-10."""
         got = await enqueue_and_claim(driver)
         assert await driver.settle([settlement(got, State.DELAYED, delay=delay)]) == [True]
         assert await state_of(driver, "a") == State.PENDING
         assert ids(await claim(driver)) == ["a"]
 
+    @proves("PRI-01")
     async def test_a_retried_job_waits_behind_those_who_are_due_earlier(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """PRI-01."""
         await driver.enqueue(records("a", "b"))
         got = await claim_one(driver)
         await driver.settle([settlement(got, State.DELAYED, delay=10)])
@@ -144,7 +147,7 @@ class SettleRules(Rules):
         assert ids(await claim(driver)) == ["b", "a", "c"]
 
     async def test_the_counts_of_a_settlement_are_kept(self, driver: Driver) -> None:
-        """RTY: a snooze gives the attempt back; exceptions are counted apart."""
+        """A snooze gives the attempt back; exceptions are counted apart."""
         first = await enqueue_and_claim(driver)
         await driver.settle([settlement(first, State.DELAYED, attempts=0, exceptions=0)])
         got = await claim_one(driver)
@@ -154,16 +157,17 @@ class SettleRules(Rules):
         assert (got.attempts, got.exceptions) == (2, 1)
         assert got.token > first.token
 
+    @proves("PRI-11")
     @pytest.mark.parametrize("state", [State.PENDING, State.DELAYED])
     async def test_the_priority_survives_a_retry(self, driver: Driver, state: State) -> None:
-        """PRI-11."""
         await driver.enqueue([record("a", priority=10), record("b")])
         await end(driver, await claim_one(driver), state)
         assert [(job.id, job.priority) for job in await claim(driver)] == [("a", 10), ("b", 1)]
 
+    @proves("DRV-13")
     @pytest.mark.parametrize("state", ENDS)
     async def test_a_claim_is_settled_once(self, driver: Driver, state: State) -> None:
-        """DRV-13: the second time, in the same call or later, answers False."""
+        """The second time, in the same call or later, answers False."""
         got = await enqueue_and_claim(driver)
         twice = [settlement(got, state), settlement(got, State.COMPLETED, retention=0)]
         assert await driver.settle(twice) == [True, False]
@@ -171,9 +175,10 @@ class SettleRules(Rules):
         expected = State.PENDING if state == State.DELAYED else state
         assert await state_of(driver, "a") == expected
 
+    @proves("DRV-13")
     @pytest.mark.parametrize("state", ENDS)
     async def test_a_stale_token_settles_nothing(self, driver: Driver, state: State) -> None:
-        """DRV-13: the new owner's state is intact."""
+        """The new owner's state is intact."""
         stale = await enqueue_and_claim(driver)
         await end(driver, stale, State.PENDING)
         fresh = await claim_one(driver, worker="w2")
@@ -183,11 +188,12 @@ class SettleRules(Rules):
         assert await look(driver, "a") == before
         assert await driver.settle([settlement(fresh, State.COMPLETED)]) == [True]
 
+    @proves("DRV-13")
     @pytest.mark.parametrize("retention", [0, 3600])
     async def test_a_bare_completion_with_a_stale_token_changes_nothing(
         self, driver: Driver, retention: float
     ) -> None:
-        """DRV-13: drivers have a short way for what completed and returned nothing."""
+        """Drivers have a short way for what completed and returned nothing."""
         stale = await enqueue_and_claim(driver)
         await end(driver, stale, State.PENDING)
         fresh = await claim_one(driver, worker="w2")
@@ -199,8 +205,9 @@ class SettleRules(Rules):
         assert await driver.settle([late, bare]) == [False, True]
         assert await driver.settle([bare]) == [False]
 
+    @proves("DRV-13")
     async def test_a_removed_job_leaves_no_token_to_its_successor(self, driver: Driver) -> None:
-        """DRV-13: a frozen worker must not end a later job that was given the same id."""
+        """A frozen worker must not end a later job that was given the same id."""
         stale = await enqueue_and_claim(driver)
         await driver.settle([settlement(stale, State.COMPLETED, retention=0)])
         fresh = await enqueue_and_claim(driver)
@@ -208,9 +215,9 @@ class SettleRules(Rules):
         assert await driver.settle([settlement(stale, State.COMPLETED)]) == [False]
         assert await driver.settle([settlement(fresh, State.COMPLETED)]) == [True]
 
+    @proves("DRV-13")
     @pytest.mark.parametrize("state", ENDS)
     async def test_a_job_that_waits_cannot_be_settled(self, driver: Driver, state: State) -> None:
-        """DRV-13."""
         got = await enqueue_and_claim(driver)
         await end(driver, got, State.PENDING)
         await driver.enqueue(records("never claimed"))
@@ -218,13 +225,14 @@ class SettleRules(Rules):
         assert await driver.settle([settlement(got, state, error="late"), never]) == [False, False]
         assert ids(await claim(driver)) == ["a", "never claimed"]
 
+    @proves("DRV-11")
     async def test_an_unknown_job_cannot_be_settled(self, driver: Driver) -> None:
-        """DRV-11: acknowledging nothing is a no-op."""
+        """Acknowledging nothing is a no-op."""
         assert await driver.settle([Settlement("x", 1, State.COMPLETED, attempts=1)]) == [False]
         assert await look(driver, "x") is None
 
+    @proves("DRV-13")
     async def test_answers_come_in_the_order_of_the_settlements(self, driver: Driver) -> None:
-        """DRV-13."""
         await driver.enqueue(records("a", "b", "c", "d"))
         a, b, c, d = await claim(driver)
         await end(driver, b, State.COMPLETED)
@@ -239,18 +247,18 @@ class SettleRules(Rules):
         assert await state_of(driver, "d") == State.FAILED
         assert ids(await claim(driver)) == ["c"]
 
+    @proves("DRV-13")
     async def test_of_many_settlements_at_once_one_counts(
         self, driver: Driver, other: Driver
     ) -> None:
-        """DRV-13."""
         got = await enqueue_and_claim(driver)
         settle = (handle.settle([settlement(got, State.DELAYED)]) for handle in [driver, other] * 5)
         answers = await asyncio.gather(*settle)
         assert sorted(bool(held) for (held,) in answers) == [False] * 9 + [True]
         assert ids(await claim(driver)) == ["a"]
 
+    @proves("DRV-15")
     async def test_many_may_settle_at_once(self, driver: Driver, other: Driver) -> None:
-        """DRV-15."""
         await driver.enqueue([record(f"{n}") for n in range(100)])
         claims = await claim(driver)
         settle = (
@@ -260,27 +268,29 @@ class SettleRules(Rules):
         assert await asyncio.gather(*settle) == [[True]] * 100
         assert (await driver.counts())["q"].completed == 100
 
+    @proves("DRV-13")
     @needs("sweep")
     async def test_a_lease_that_ran_out_unnoticed_still_settles(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """DRV-13: nobody else has the job, so nobody's state is at risk."""
+        """Nobody else has the job, so nobody's state is at risk."""
         got = await enqueue_and_claim(driver)
         clock.advance(3600)
         assert await driver.settle([settlement(got, State.COMPLETED)]) == [True]
         assert await driver.sweep() == 0
         assert await state_of(driver, "a") == State.COMPLETED
 
+    @proves("DRV-13")
     async def test_a_claim_cannot_be_settled_as_processing(self, driver: Driver) -> None:
-        """DRV-13: refused, and the others of the call are not settled by halves."""
+        """Refused, and the others of the call are not settled by halves."""
         await driver.enqueue(records("a", "b"))
         a, b = await claim(driver)
         with pytest.raises(Exception, match=r"\S"):
             await driver.settle([settlement(a, State.COMPLETED), settlement(b, State.PROCESSING)])
         assert await driver.settle([settlement(b, State.COMPLETED)]) == [True]
 
+    @proves("DRV-08")
     async def test_a_large_result_and_a_long_error_are_kept(self, driver: Driver) -> None:
-        """FLD-09, DRV-08."""
         many: list[Record] = records("a", "b")
         await driver.enqueue(many)
         a, b = await claim(driver, Q)

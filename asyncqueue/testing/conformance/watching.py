@@ -43,21 +43,19 @@ class WatchRules(Rules):
     @needs("watch")
     @pytest.mark.parametrize("delay", [0, 60], ids=["due", "delayed"])
     async def test_a_new_job_rings_its_queue(self, driver: Driver, delay: float) -> None:
-        """DRV-02: a delayed one too, for it may be the next to be due."""
+        """A delayed one too, for it may be the next to be due."""
         async with rings(driver, "queue:q"):
             await driver.enqueue([record("a", delay=delay)])
 
     @needs("watch")
     @pytest.mark.parametrize("state", WAITING)
     async def test_a_returned_job_rings_its_queue(self, driver: Driver, state: State) -> None:
-        """DRV-02."""
         got = await enqueue_and_claim(driver)
         async with rings(driver, "queue:q"):
             await end(driver, got, state)
 
     @needs("watch", "sweep")
     async def test_a_swept_job_rings_its_queue(self, driver: Driver, clock: Clock) -> None:
-        """MON-13."""
         await enqueue_and_claim(driver)
         clock.advance(LEASE)
         async with rings(driver, "queue:q"):
@@ -65,7 +63,6 @@ class WatchRules(Rules):
 
     @needs("watch", "requeue")
     async def test_a_requeued_job_rings_its_queue(self, driver: Driver) -> None:
-        """FLD-12."""
         await run_to(driver, "a", State.FAILED)
         async with rings(driver, "queue:q"):
             await driver.requeue(Filter())
@@ -90,35 +87,31 @@ class WatchRules(Rules):
     async def test_a_finished_job_rings(
         self, driver: Driver, state: State, retention: float
     ) -> None:
-        """MON-06."""
         got = await enqueue_and_claim(driver)
         async with rings(driver, "job:a"):
             await end(driver, got, state, retention=retention)
 
     @needs("watch", "cancel")
     async def test_a_cancelled_job_rings(self, driver: Driver) -> None:
-        """MON-16."""
         await driver.enqueue(records("a"))
         async with rings(driver, "job:a"):
             await driver.cancel(Filter(), 60)
 
     @needs("watch", "delete")
     async def test_a_deleted_job_rings(self, driver: Driver) -> None:
-        """MON-02: whoever waits for its result waits in vain."""
+        """Whoever waits for its result waits in vain."""
         await driver.enqueue(records("a"))
         async with rings(driver, "job:a"):
             await driver.delete(Filter())
 
     @needs("watch", "cancel")
     async def test_a_request_to_cancel_rings_the_worker(self, driver: Driver) -> None:
-        """MON-16."""
         await enqueue_and_claim(driver)
         async with rings(driver, "worker:w1"):
             await driver.cancel(Filter(), 60)
 
     @needs("watch")
     async def test_a_ring_comes_from_another_handle(self, driver: Driver, other: Driver) -> None:
-        """DRV-04."""
         async with rings(driver, "queue:q"):
             await other.enqueue(records("a"))
         async with rings(other, "job:b"):
@@ -126,7 +119,7 @@ class WatchRules(Rules):
 
     @needs("watch")
     async def test_a_ring_before_the_wait_is_remembered(self, driver: Driver) -> None:
-        """DRV-02: between the look and the wait nothing is missed."""
+        """Between the look and the wait nothing is missed."""
         with driver.watch(["queue:q"]) as watch:
             watch.clear()
             await driver.enqueue(records("a"))
@@ -140,7 +133,6 @@ class WatchRules(Rules):
 
     @needs("watch")
     async def test_one_watch_may_have_many_topics(self, driver: Driver) -> None:
-        """DRV-02."""
         with driver.watch([f"queue:{n}" for n in range(50)]) as watch:
             for queue in ("7", "49"):
                 watch.clear()
@@ -150,7 +142,6 @@ class WatchRules(Rules):
 
     @needs("watch")
     async def test_a_wait_ends_after_its_timeout(self, driver: Driver) -> None:
-        """DRV-02."""
         with driver.watch(["queue:unused"]) as watch:
             watch.clear()
             await watch.wait(0.01)

@@ -79,8 +79,9 @@ async def orders(driver: PostgresDriver, postgres_schema: Schema) -> str:
     return table
 
 
+@pytest.mark.case("TXN-01", "TXN-03")
 async def test_a_commit_shows_both(driver, connection, orders, postgres_schema) -> None:
-    """TXN-01: and no worker sees the job earlier."""
+    """And no worker sees the job earlier."""
     await run(connection, f"INSERT INTO {orders} VALUES (1)")
     given = [record("a", delay=-1), record("b", priority=9, max_attempts=3)]
     assert await driver.enqueue(given, within=connection) == [None, None]
@@ -93,8 +94,8 @@ async def test_a_commit_shows_both(driver, connection, orders, postgres_schema) 
     assert await sql(postgres_schema.dsn, f"SELECT n FROM {orders}") == [(1,)]
 
 
+@pytest.mark.case("TXN-02")
 async def test_a_rollback_leaves_neither(driver, connection, orders, postgres_schema) -> None:
-    """TXN-02."""
     await run(connection, f"INSERT INTO {orders} VALUES (1)")
     await driver.enqueue([record("a", key="k", key_ttl=60), record("b")], within=connection)
     await connection.rollback()
@@ -104,7 +105,6 @@ async def test_a_rollback_leaves_neither(driver, connection, orders, postgres_sc
 
 
 async def test_a_savepoint_takes_its_jobs_along(driver, connection, orders) -> None:
-    """TXN-03."""
     await driver.enqueue([record("a")], within=connection)
     with contextlib.suppress(KeyError):
         if isinstance(connection, psycopg.AsyncConnection):
@@ -131,7 +131,7 @@ async def test_duplicates_are_answered(driver, connection) -> None:
 async def test_an_error_leaves_the_transaction_usable(
     driver, connection, orders, postgres_schema
 ) -> None:
-    """TXN-04: and it is one of ours."""
+    """And it is one of ours."""
     await sql(postgres_schema.dsn, f"ALTER TABLE {postgres_schema.name}.failed_jobs RENAME TO x")
     with pytest.raises(DriverError, match="dropped"):
         await driver.enqueue([record("a")], within=connection)

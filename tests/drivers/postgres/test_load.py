@@ -72,7 +72,7 @@ async def test_a_mixed_load_never_deadlocks(
 
 
 async def test_claims_go_on_where_they_were(driver: PostgresDriver, clock) -> None:
-    """PRI-01: what is more urgent or was put back comes first all the same."""
+    """What is more urgent or was put back comes first all the same."""
     other = driver.clone()
     await other.open()
     await driver.enqueue([record(f"{n:03}") for n in range(400)])
@@ -125,7 +125,7 @@ async def blocks_read(dsn: str, statement: str) -> int:
 
 
 async def test_garbage_rows_never_stop_a_worker(driver: PostgresDriver, postgres_schema) -> None:
-    """FLD: somebody wrote into the table by hand; what cannot be read fails alone."""
+    """Somebody wrote into the table by hand; what cannot be read fails alone."""
     ran = []
     registry = Registry()
 
@@ -159,7 +159,7 @@ async def test_garbage_rows_never_stop_a_worker(driver: PostgresDriver, postgres
 
 
 async def test_texts_of_any_kind_are_kept(driver: PostgresDriver) -> None:
-    """FLD-09: what no database text can hold is replaced, the rest stays."""
+    """What no database text can hold is replaced, the rest stays."""
     await driver.enqueue([record("a")])
     (held,) = await claim(driver)
     odd = "NUL \0, lone \ud800, é, 🐝"
@@ -169,7 +169,7 @@ async def test_texts_of_any_kind_are_kept(driver: PostgresDriver) -> None:
 
 
 async def test_many_due_at_once_come_in_bounded_steps(driver: PostgresDriver, clock) -> None:
-    """PRI-03: more than one claim looks at are due in the same instant."""
+    """More than one claim looks at are due in the same instant."""
     await driver.enqueue([record(f"{n}", delay=5, priority=n % 2) for n in range(2500)])
     clock.advance(5)
     got = [job for _ in range(5) for job in await claim(driver, 500)]

@@ -35,14 +35,15 @@ HOSTILE = [
 @pytest.mark.parametrize("option", ["schema", "table", "failed_table"])
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(option: str, name: str) -> None:
-    """CFG, SEC: refused before anything is touched."""
+    """Refused before anything is touched."""
     with pytest.raises(ConfigError, match=f"^{option}="):
         PostgresDriver("postgresql://h/db", **{option: name})
 
 
+@pytest.mark.case("CFG-03")
 @pytest.mark.parametrize("name", ["select", "_", "Jobs2", "j" * 52])
 async def test_unusual_table_names(postgres_schema: Schema, name: str) -> None:
-    """CFG-03, FLD-02: names of SQL's own are names like others."""
+    """Names of SQL's own are names like others."""
     driver = PostgresDriver(
         postgres_schema.dsn, schema=postgres_schema.name, table=name, failed_table=f"x{name[:50]}"
     )
@@ -53,8 +54,8 @@ async def test_unusual_table_names(postgres_schema: Schema, name: str) -> None:
     assert [row[0] for row in rows] == ["a"]
 
 
+@pytest.mark.case("CFG-03")
 async def test_queues_share_a_schema_by_names(postgres_schema: Schema) -> None:
-    """CFG-03."""
     place = postgres_schema
     one = PostgresDriver(place.dsn, schema=place.name)
     two = PostgresDriver(place.dsn, schema=place.name, table="work", failed_table="broken")
@@ -104,8 +105,9 @@ async def test_processes_create_the_tables_at_once(postgres_schema: Schema) -> N
     assert [out for out, _ in outs] == [b"0\n"] * 3
 
 
+@pytest.mark.case("DRV-22")
 async def test_tables_of_another_version_are_refused(postgres_schema: Schema) -> None:
-    """DRV-22: nothing is touched."""
+    """Nothing is touched."""
     place = postgres_schema
     driver = PostgresDriver(place.dsn, schema=place.name)
     await driver.open()
@@ -152,7 +154,7 @@ def test_one_driver_serves_one_event_loop_after_another(postgres_schema: Schema)
 
 
 async def test_two_event_loops_may_use_it_at_once(driver: PostgresDriver) -> None:
-    """DRV-09: each has its connections."""
+    """Each has its connections."""
 
     async def elsewhere() -> None:
         await driver.enqueue([record("a")])
@@ -194,13 +196,14 @@ async def test_a_driver_can_be_closed_for_all_its_event_loops(driver: PostgresDr
     assert "closed; open it first" in await thread
 
 
+@pytest.mark.case("DRV-22")
 @pytest.mark.parametrize(
     ("user", "database"), [("nobody_here", "postgres"), ("postgres", "nothing_here")]
 )
 async def test_a_wrong_user_or_database_is_told(
     postgres_schema: Schema, user: str, database: str
 ) -> None:
-    """DRV-22, CLI: an operator may mend it while workers wait."""
+    """An operator may mend it while workers wait."""
     host = postgres_schema.dsn.rpartition("@")[2].partition("/")[0]
     driver = PostgresDriver(f"postgresql://{user}:s3cret@{host}/{database}")
     with pytest.raises(DriverUnavailable, match="nobody_here|nothing_here") as caught:
@@ -209,8 +212,9 @@ async def test_a_wrong_user_or_database_is_told(
     await driver.close()
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_wrong_password_is_told(postgres_server: PostgresServer) -> None:
-    """DRV-22, SEC: and it is not repeated."""
+    """And it is not repeated."""
     await sql(postgres_server.url(), "CREATE USER guarded PASSWORD 'right'")
     hba = postgres_server.folder / "data" / "pg_hba.conf"
     hba.write_text("host all guarded 127.0.0.1/32 scram-sha-256\n" + hba.read_text())
@@ -250,7 +254,7 @@ async def test_a_user_needs_no_right_to_create_where_the_tables_are(
 
 
 async def test_the_tables_can_be_made_by_hand(postgres_server: PostgresServer) -> None:
-    """CLI: what `migrate --sql` prints is all that a user without rights needs."""
+    """What `migrate --sql` prints is all that a user without rights needs."""
     owner = PostgresDriver(postgres_server.url(), schema="q")
     connection = await asyncpg.connect(postgres_server.url())
     await connection.execute(owner.schema_sql())
@@ -265,8 +269,9 @@ async def test_the_tables_can_be_made_by_hand(postgres_server: PostgresServer) -
     await driver.close()
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_read_only_database_is_not_available(postgres_server: PostgresServer) -> None:
-    """DRV-22: after a failover the old primary takes no writes; it may again."""
+    """After a failover the old primary takes no writes; it may again."""
     driver = PostgresDriver(postgres_server.url(), schema="q")
     await driver.open()
     await sql(

@@ -52,7 +52,7 @@ class Noted:
 async def test_a_restart_neither_loses_nor_doubles_a_job(
     postgres_server: PostgresServer, how: str
 ) -> None:
-    """DRV-04, reliability: the worker goes on by itself; what was under way is settled later."""
+    """The worker goes on by itself; what was under way is settled later."""
     noted = Noted(postgres_server.url())
     async with noted.queue as queue:
         events = Recorder(queue)

@@ -54,9 +54,8 @@ def pooled(pooler: PgBouncer, place: Schema, **options) -> PostgresDriver:
     )
 
 
+@pytest.mark.case("DRV-07")
 class TestBehindPgBouncer(ClaimRules, SettleRules, KeyRules, WatchRules):
-    """DRV-07."""
-
     @pytest.fixture(autouse=True)
     def place(self, pooler: PgBouncer, postgres_schema: Schema) -> None:
         self.pooler, self.place = pooler, postgres_schema
@@ -73,8 +72,8 @@ async def driver(pooler: PgBouncer, postgres_schema: Schema) -> AsyncGenerator[P
     await driver.close()
 
 
+@pytest.mark.case("TXN-01")
 async def test_transactions_of_handlers_and_callers(driver: PostgresDriver, pooler) -> None:
-    """TXN-01."""
     connection = await asyncpg.connect(pooler.url, statement_cache_size=0)
     async with connection.transaction():
         await driver.enqueue([record("a")], within=connection)

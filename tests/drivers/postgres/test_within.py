@@ -27,8 +27,9 @@ async def connection(postgres_schema: Schema) -> AsyncGenerator[asyncpg.Connecti
     await connection.close()
 
 
+@pytest.mark.case("TXN-01", "TXN-03", "TXN-05")
 async def test_a_commit_shows_the_job(driver: PostgresDriver, connection) -> None:
-    """TXN-01: no earlier."""
+    """No earlier."""
     async with connection.transaction():
         assert await driver.enqueue([record("a"), record("b")], within=connection) == [None] * 2
         assert await claim(driver) == []
@@ -36,8 +37,9 @@ async def test_a_commit_shows_the_job(driver: PostgresDriver, connection) -> Non
     assert [job.id for job in await claim(driver)] == ["a", "b"]
 
 
+@pytest.mark.case("TXN-02")
 async def test_a_rollback_leaves_nothing(driver: PostgresDriver, connection) -> None:
-    """TXN-02: the key and the id are free as before."""
+    """The key and the id are free as before."""
     transaction = connection.transaction()
     await transaction.start()
     await driver.enqueue([record("a", key="k")], within=connection)
@@ -47,7 +49,6 @@ async def test_a_rollback_leaves_nothing(driver: PostgresDriver, connection) -> 
 
 
 async def test_a_savepoint_takes_its_jobs_along(driver: PostgresDriver, connection) -> None:
-    """TXN-03."""
     async with connection.transaction():
         await driver.enqueue([record("a")], within=connection)
         inner = connection.transaction()
@@ -69,7 +70,7 @@ async def test_a_duplicate_is_answered(driver: PostgresDriver, connection) -> No
 async def test_an_error_leaves_the_transaction_usable(
     driver: PostgresDriver, connection, postgres_schema: Schema
 ) -> None:
-    """TXN-04: what the caller wrote before can still be committed."""
+    """What the caller wrote before can still be committed."""
     name = postgres_schema.name
     async with connection.transaction():
         await connection.execute(f"CREATE TABLE {name}.orders (n int)")
@@ -98,7 +99,7 @@ async def test_a_connection_of_a_pool_will_do(driver, postgres_schema: Schema) -
 
 
 async def test_another_database_is_refused(driver, postgres_schema: Schema) -> None:
-    """TXN: it has no such tables."""
+    """It has no such tables."""
     connection = await asyncpg.connect(postgres_schema.dsn, database="template1")
     async with connection.transaction():
         with pytest.raises(DriverError):
@@ -107,7 +108,6 @@ async def test_another_database_is_refused(driver, postgres_schema: Schema) -> N
 
 
 async def test_a_commit_of_the_caller_rings(driver: PostgresDriver, connection) -> None:
-    """DRV-02."""
     with driver.watch(["queue:q"]) as watch:
         while not watch.rung:  # It listens.
             await watch.wait(1)

@@ -55,7 +55,6 @@ async def found_again(driver: RedisDriver) -> None:
 
 
 async def test_sentinels_lead_to_the_primary_and_to_its_successor(watched: WatchedRedis) -> None:
-    """DRV-34, DRV-37."""
     async with opened(watched.url, timeout=2) as driver:
         await driver.enqueue([record("a"), record("b")])
         (held, _) = await claim(driver)
@@ -70,7 +69,7 @@ async def test_sentinels_lead_to_the_primary_and_to_its_successor(watched: Watch
 
 
 async def test_a_worker_outlives_the_primary(watched: WatchedRedis, redis_prefix: str) -> None:
-    """DRV-37: jobs go on where the replica stood, without a restart of the worker."""
+    """Jobs go on where the replica stood, without a restart of the worker."""
     async with producing(watched.url, redis_prefix) as queue:
         async with hired(watched.url, redis_prefix) as one:
             await queue.dispatch_many([RedisNumber(n) for n in range(50)])
@@ -85,7 +84,7 @@ async def test_a_worker_outlives_the_primary(watched: WatchedRedis, redis_prefix
 
 
 async def test_a_silent_sentinel_is_passed_over(watched: WatchedRedis) -> None:
-    """DRV-37: within the bound, whichever is asked first."""
+    """Within the bound, whichever is asked first."""
     watched.sentinels[0].pause()
     watched.sentinels[1].kill()
     async with opened(watched.url, timeout=3) as driver:
@@ -100,7 +99,7 @@ async def test_sentinels_that_know_no_such_service_say_so(watched: WatchedRedis)
 async def test_a_lost_node_of_a_cluster_is_replaced(
     cluster: RedisCluster, redis_prefix: str
 ) -> None:
-    """DRV-36: the node that holds the jobs dies; its replica takes over."""
+    """The node that holds the jobs dies; its replica takes over."""
     async with opened(cluster.url, timeout=2, prefix=redis_prefix) as driver:
         await driver.enqueue([record("a"), record("b")])
         (held, _) = await claim(driver)

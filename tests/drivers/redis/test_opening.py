@@ -38,7 +38,7 @@ from .acts import claim, ended, opened, operator, record
     ],
 )
 def test_a_url_names_a_place(url: str, place: Place) -> None:
-    """CFG: passwords may be escaped."""
+    """Passwords may be escaped."""
     assert place_of(url) == place
 
 
@@ -81,8 +81,8 @@ def test_a_prefix_is_an_identifier(prefix: str) -> None:
         RedisDriver(prefix=prefix)
 
 
+@pytest.mark.case("CFG-02")
 def test_settings_build_it() -> None:
-    """CFG-04."""
     settings = Settings(
         driver="redis",
         redis_host="cache",
@@ -98,7 +98,6 @@ def test_settings_build_it() -> None:
 
 
 def test_a_missing_package_is_told_with_what_to_install(monkeypatch) -> None:
-    """DRV-20."""
     sound = builtins.__import__
 
     def without(name, *args, **options):
@@ -126,7 +125,7 @@ async def test_a_closed_driver_says_so() -> None:
 
 
 async def test_an_eviction_policy_is_warned_of(own_redis, caplog) -> None:
-    """DRV-35: once, not by the handle of the heartbeat too."""
+    """Once, not by the handle of the heartbeat too."""
     server = own_redis("--maxmemory-policy", "allkeys-lru", "--maxmemory", "100mb")
     async with opened(server.url) as driver:
         other = driver.clone()
@@ -170,7 +169,7 @@ def test_valkey_is_told_by_its_name() -> None:
 
 
 async def test_all_keys_carry_the_tag_of_their_shard(driver, redis_url, redis_prefix) -> None:
-    """DRV-36: so that every script is legal on a Cluster."""
+    """So that every script is legal on a Cluster."""
     await driver.enqueue([record("a", key="k"), record("b", delay=60)])
     async with operator(redis_url) as other:
         keys = await other.call("KEYS", "*")
@@ -179,7 +178,7 @@ async def test_all_keys_carry_the_tag_of_their_shard(driver, redis_url, redis_pr
 
 
 async def test_prefixes_keep_queues_apart(driver, redis_url, redis_prefix) -> None:
-    """CFG: QUEUE_PREFIX is the namespace."""
+    """QUEUE_PREFIX is the namespace."""
     await driver.enqueue([record("a")])
     async with opened(redis_url, prefix=f"{redis_prefix}_other") as other:
         assert await other.counts() == {}
@@ -187,7 +186,7 @@ async def test_prefixes_keep_queues_apart(driver, redis_url, redis_prefix) -> No
 
 
 async def test_a_ring_comes_after_the_way_was_lost(driver, redis_url) -> None:
-    """DRV-02: who waits is woken when the connection for wake-ups is back."""
+    """Who waits is woken when the connection for wake-ups is back."""
     with driver.watch(["queue:q"]) as watch:
         await watch.wait(5)
         assert watch.rung
@@ -204,7 +203,7 @@ async def test_a_ring_comes_after_the_way_was_lost(driver, redis_url) -> None:
 
 
 async def test_several_event_loops_may_use_one_driver(driver) -> None:
-    """CFG: threads with loops of their own dispatch through one queue."""
+    """Threads with loops of their own dispatch through one queue."""
 
     async def use(name: str) -> str:
         await driver.enqueue([record(name)])
@@ -233,7 +232,7 @@ async def test_several_event_loops_may_use_one_driver(driver) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 async def test_a_forked_child_is_told_at_once(driver) -> None:
-    """DRV: a child must not speak on the connection of its parent."""
+    """A child must not speak on the connection of its parent."""
     with driver.watch(["queue:q"]), warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()

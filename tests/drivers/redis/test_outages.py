@@ -1,4 +1,4 @@
-"""DRV, issue of survival: no outage ends a driver, and each is told within the bound."""
+"""No outage ends a driver, and each is told within the bound."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 
 async def test_scripts_that_the_server_forgot_are_given_to_it_again(driver, redis_url) -> None:
-    """DRV-32."""
     await driver.enqueue([record("held")])
     (got,) = await claim(driver)
     async with operator(redis_url) as other:
@@ -40,10 +39,10 @@ async def test_scripts_that_the_server_forgot_are_given_to_it_again(driver, redi
     assert await driver.extend([Extension(got.id, got.token)], 30) == [Hold.HELD]
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_server_that_is_away_is_told_at_once_and_found_again(
     own_redis: Callable[..., RedisServer],
 ) -> None:
-    """DRV-22."""
     server = own_redis("--appendonly", "yes", "--appendfsync", "always")
     async with opened(server.url, timeout=2) as driver:
         await driver.enqueue([record("a"), record("b")])
@@ -59,8 +58,9 @@ async def test_a_server_that_is_away_is_told_at_once_and_found_again(
         assert await driver.enqueue([record("b")]) == ["b"]
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_silent_server_is_given_up_within_the_bound(own_redis) -> None:
-    """DRV-22, DRV-27: connections stay open and pass no byte."""
+    """Connections stay open and pass no byte."""
     server = own_redis()
     async with opened(server.url, timeout=0.5) as driver:
         await driver.enqueue([record("a")])
@@ -76,8 +76,8 @@ async def test_a_silent_server_is_given_up_within_the_bound(own_redis) -> None:
         await driver.ping()
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_server_that_is_not_there_cannot_be_opened(own_redis) -> None:
-    """DRV-22."""
     server = own_redis()
     server.kill()
     with pytest.raises(DriverUnavailable, match="cannot be reached"):
@@ -85,7 +85,7 @@ async def test_a_server_that_is_not_there_cannot_be_opened(own_redis) -> None:
 
 
 async def test_a_full_server_takes_no_jobs_and_settles_those_it_has(own_redis) -> None:
-    """DRV-33: what ends, renews or removes work must go on, or it would stay full for ever."""
+    """What ends, renews or removes work must go on, or it would stay full for ever."""
     server = own_redis("--maxmemory-policy", "noeviction")
     async with opened(server.url) as driver, operator(server.url) as other:
         names = [f"{n}" for n in range(20)]
@@ -115,7 +115,7 @@ async def test_a_full_server_takes_no_jobs_and_settles_those_it_has(own_redis) -
 
 
 async def test_a_replica_is_told_as_one_and_left(own_redis) -> None:
-    """DRV-34: READONLY, as after a failover."""
+    """READONLY, as after a failover."""
     server = own_redis()
     async with opened(server.url) as driver, operator(server.url) as other:
         await other.call("REPLICAOF", "127.0.0.1", "1")
@@ -144,7 +144,7 @@ async def test_a_replica_is_told_as_one_and_left(own_redis) -> None:
     ],
 )
 async def test_what_a_server_says_is_told_in_words(reply: str, kind: type, reason: str) -> None:
-    """DRV-34: what passes is unavailability, what does not is an error."""
+    """What passes is unavailability, what does not is an error."""
     async with grumbling(reply) as url, opened(url) as driver:
         with pytest.raises(kind, match=reason) as caught:
             await driver.counts()

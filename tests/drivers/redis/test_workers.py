@@ -74,7 +74,7 @@ async def producing(url: str, prefix: str) -> AsyncGenerator[Queue]:
 async def test_a_restart_in_the_middle_of_work_loses_and_doubles_nothing(
     own_redis, redis_prefix: str
 ) -> None:
-    """DRV-27: stopped in good order and started again, with an append-only file."""
+    """Stopped in good order and started again, with an append-only file."""
     server = own_redis("--appendonly", "yes")
     async with producing(server.url, redis_prefix) as queue, hired(server.url, redis_prefix) as one:
         await queue.dispatch_many([RedisNumber(n) for n in range(400)])
@@ -90,7 +90,7 @@ async def test_a_restart_in_the_middle_of_work_loses_and_doubles_nothing(
 async def test_a_crash_of_the_server_loses_nothing_that_it_had_written(
     own_redis, redis_prefix: str
 ) -> None:
-    """DRV-27: kill -9 with appendfsync always."""
+    """Kill -9 with appendfsync always."""
     server = own_redis("--appendonly", "yes", "--appendfsync", "always")
     async with producing(server.url, redis_prefix) as queue, hired(server.url, redis_prefix) as one:
         await queue.dispatch_many([RedisNumber(n) for n in range(200)])
@@ -104,7 +104,7 @@ async def test_a_crash_of_the_server_loses_nothing_that_it_had_written(
 async def test_a_worker_goes_on_when_a_silent_server_speaks_again(
     own_redis, redis_prefix: str
 ) -> None:
-    """DRV-27: a black hole, then the way is open again; nobody helps the worker."""
+    """A black hole, then the way is open again; nobody helps the worker."""
     server = own_redis()
     async with producing(server.url, redis_prefix) as queue:
         async with hired(server.url, redis_prefix, lease=30) as one:
@@ -121,7 +121,6 @@ async def test_a_worker_goes_on_when_a_silent_server_speaks_again(
 async def test_a_worker_goes_on_when_the_server_forgets_its_scripts(
     redis_url: str, redis_prefix: str
 ) -> None:
-    """DRV-32."""
     async with (
         producing(redis_url, redis_prefix) as queue,
         operator(redis_url) as other,
@@ -136,7 +135,7 @@ async def test_a_worker_goes_on_when_the_server_forgets_its_scripts(
 
 
 async def test_a_killed_connection_is_made_again(redis_url: str, redis_prefix: str) -> None:
-    """DRV-27: both the one for calls and the one for wake-ups."""
+    """Both the one for calls and the one for wake-ups."""
     async with producing(redis_url, redis_prefix) as queue, operator(redis_url) as other:
         async with hired(redis_url, redis_prefix) as one:
             for at in range(5):

@@ -28,7 +28,7 @@ def eyes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Non
 
 @pytest.mark.usefixtures("eyes")
 async def test_another_handle_rings(driver: SqliteDriver) -> None:
-    """WRK: a dispatch elsewhere wakes the workers here."""
+    """A dispatch elsewhere wakes the workers here."""
     other = driver.clone()
     await other.open()
     with driver.watch(["queue:q"]) as watch:
@@ -42,7 +42,7 @@ async def test_another_handle_rings(driver: SqliteDriver) -> None:
 
 @pytest.mark.usefixtures("eyes")
 async def test_a_watch_may_be_older_than_the_opening(path: Path) -> None:
-    """WRK: closing and opening again does not make a watch deaf."""
+    """Closing and opening again does not make a watch deaf."""
     driver = SqliteDriver(path)
     other = driver.clone()
     await other.open()
@@ -58,7 +58,7 @@ async def test_a_watch_may_be_older_than_the_opening(path: Path) -> None:
 
 
 async def test_own_commits_ring_their_topics_only(driver: SqliteDriver) -> None:
-    """WRK: a busy worker does not wake everybody with everything it does."""
+    """A busy worker does not wake everybody with everything it does."""
     with driver.watch(["queue:other"]) as watch:
         await driver.pause([], on=True)
         watch.clear()

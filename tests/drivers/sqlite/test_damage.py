@@ -50,11 +50,12 @@ DAMAGE = [
 ]
 
 
+@pytest.mark.case("FLD-06")
 @pytest.mark.parametrize(("column", "value"), DAMAGE)
 async def test_a_damaged_row_does_not_hide_the_others(
     driver: SqliteDriver, column: str, value: object
 ) -> None:
-    """FLD-06, SEC: workers go on, and so do those who look."""
+    """Workers go on, and so do those who look."""
     await driver.enqueue([record("bad"), record("good"), record("late", delay=10)])
     sql(driver.path, f"UPDATE jobs SET {column} = ? WHERE id = 'bad'", value)
     got = {each.id: each for each in await claim(driver)}
@@ -71,7 +72,7 @@ async def test_a_damaged_row_does_not_hide_the_others(
 
 @pytest.mark.parametrize("value", ["later", b"\xff", None])
 async def test_a_damaged_delayed_row(driver: SqliteDriver, value: object) -> None:
-    """WRK: nobody waits for a time that is none, nor without a pause."""
+    """Nobody waits for a time that is none, nor without a pause."""
     await driver.enqueue([record("bad", delay=1), record("late", delay=10)])
     if value is not None:
         sql(driver.path, "UPDATE jobs SET available_at = ? WHERE id = 'bad'", value)
@@ -79,8 +80,9 @@ async def test_a_damaged_delayed_row(driver: SqliteDriver, value: object) -> Non
     assert due_in == (1 if value is None else 10)
 
 
+@pytest.mark.case("FLD-06")
 async def test_text_that_is_not_utf8(driver: SqliteDriver) -> None:
-    """FLD-06: the job can be claimed and settled although its name cannot be read."""
+    """The job can be claimed and settled although its name cannot be read."""
     await driver.enqueue([record("a"), record("b")])
     sql(driver.path, "UPDATE jobs SET name = CAST(x'ff41' AS TEXT) WHERE id = 'a'")
     got = await claim(driver)
@@ -92,7 +94,7 @@ async def test_text_that_is_not_utf8(driver: SqliteDriver) -> None:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit for the size of files")
 async def test_a_full_disk(path: Path) -> None:
-    """DSP: a clear error, nothing half-stored, and everything stored before is there."""
+    """A clear error, nothing half-stored, and everything stored before is there."""
     *stored, refused = await lines(await start_child("fill_disk", path, 8))
     assert refused == "refused:full"
     driver = SqliteDriver(path)
@@ -116,7 +118,7 @@ DAMAGE_TO_SHOW = [
 
 @pytest.mark.parametrize(("column", "value"), DAMAGE_TO_SHOW)
 async def test_a_damaged_row_can_be_shown(driver: SqliteDriver, column: str, value: object) -> None:
-    """MON: one row that nobody could have stored takes no listing and no statistics away."""
+    """One row that nobody could have stored takes no listing and no statistics away."""
     await driver.enqueue([record("bad"), record("good")])
     sql(driver.path, f"UPDATE jobs SET {column} = ? WHERE id = 'bad'", value)
     queue = Queue(driver)

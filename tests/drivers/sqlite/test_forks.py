@@ -79,7 +79,7 @@ async def held(driver: SqliteDriver) -> Claim:
 
 
 async def test_every_verb_says_so_at_once(driver: SqliteDriver, held: Claim) -> None:
-    """DRV: no thread of the parent is there to answer."""
+    """No thread of the parent is there to answer."""
 
     async def try_all() -> list[str]:
         wrong: list[str] = []
@@ -99,7 +99,7 @@ async def test_every_verb_says_so_at_once(driver: SqliteDriver, held: Claim) -> 
 
 
 async def test_closed_and_opened_it_works(driver: SqliteDriver, held: Claim) -> None:
-    """DRV: and the parent notices the jobs of its child."""
+    """And the parent notices the jobs of its child."""
 
     async def use() -> object:
         await driver.close()
@@ -123,7 +123,7 @@ async def test_closed_and_opened_it_works(driver: SqliteDriver, held: Claim) -> 
 
 
 async def test_the_parent_goes_on_and_hears_of_others(driver: SqliteDriver, held: Claim) -> None:
-    """DRV: it has closed its connections for the fork, and opened them anew."""
+    """It has closed its connections for the fork, and opened them anew."""
     other = driver.clone()
     await other.open()
 
@@ -146,7 +146,7 @@ async def test_the_parent_goes_on_and_hears_of_others(driver: SqliteDriver, held
 async def test_a_file_that_is_gone_after_the_fork(
     driver: SqliteDriver, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """DRV: it is not made anew, and the log is not flooded."""
+    """It is not made anew, and the log is not flooded."""
 
     async def nothing() -> str:
         return "done"
@@ -164,7 +164,7 @@ async def test_a_file_that_is_gone_after_the_fork(
 async def test_a_child_cannot_open_what_was_in_use_at_the_fork(
     driver: SqliteDriver, held: Claim
 ) -> None:
-    """TXN: SQLite would believe to have the locks that only the parent has."""
+    """SQLite would believe to have the locks that only the parent has."""
 
     async def reopen() -> str:
         await driver.close()
@@ -182,7 +182,7 @@ async def test_a_child_cannot_open_what_was_in_use_at_the_fork(
 
 
 def test_a_child_outlives_its_parent(path: Path) -> None:
-    """DRV: a process that puts itself into the background has locks of its own."""
+    """A process that puts itself into the background has locks of its own."""
     command = [sys.executable, str(CHILD), "enqueue_after_fork", str(path)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -202,7 +202,7 @@ def test_a_child_outlives_its_parent(path: Path) -> None:
 
 
 async def test_locks_that_were_held_at_the_fork_hold_up_nobody(driver: SqliteDriver) -> None:
-    """DRV: those who held them are not in the child to let go of them."""
+    """Those who held them are not in the child to let go of them."""
 
     async def reopen() -> str:
         await driver.close()
@@ -232,7 +232,7 @@ async def queue(path: Path) -> AsyncGenerator[Queue]:
 
 
 async def test_a_queue_with_dispatches_and_events_under_way(queue: Queue, path: Path) -> None:
-    """DSP: those of the parent end in the parent; the child is told at once, and can close."""
+    """Those of the parent end in the parent; the child is told at once, and can close."""
     heard: list[str] = []
     go_on = asyncio.Event()
 
@@ -265,7 +265,7 @@ async def test_a_queue_with_dispatches_and_events_under_way(queue: Queue, path: 
 
 
 async def test_a_queue_of_its_own_beside_a_worker_of_the_parent(queue: Queue, path: Path) -> None:
-    """DSP: and closing the inherited one does not wait for that worker."""
+    """And closing the inherited one does not wait for that worker."""
 
     async def use() -> object:
         async with asyncio.timeout(10):
@@ -282,7 +282,7 @@ async def test_a_queue_of_its_own_beside_a_worker_of_the_parent(queue: Queue, pa
 
 
 async def test_a_queue_that_was_not_open_works(path: Path) -> None:
-    """DSP: as where a server loads the application and then forks."""
+    """As where a server loads the application and then forks."""
     queue = Queue(f"sqlite:///{path}", registry=Registry())
     queue.registry.register(Nothing)
 

@@ -45,7 +45,7 @@ async def until_done(driver: SqliteDriver) -> None:
 
 
 async def test_a_bad_call_does_not_harm_the_others(driver: SqliteDriver) -> None:
-    """DSP: nothing half-stored, and only the guilty call fails."""
+    """Nothing half-stored, and only the guilty call fails."""
     bad = record("bad")
     bad.max_attempts = 2**70
     blocked = Blocker(driver.path)
@@ -97,7 +97,7 @@ async def test_a_wake_up_makes_no_claim_wait_for_the_disk(driver: SqliteDriver) 
 
 
 async def test_looking_never_waits_for_a_writer(driver: SqliteDriver) -> None:
-    """MON: while somebody writes for long, everything can be seen."""
+    """While somebody writes for long, everything can be seen."""
     await driver.enqueue([record("a")])
     blocked = Blocker(driver.path)
     assert (await driver.counts())["q"].pending == 1
@@ -109,7 +109,7 @@ async def test_looking_never_waits_for_a_writer(driver: SqliteDriver) -> None:
 
 
 async def test_an_idle_claim_takes_no_lock(driver: SqliteDriver) -> None:
-    """WRK: idle workers do not stand in the way of those who write."""
+    """Idle workers do not stand in the way of those who write."""
     blocked = Blocker(driver.path)
     assert await claim(driver) == []
     assert await driver.sweep() == 0
@@ -117,7 +117,7 @@ async def test_an_idle_claim_takes_no_lock(driver: SqliteDriver) -> None:
 
 
 async def test_a_lock_for_too_long(path: Path) -> None:
-    """DSP: the store cannot be reached within a bounded time, and the error says what to do."""
+    """The store cannot be reached within a bounded time, and the error says what to do."""
     driver = SqliteDriver(path, busy_timeout=0.05)
     await driver.open()
     blocked = Blocker(path)
@@ -137,10 +137,10 @@ async def test_a_short_lock_is_waited_for(driver: SqliteDriver) -> None:
     releasing.join()
 
 
+@pytest.mark.case("DSP-08")
 async def test_a_cancelled_dispatch_that_was_not_begun_stores_nothing(
     driver: SqliteDriver,
 ) -> None:
-    """DSP-08."""
     blocked = Blocker(driver.path)
     begun = asyncio.create_task(driver.enqueue([record("begun")]))
     await until_taken(driver)
@@ -156,8 +156,9 @@ async def test_a_cancelled_dispatch_that_was_not_begun_stores_nothing(
     assert set(await states(driver)) == {"begun"}, "what was begun is stored"
 
 
+@pytest.mark.case("DRV-10")
 async def test_a_cancelled_claim_loses_nothing(driver: SqliteDriver) -> None:
-    """DRV-10: the job is claimable again, its attempt given back."""
+    """The job is claimable again, its attempt given back."""
     await driver.enqueue([record("a")])
     blocked = Blocker(driver.path)
     claiming = asyncio.create_task(claim(driver))
@@ -170,10 +171,11 @@ async def test_a_cancelled_claim_loses_nothing(driver: SqliteDriver) -> None:
     assert [(each.id, each.attempts) for each in await claim(driver)] == [("a", 1)]
 
 
+@pytest.mark.case("DRV-10")
 async def test_a_claim_cancelled_together_with_its_answer_is_given_back(
     driver: SqliteDriver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """DRV-10: the answer is there, but its receiver is not."""
+    """The answer is there, but its receiver is not."""
     await driver.enqueue([record("a")])
     deliver = Outcome.deliver
 
@@ -193,7 +195,6 @@ async def test_a_claim_cancelled_together_with_its_answer_is_given_back(
 
 
 async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
-    """DRV-26."""
     driver = SqliteDriver(path)
     await driver.open()
     calls = [asyncio.create_task(driver.enqueue([record(f"{n}")])) for n in range(20)]
@@ -203,8 +204,9 @@ async def test_closing_finishes_what_was_asked_for(path: Path) -> None:
     assert sql(path, "SELECT count(*) FROM jobs") == [(20,)]
 
 
+@pytest.mark.case("DRV-10")
 async def test_a_claim_cancelled_before_closing_is_given_back(path: Path) -> None:
-    """DRV-10: also when the driver is closed at the same moment."""
+    """Also when the driver is closed at the same moment."""
     driver = SqliteDriver(path)
     await driver.open()
     await driver.enqueue([record("a")])
@@ -229,8 +231,9 @@ async def test_a_closed_driver_says_so(driver: SqliteDriver) -> None:
         await driver.counts()
 
 
+@pytest.mark.case("DRV-10")
 def test_the_claims_of_a_loop_that_ended_are_given_back(path: Path) -> None:
-    """DRV-10: asyncio.run() ended before the answer came."""
+    """Asyncio.run() ended before the answer came."""
     driver = SqliteDriver(path)
 
     async def leave() -> Blocker:
@@ -281,7 +284,7 @@ async def test_settlements_survive_in_any_mixture(driver: SqliteDriver) -> None:
 
 
 async def test_those_behind_a_call_that_waits_in_vain_wait_no_longer(path: Path) -> None:
-    """DSP: the bound holds for every call, not for each after the other."""
+    """The bound holds for every call, not for each after the other."""
     driver = SqliteDriver(path, busy_timeout=0.3)
     await driver.open()
     blocked = Blocker(path)

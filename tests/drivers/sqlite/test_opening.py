@@ -36,7 +36,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_table_names(name: str) -> None:
-    """CFG, SEC: refused before anything is touched."""
+    """Refused before anything is touched."""
     with pytest.raises(ConfigError, match="^table="):
         SqliteDriver("queue.db", table=name)
     with pytest.raises(ConfigError, match="^failed_table="):
@@ -49,9 +49,10 @@ def test_two_things_cannot_share_a_name(failed: str) -> None:
         SqliteDriver("queue.db", failed_table=failed)
 
 
+@pytest.mark.case("CFG-03")
 @pytest.mark.parametrize("name", ["select", "order", "_", "Jobs2", "j" * 63])
 async def test_unusual_table_names(path: Path, name: str) -> None:
-    """CFG-03, FLD-02: names of SQL's own are names like others."""
+    """Names of SQL's own are names like others."""
     driver = SqliteDriver(path, table=name, failed_table="x" + name[:62])
     await driver.open()
     assert await driver.enqueue([record("a")]) == [None]
@@ -61,13 +62,11 @@ async def test_unusual_table_names(path: Path, name: str) -> None:
 
 
 def test_memory_is_refused() -> None:
-    """CFG."""
     with pytest.raises(ConfigError, match="use memory://"):
         SqliteDriver(":memory:")
 
 
 def test_settings_that_cannot_be_meant() -> None:
-    """CFG."""
     with pytest.raises(ConfigError, match="give one of OFF, NORMAL, FULL, EXTRA"):
         SqliteDriver("queue.db", synchronous="SOMETIMES")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="busy_timeout=-1"):
@@ -80,21 +79,22 @@ def test_constructing_touches_nothing(path: Path) -> None:
     assert not path.exists()
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_missing_directory(tmp_path: Path) -> None:
-    """DRV-22."""
     driver = SqliteDriver(tmp_path / "nowhere" / "queue.db")
     with pytest.raises(DriverUnavailable, match="there is no directory .*nowhere; create it"):
         await driver.open()
 
 
+@pytest.mark.case("DRV-22")
 async def test_a_directory(tmp_path: Path) -> None:
-    """DRV-22."""
     with pytest.raises(DriverUnavailable, match="is a directory"):
         await SqliteDriver(tmp_path).open()
 
 
+@pytest.mark.case("DRV-22")
 async def test_not_a_database(path: Path) -> None:
-    """DRV-22: and it is left as it is."""
+    """And it is left as it is."""
     text = "Dear diary, this is not a database. " * 100
     path.write_text(text)
     with pytest.raises(DriverUnavailable, match="is not an SQLite database") as caught:
@@ -103,10 +103,11 @@ async def test_not_a_database(path: Path) -> None:
     assert path.read_text() == text
 
 
+@pytest.mark.case("DRV-22")
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user to become another one")
 @pytest.mark.parametrize("what", ["directory", "file"])
 async def test_no_rights(what: str) -> None:
-    """DRV-22: a read-only directory, a read-only file."""
+    """A read-only directory, a read-only file."""
     folder = Path(tempfile.mkdtemp())
     try:
         path = folder / "queue.db"
@@ -122,15 +123,15 @@ async def test_no_rights(what: str) -> None:
         shutil.rmtree(folder)
 
 
+@pytest.mark.case("DRV-22")
 async def test_an_old_sqlite(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """DRV-22."""
     monkeypatch.setattr(connection.sqlite3, "sqlite_version_info", (3, 34, 1))
     with pytest.raises(DriverError, match=r"needs 3\.35 or newer"):
         await SqliteDriver(path).open()
 
 
 async def test_tables_of_another_version(path: Path) -> None:
-    """DRV-16: not touched by an asyncqueue that does not know them."""
+    """Not touched by an asyncqueue that does not know them."""
     driver = SqliteDriver(path)
     await driver.open()
     await driver.close()
@@ -141,7 +142,7 @@ async def test_tables_of_another_version(path: Path) -> None:
 
 @pytest.mark.parametrize("table", ["jobs", "failed_jobs"])
 async def test_tables_of_somebody_else(path: Path, table: str) -> None:
-    """DRV-16: an application's own table is not taken for a queue's; nothing is half-created."""
+    """An application's own table is not taken for a queue's; nothing is half-created."""
     sql(path, f"CREATE TABLE {table} (title TEXT)")
     with pytest.raises(DriverError, match=f"has a table '{table}' already"):
         await SqliteDriver(path).open()
@@ -149,7 +150,7 @@ async def test_tables_of_somebody_else(path: Path, table: str) -> None:
 
 
 async def test_the_application_may_use_the_file_too(path: Path) -> None:
-    """TXN-01: user_version and the application's tables stay its own."""
+    """User_version and the application's tables stay its own."""
     sql(path, "CREATE TABLE orders (id INTEGER)")
     sql(path, "PRAGMA user_version = 7")
     driver = SqliteDriver(path)
@@ -158,8 +159,9 @@ async def test_the_application_may_use_the_file_too(path: Path) -> None:
     assert sql(path, "PRAGMA user_version") == [(7,)]
 
 
+@pytest.mark.case("CFG-03")
 async def test_two_queues_in_one_file(path: Path) -> None:
-    """CFG-03: each with tables of its own."""
+    """Each with tables of its own."""
     one = SqliteDriver(path)
     two = SqliteDriver(path, table="others", failed_table="failed_others")
     await one.open()
@@ -173,7 +175,7 @@ async def test_two_queues_in_one_file(path: Path) -> None:
 
 
 async def test_another_failed_table(path: Path) -> None:
-    """FLD-02: it is created when it is asked for."""
+    """It is created when it is asked for."""
     for failed_table in ("failed_jobs", "graveyard", "graveyard"):
         driver = SqliteDriver(path, failed_table=failed_table)
         await driver.open()

@@ -71,13 +71,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "data" / "queue.db"
 
 
+@pytest.mark.case("DRV-22")
 @pytest.mark.parametrize(
     ("verb", "how"),
     [(verb, "replaced") for verb in VERBS]
     + [("enqueue", how) for how in LOSSES if how != "replaced"],
 )
 async def test_every_call_fails(driver: SqliteDriver, verb: str, how: str) -> None:
-    """DSP, DRV-22: no dispatch is answered that nobody will ever see."""
+    """No dispatch is answered that nobody will ever see."""
     await driver.enqueue([record("held"), record("waiting")])
     (held,) = await claim(driver, 1)
     folder = Folder(driver.path)
@@ -90,8 +91,9 @@ async def test_every_call_fails(driver: SqliteDriver, verb: str, how: str) -> No
     await VERBS[verb](driver, held)
 
 
+@pytest.mark.case("DRV-22")
 async def test_nothing_is_created_in_its_place(driver: SqliteDriver) -> None:
-    """DRV-22: an empty file would be taken for the queue."""
+    """An empty file would be taken for the queue."""
     await driver.enqueue([record("a")])
     (held,) = await claim(driver)
     Folder(driver.path).lose("removed")
@@ -102,7 +104,7 @@ async def test_nothing_is_created_in_its_place(driver: SqliteDriver) -> None:
 
 
 async def test_callers_of_one_group_all_fail(driver: SqliteDriver) -> None:
-    """DSP: also those who were waiting for the lock when it happened."""
+    """Also those who were waiting for the lock when it happened."""
     folder = Folder(driver.path)
     blocked = Blocker(driver.path)
     first = asyncio.create_task(driver.enqueue([record("first")]))
@@ -118,7 +120,7 @@ async def test_callers_of_one_group_all_fail(driver: SqliteDriver) -> None:
 
 
 async def test_a_transaction_during_which_it_happens(driver: SqliteDriver) -> None:
-    """TXN: nothing of the block is written."""
+    """Nothing of the block is written."""
     await driver.enqueue([record("a")])
     (held,) = await claim(driver)
     folder = Folder(driver.path)
@@ -130,7 +132,7 @@ async def test_a_transaction_during_which_it_happens(driver: SqliteDriver) -> No
 
 
 async def test_joining_a_transaction(driver: SqliteDriver) -> None:
-    """TXN: whichever file the caller's connection is to."""
+    """Whichever file the caller's connection is to."""
     folder = Folder(driver.path)
     within = sqlite3.connect(driver.path)
     folder.lose("removed")

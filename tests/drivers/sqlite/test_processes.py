@@ -6,6 +6,8 @@ import asyncio
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import pytest
+
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.record import Filter, State
 from tests.drivers.sqlite.acts import EVERYTHING, lines, sql, start_child
@@ -14,8 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+@pytest.mark.case("DRV-26")
 async def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
-    """DRV-03, DRV-26: kill -9 in the midst of writing."""
+    """Kill -9 in the midst of writing."""
     child = await start_child("enqueue_for_ever", path)
     assert child.stdout is not None
     told = [await child.stdout.readline() for _ in range(200)]
@@ -32,8 +35,9 @@ async def test_what_was_acknowledged_survives_a_kill(path: Path) -> None:
     assert len(stored) % 10 == 0, "a call stores all of its records or none"
 
 
+@pytest.mark.case("DRV-15", "DRV-16")
 async def test_four_processes_share_the_work(path: Path) -> None:
-    """DRV-15, DRV-16: all create the tables at once, no error reaches anybody, and each job is
+    """All create the tables at once, no error reaches anybody, and each job is
     claimed once."""
     children = [await start_child("enqueue_and_claim", path, 60) for _ in range(4)]
     claimed = Counter(id for told in await asyncio.gather(*map(lines, children)) for id in told)
@@ -49,7 +53,7 @@ async def test_four_processes_share_the_work(path: Path) -> None:
 
 
 async def test_a_dispatch_elsewhere_rings_here(path: Path) -> None:
-    """WRK: idle workers need not poll to be quick."""
+    """Idle workers need not poll to be quick."""
     driver = SqliteDriver(path)
     await driver.open()
     child = await start_child("enqueue_one", path)

@@ -29,7 +29,7 @@ async def held(driver: SqliteDriver) -> Claim:
 
 
 async def test_a_block_that_closes_its_connection(driver: SqliteDriver, held: Claim) -> None:
-    """TXN: an error of ours, nothing is written, and the lock is free."""
+    """An error of ours, nothing is written, and the lock is free."""
 
     async def close() -> None:
         async with driver.transaction(ended(held)) as connection:
@@ -44,7 +44,7 @@ async def test_a_block_that_closes_its_connection(driver: SqliteDriver, held: Cl
 async def test_a_block_that_closes_its_connection_and_raises(
     driver: SqliteDriver, held: Claim
 ) -> None:
-    """TXN: the error of the block is the one that counts."""
+    """The error of the block is the one that counts."""
 
     async def fail() -> None:
         async with driver.transaction(ended(held)) as connection:
@@ -57,7 +57,7 @@ async def test_a_block_that_closes_its_connection_and_raises(
 
 
 async def test_a_connection_to_a_file_that_is_gone(driver: SqliteDriver, tmp_path: Path) -> None:
-    """TXN: it is not the queue's file, whatever became of it."""
+    """It is not the queue's file, whatever became of it."""
     other = sqlite3.connect(tmp_path / "other.db")
     other.execute("CREATE TABLE t (n)")
     (tmp_path / "other.db").unlink()
@@ -70,7 +70,7 @@ async def test_a_connection_to_a_file_that_is_gone(driver: SqliteDriver, tmp_pat
 async def test_a_damaged_presence_does_not_hide_the_others(
     driver: SqliteDriver, value: object
 ) -> None:
-    """WRK: nor does it break who asks."""
+    """Nor does it break who asks."""
     for name in ("bad", "good"):
         await driver.announce(Presence(name, "host", 1, ["q"], 1, 0.0), 60)
     sql(driver.path, "UPDATE jobs_meta SET value = ? WHERE name = 'bad'", value)
@@ -79,7 +79,7 @@ async def test_a_damaged_presence_does_not_hide_the_others(
 
 
 async def test_closing_while_it_opens(path: Path) -> None:
-    """DRV: whichever is last counts; no thread is left behind."""
+    """Whichever is last counts; no thread is left behind."""
     others = _threads()
     driver = SqliteDriver(path)
     opening = asyncio.create_task(driver.open())
@@ -93,7 +93,7 @@ async def test_closing_while_it_opens(path: Path) -> None:
 
 
 async def test_a_cancelled_close_ends_all_threads(path: Path) -> None:
-    """DRV: there is nobody to close it again."""
+    """There is nobody to close it again."""
     others = _threads()
     driver = SqliteDriver(path)
     await driver.open()
@@ -107,7 +107,7 @@ async def test_a_cancelled_close_ends_all_threads(path: Path) -> None:
 
 
 async def test_calls_that_meet_the_end_of_a_driver(driver: SqliteDriver) -> None:
-    """DRV: another event loop may have looked before it was closed, and asked after that."""
+    """Another event loop may have looked before it was closed, and asked after that."""
     writer, reader = driver._writer, driver._reader
     await driver.close()
     with pytest.raises(DriverError, match="was closed"):
@@ -117,7 +117,7 @@ async def test_calls_that_meet_the_end_of_a_driver(driver: SqliteDriver) -> None
 
 
 async def test_calls_in_flight_end_before_the_close(driver: SqliteDriver) -> None:
-    """DRV: what was asked for is done, also by another event loop; what comes later is refused."""
+    """What was asked for is done, also by another event loop; what comes later is refused."""
     ends: list[object] = []
 
     async def enqueue_until_closed(loop: int) -> None:

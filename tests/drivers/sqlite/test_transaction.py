@@ -53,8 +53,9 @@ async def test_an_error_rolls_back(driver: SqliteDriver, held: Claim) -> None:
     assert await driver.settle([ended(held)]) == [True]
 
 
+@pytest.mark.case("DRV-13")
 async def test_a_lost_claim_does_not_begin(driver: SqliteDriver, held: Claim) -> None:
-    """DRV-13: a worker that lost its lease changes nothing."""
+    """A worker that lost its lease changes nothing."""
     await driver.settle([ended(held, State.PENDING)])
     await claim(driver)
     with pytest.raises(LeaseLost, match="no longer held with token 1"):
@@ -63,8 +64,9 @@ async def test_a_lost_claim_does_not_begin(driver: SqliteDriver, held: Claim) ->
     assert await driver.extend([Extension("a", held.token + 1)], 30) == [Hold.HELD]
 
 
+@pytest.mark.case("DRV-13")
 async def test_a_claim_that_is_settled_inside_is_lost(driver: SqliteDriver, held: Claim) -> None:
-    """DRV-13: whatever way, the settlement is applied once or everything is undone."""
+    """Whatever way, the settlement is applied once or everything is undone."""
 
     async def be_overtaken() -> None:
         async with driver.transaction(ended(held)) as connection:
@@ -87,7 +89,7 @@ async def test_committing_inside_is_an_error(driver: SqliteDriver, held: Claim) 
 async def test_cancelling_the_wait_for_the_lock_leaves_no_lock(
     driver: SqliteDriver, held: Claim
 ) -> None:
-    """TXN: what was opened in vain is closed."""
+    """What was opened in vain is closed."""
     other = sqlite3.connect(driver.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
 

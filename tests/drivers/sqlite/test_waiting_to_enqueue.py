@@ -35,7 +35,7 @@ async def enqueueing(driver: SqliteDriver, clock: Clock, *records: Record) -> As
 
 
 async def test_a_delay_counts_from_the_call(driver: SqliteDriver, clock: Clock) -> None:
-    """DSP: due when it was asked for, neither later nor earlier."""
+    """Due when it was asked for, neither later nor earlier."""
     called_at = clock.time()
     async with enqueueing(driver, clock, record("a", delay=5.0), record("b")):
         pass
@@ -56,7 +56,7 @@ async def test_a_delay_counts_from_the_call(driver: SqliteDriver, clock: Clock) 
 async def test_what_became_due_meanwhile_is_claimed_at_once(
     driver: SqliteDriver, clock: Clock
 ) -> None:
-    """DSP: it does not wait for anything else."""
+    """It does not wait for anything else."""
     async with enqueueing(driver, clock, record("a", delay=1.0)):
         pass
     assert await states(driver) == {"a": State.PENDING}
@@ -66,7 +66,7 @@ async def test_what_became_due_meanwhile_is_claimed_at_once(
 async def test_equal_due_times_keep_the_order_of_dispatch(
     driver: SqliteDriver, clock: Clock
 ) -> None:
-    """DRV: first in, first out."""
+    """First in, first out."""
     names = [f"{n}" for n in range(20)]
     async with enqueueing(driver, clock, *(record(name, delay=1.0) for name in names)):
         later = [asyncio.create_task(driver.enqueue([record(f"{n}", delay=1.0)])) for n in (20, 21)]
@@ -76,7 +76,7 @@ async def test_equal_due_times_keep_the_order_of_dispatch(
 
 
 async def test_the_time_of_a_key_counts_from_the_call(driver: SqliteDriver, clock: Clock) -> None:
-    """UNQ: a key is free for those who call after its time, whenever they are stored."""
+    """A key is free for those who call after its time, whenever they are stored."""
     async with enqueueing(driver, clock, record("a", key="k", key_ttl=3.0)):
         pass
     blocked = Blocker(driver.path)

@@ -26,8 +26,9 @@ def connection(driver: SqliteDriver) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
+@pytest.mark.case("TXN-01", "TXN-03", "TXN-05")
 async def test_commit(driver: SqliteDriver, connection: sqlite3.Connection) -> None:
-    """TXN-01, TXN-03, TXN-05: with the business row, and not before it."""
+    """With the business row, and not before it."""
     connection.execute("INSERT INTO orders VALUES (1)")
     assert await driver.enqueue([record("a"), record("b")], within=connection) == [None, None]
     assert connection.in_transaction
@@ -38,8 +39,9 @@ async def test_commit(driver: SqliteDriver, connection: sqlite3.Connection) -> N
     assert sql(driver.path, "SELECT * FROM orders") == [(1,)]
 
 
+@pytest.mark.case("TXN-02")
 async def test_rollback(driver: SqliteDriver, connection: sqlite3.Connection) -> None:
-    """TXN-02, TXN-06: delayed and unique ones, too."""
+    """Delayed and unique ones, too."""
     connection.execute("INSERT INTO orders VALUES (1)")
     await driver.enqueue(
         [record("a"), record("b", delay=5), record("c", key="k")], within=connection
@@ -50,16 +52,17 @@ async def test_rollback(driver: SqliteDriver, connection: sqlite3.Connection) ->
     assert await driver.enqueue([record("d", key="k")]) == [None]
 
 
+@pytest.mark.case("TXN-04")
 async def test_no_further_table(driver: SqliteDriver, connection: sqlite3.Connection) -> None:
-    """TXN-04."""
     before = sql(driver.path, "SELECT name FROM sqlite_schema ORDER BY name")
     await driver.enqueue([record("a")], within=connection)
     connection.commit()
     assert sql(driver.path, "SELECT name FROM sqlite_schema ORDER BY name") == before
 
 
+@pytest.mark.case("TXN-01")
 async def test_a_commit_rings(driver: SqliteDriver, connection: sqlite3.Connection) -> None:
-    """TXN-01: workers need not poll for such jobs either."""
+    """Workers need not poll for such jobs either."""
     with driver.watch(["queue:q"]) as watch:
         await driver.enqueue([record("a")], within=connection)
         watch.clear()
@@ -69,7 +72,7 @@ async def test_a_commit_rings(driver: SqliteDriver, connection: sqlite3.Connecti
 
 
 async def test_duplicates(driver: SqliteDriver, connection: sqlite3.Connection) -> None:
-    """UNQ-02: seen inside the transaction as well."""
+    """Seen inside the transaction as well."""
     await driver.enqueue([record("a"), record("b", key="k")])
     answers = await driver.enqueue(
         [record("a"), record("c", key="k"), record("d", key="new"), record("e", key="new")],
@@ -80,10 +83,11 @@ async def test_duplicates(driver: SqliteDriver, connection: sqlite3.Connection) 
     assert set(await states(driver)) == {"a", "b", "d"}
 
 
+@pytest.mark.case("TXN-05")
 async def test_the_connection_is_left_as_it_was(
     driver: SqliteDriver, connection: sqlite3.Connection
 ) -> None:
-    """TXN-05: neither committed nor closed nor set up differently."""
+    """Neither committed nor closed nor set up differently."""
     connection.row_factory = sqlite3.Row
     connection.text_factory = bytes
     await driver.enqueue([record("a")], within=connection)
@@ -97,7 +101,7 @@ async def test_the_connection_is_left_as_it_was(
 
 
 async def test_without_a_transaction(driver: SqliteDriver) -> None:
-    """TXN: a connection that commits every statement has no transaction to join."""
+    """A connection that commits every statement has no transaction to join."""
     with contextlib.closing(sqlite3.connect(driver.path, isolation_level=None)) as connection:
         with pytest.raises(TransactionUnsupported, match="begin a transaction on it first"):
             await driver.enqueue([record("a")], within=connection)
@@ -107,9 +111,10 @@ async def test_without_a_transaction(driver: SqliteDriver) -> None:
     assert set(await states(driver)) == {"a"}
 
 
+@pytest.mark.case("TXN-07")
 @pytest.mark.parametrize("name", [":memory:", "other.db"])
 async def test_another_database(driver: SqliteDriver, tmp_path: Path, name: str) -> None:
-    """TXN-07: never a silent ordinary dispatch."""
+    """Never a silent ordinary dispatch."""
     target = name if name == ":memory:" else tmp_path / name
     with contextlib.closing(sqlite3.connect(target)) as connection:
         with pytest.raises(ValueError, match="give a connection to that file") as caught:
@@ -118,8 +123,8 @@ async def test_another_database(driver: SqliteDriver, tmp_path: Path, name: str)
     assert await states(driver) == {}
 
 
+@pytest.mark.case("TXN-01")
 async def test_the_same_file_by_another_name(driver: SqliteDriver, tmp_path: Path) -> None:
-    """TXN-01."""
     other_name = tmp_path / "link.db"
     other_name.symlink_to(driver.path)
     with contextlib.closing(sqlite3.connect(other_name)) as connection:
@@ -128,8 +133,8 @@ async def test_the_same_file_by_another_name(driver: SqliteDriver, tmp_path: Pat
     assert set(await states(driver)) == {"a"}
 
 
+@pytest.mark.case("TXN-07")
 async def test_something_else(driver: SqliteDriver) -> None:
-    """TXN-07."""
     with pytest.raises(TransactionUnsupported, match=r"a transaction of builtins\.str"):
         await driver.enqueue([record("a")], within="transaction")
 
@@ -137,7 +142,7 @@ async def test_something_else(driver: SqliteDriver) -> None:
 async def test_a_bad_record_leaves_the_transaction_as_it_was(
     driver: SqliteDriver, connection: sqlite3.Connection
 ) -> None:
-    """DSP: all records or none, and what the caller wrote stays."""
+    """All records or none, and what the caller wrote stays."""
     connection.execute("INSERT INTO orders VALUES (1)")
     bad = record("bad")
     bad.max_attempts = 2**70
@@ -149,7 +154,7 @@ async def test_a_bad_record_leaves_the_transaction_as_it_was(
 
 
 async def test_a_locked_connection(driver: SqliteDriver, connection: sqlite3.Connection) -> None:
-    """TXN: SQLite's error does not leak."""
+    """SQLite's error does not leak."""
     with contextlib.closing(sqlite3.connect(driver.path)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(DriverUnavailable, match="locked"):
