@@ -9,6 +9,8 @@ from asyncqueue import starting as starting  # before all others: it minds the s
 # isort: split
 
 from asyncqueue.backoff import Backoff, exponential, fixed, linear
+from asyncqueue.batch import BatchInfo
+from asyncqueue.callbacks import register_callback
 from asyncqueue.context import Context
 from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import register_driver
@@ -30,10 +32,16 @@ from asyncqueue.errors import (
     QueueClosed,
     SignatureInvalid,
     TransactionUnsupported,
+    UnknownCallback,
     UnknownDriver,
     UnknownJob,
 )
 from asyncqueue.events import (
+    BatchCancelled,
+    BatchCompleted,
+    BatchCreated,
+    BatchJobCompleted,
+    BatchJobFailed,
     Event,
     JobFailed,
     JobProcessed,
@@ -51,6 +59,8 @@ from asyncqueue.function import job
 from asyncqueue.job import Job
 from asyncqueue.options import Priority
 from asyncqueue.queue import (
+    Batch,
+    Chain,
     FailedJob,
     FailedPage,
     JobHandle,
@@ -76,6 +86,14 @@ __all__ = [
     "AsyncQueueError",
     "AttemptsExhausted",
     "Backoff",
+    "Batch",
+    "BatchCancelled",
+    "BatchCompleted",
+    "BatchCreated",
+    "BatchInfo",
+    "BatchJobCompleted",
+    "BatchJobFailed",
+    "Chain",
     "ConfigError",
     "Context",
     "Driver",
@@ -118,6 +136,7 @@ __all__ = [
     "State",
     "Trace",
     "TransactionUnsupported",
+    "UnknownCallback",
     "UnknownDriver",
     "UnknownJob",
     "Worker",
@@ -135,6 +154,7 @@ __all__ = [
     "job",
     "linear",
     "register",
+    "register_callback",
     "register_driver",
     "set_default",
     "use_trace",

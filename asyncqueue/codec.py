@@ -15,6 +15,7 @@ from asyncqueue.backoff import Backoff
 from asyncqueue.errors import JobError, PayloadError, PayloadTooLarge
 from asyncqueue.hints import hints_of
 from asyncqueue.job import Job
+from asyncqueue.links import Cause, Rest
 from asyncqueue.registry import Registry, suggest
 from asyncqueue.roundtrip import refuse_changed, untyped_fields
 from asyncqueue.trace import Trace
@@ -41,6 +42,10 @@ class Envelope(msgspec.Struct, omit_defaults=True):
     timeout: float | None = None
     """Seconds per attempt given at dispatch; negative for none."""
     backoff: Backoff | None = None
+    rest: Rest | None = None
+    """What is still to come of its chain."""
+    cause: Cause | None = None
+    """The failure that it was dispatched for."""
 
 
 _envelopes: Final = msgspec.msgpack.Decoder(Envelope)
@@ -105,6 +110,11 @@ def seal(name: str, data: bytes, max_payload: int, **header: Any) -> bytes:
             "Store the data elsewhere and dispatch a reference to it."
         )
     return payload
+
+
+def extended(payload: bytes, **header: Any) -> bytes:
+    """The envelope in stored bytes of ours, with more in its header."""
+    return _encoder.encode(msgspec.structs.replace(_envelopes.decode(payload), **header))
 
 
 def encode_fields(name: str, payload: Any, maker: Any, max_payload: int, **header: Any) -> bytes:

@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from datetime import datetime
 
+    from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock
+    from asyncqueue.links import Cause as Failure
     from asyncqueue.record import Claim
     from asyncqueue.services import Services
     from asyncqueue.trace import Trace
@@ -95,6 +97,23 @@ class Host(Protocol):
         """Dispatch another job on the same queue object."""
         ...
 
+    @property
+    def failure(self) -> Failure | None:
+        """The failure that the job was dispatched for."""
+        ...
+
+    async def batch(self) -> BatchInfo | None:
+        """The batch of the job."""
+        ...
+
+    async def add_to_batch(self, jobs: tuple[Any, ...]) -> None:
+        """Dispatch more members of its batch."""
+        ...
+
+    def link(self, jobs: tuple[Any, ...], *, first: bool) -> None:
+        """Put jobs at the beginning or at the end of what comes after this one."""
+        ...
+
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that ends with the job's completion."""
         ...
@@ -145,8 +164,8 @@ class Context:
 
     @property
     def batch_id(self) -> str | None:
-        """The batch of the job; None outside a batch."""
-        return None
+        """The batch of the job, or the one whose callback it is; None outside a batch."""
+        return self._host.claim.latch
 
     @property
     def trace(self) -> Trace | None:
@@ -224,9 +243,35 @@ class Context:
         """Dispatch another job; options and answer as for ``Queue.dispatch``."""
         return await self._host.dispatch(job, options)
 
-    async def batch(self) -> None:
-        """The batch of this job with fresh counters; None outside a batch."""
-        return
+    @property
+    def failure(self) -> Failure | None:
+        """For a chain's ``catch`` job: ``job_id`` and ``error`` (text) of the one that failed."""
+        return self._host.failure
+
+    async def batch(self) -> BatchInfo | None:
+        """The batch of this job, or whose callback it is, with fresh counters; None outside."""
+        return await self._host.batch()
+
+    async def add_to_batch(self, *jobs: Any) -> None:
+        """Add jobs to the batch of this job; they are stored, and counted, when this returns.
+
+        The batch cannot end before this job has ended. Of a cancelled batch they are skipped, too.
+        Raises :class:`~asyncqueue.errors.JobError` outside a batch and what ``Queue.dispatch``
+        raises for a job.
+        """
+        await self._host.add_to_batch(jobs)
+
+    def chain_prepend(self, *jobs: Any) -> None:
+        """Let these jobs come next, before the rest of the chain of this job, if it has one.
+
+        They are stored when this attempt completes, and not if it ends otherwise.
+        Raises what ``Queue.dispatch`` raises for a job.
+        """
+        self._host.link(jobs, first=True)
+
+    def chain_append(self, *jobs: Any) -> None:
+        """Let these jobs come last, after the rest of the chain; else as :meth:`chain_prepend`."""
+        self._host.link(jobs, first=False)
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that commits with the job's completion.

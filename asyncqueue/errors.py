@@ -35,6 +35,10 @@ class UnknownJob(JobError):
     """No job class is registered under the stored or given kind."""
 
 
+class UnknownCallback(JobError):
+    """No function is registered under this name in the process that was to call it."""
+
+
 class DuplicateJob(JobError):
     """A different class is already registered under this kind."""
 

@@ -66,6 +66,44 @@ class JobCancelled(JobEvent, frozen=True, kw_only=True):
     """An operator cancelled the job."""
 
 
+class BatchEvent(Event, frozen=True, kw_only=True):
+    """Base of the events of one batch, with its counters just after what is told.
+
+    ``progress`` is in percent.
+    """
+
+    batch_id: str
+    name: str
+    total: int
+    completed: int
+    failed: int
+    progress: float
+
+
+class BatchCreated(BatchEvent, frozen=True, kw_only=True):
+    """The store has the batch and its jobs; ``queue`` is that of the batch, if it has one."""
+
+    queue: str | None = None
+
+
+class BatchJobCompleted(BatchEvent, frozen=True, kw_only=True):
+    """A job of the batch completed."""
+
+
+class BatchJobFailed(BatchEvent, frozen=True, kw_only=True):
+    """A job of the batch failed for good."""
+
+    error: BaseException
+
+
+class BatchCancelled(BatchEvent, frozen=True, kw_only=True):
+    """The waiting jobs of the batch are skipped from now on."""
+
+
+class BatchCompleted(BatchEvent, frozen=True, kw_only=True):
+    """Nothing of the batch is pending any more; ``failed`` tells whether all went well."""
+
+
 class WorkerEvent(Event, frozen=True, kw_only=True):
     """Base of the events of one worker."""
 

@@ -10,7 +10,7 @@ import msgspec
 
 from asyncqueue.errors import PayloadError
 from asyncqueue.options import NAMES, JobKeywords, JobOptions, merge_options
-from asyncqueue.registry import default_registry, fold, suggest
+from asyncqueue.registry import default_registry, fold, register_own, suggest
 from asyncqueue.roundtrip import parts_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,8 @@ class JobMeta(msgspec.StructMeta):
         cls.__job_site__ = namespace.get("__job_site__") or _site(cls.__qualname__)
         if bases and bases[0] is not msgspec.Struct:
             _refuse_unsupported_fields(cls)
-            default_registry.register(cls.__job_name__, cls, replace=replace)
+            if not register_own(cls.__job_name__, cls):
+                default_registry.register(cls.__job_name__, cls, replace=replace)
         return cls
 
 

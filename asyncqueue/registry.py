@@ -78,7 +78,7 @@ class Registry:
 
     def get(self, name: str) -> Any | None:
         """The class or factory of this kind, or None."""
-        return self._makers.get(fold(name))
+        return self._makers.get(fold(name)) or _built_in.get(name)
 
     def find(self, name: str) -> Any:
         """As :meth:`get`, but raises :class:`~asyncqueue.errors.UnknownJob`."""
@@ -127,6 +127,18 @@ def _place(maker: Any) -> str:
         if hasattr(maker, "__qualname__")
         else repr(maker)
     )
+
+
+_built_in: dict[str, Any] = {}
+OWN = "asyncqueue:"
+"""Kinds of our own begin so: every registry has them, and none lists them."""
+
+
+def register_own(kind: str, cls: Any) -> bool:
+    """Register a job class of ours; False for those of others."""
+    if kind.startswith(OWN):
+        _built_in[kind] = cls
+    return kind.startswith(OWN)
 
 
 default_registry = Registry()

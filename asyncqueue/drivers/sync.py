@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order
+from asyncqueue.drivers.latching import NOTHING, Effect, LatchState, new_latches
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claim, Claimed, Filter, Found, QueueCounts, State, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from asyncqueue.record import Latch, Record, Settlement, Source
+    from asyncqueue.record import Counted, Latch, Record, Settlement, Source, Tally
 
 
 MOST_KEPT: Final = 1_000
@@ -33,8 +35,12 @@ class SyncDriver(Driver):
         self.clock = clock
         self.run: Callable[[Claim], Awaitable[Settlement]] | None = None
         """What runs a claim: answers the settlement of a completed job, raises its error."""
+        self.on_counted: Callable[[Counted, State, BaseException | None], None] | None = None
+        """Who hears what latches count."""
         self._kept: dict[str, tuple[StoredJob, float]] = {}
         self._most_kept = MOST_KEPT
+        self._latches: dict[str, LatchState] = {}
+        self._held: dict[str, list[Record]] = {}
 
     async def enqueue(
         self,
@@ -43,9 +49,31 @@ class SyncDriver(Driver):
         latches: Sequence[Latch] = (),
         within: object | None = None,
     ) -> list[str | None]:
-        """Run the jobs one after the other; the first error ends it and reaches the caller."""
+        """Run the jobs one after the other; the first error ends it and reaches the caller.
+
+        Members of a latch all have their turn, or are skipped once it is called off; an error of
+        one that was not allowed to fail reaches the caller at the end.
+        """
         self.refuse_within(within)
-        return [await self._run(record) for record in records]
+        self._forget_expired_latches()
+        self._latches.update(new_latches(latches, self.clock.time()))
+        for record in records:
+            if record.latch is not None:
+                self._latches[record.latch].stored(record.held, guards=record.guards)
+            if record.latch is not None and record.held is not None:
+                self._held.setdefault(record.latch, []).append(record)
+        answers: list[str | None] = []
+        errors: list[Exception] = []
+        for record in records:
+            if record.held is not None:
+                answers.append(None)
+            elif record.latch is not None:
+                answers.append(await self._run_member(record, record.latch, errors))
+            else:
+                answers.append(await self._run(record))
+        if errors:
+            raise errors[0]
+        return answers
 
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str
@@ -95,6 +123,70 @@ class SyncDriver(Driver):
             del self._kept[job_id]
         return len(gone)
 
+    async def latches(self, ids: Sequence[str] | None = None) -> list[Tally]:
+        """What is known of these latches."""
+        self._forget_expired_latches()
+        known = reversed(self._latches.values())
+        return [state.tally() for state in known if ids is None or state.id in ids]
+
+    async def call_off(self, ids: Sequence[str]) -> list[str]:
+        """Skip members of these that have not had their turn: asked by one that runs."""
+        return [id for id in ids if id in self._latches and self._latches[id].call_off()]
+
+    async def forget_latches(self, ids: Sequence[str]) -> int:
+        """Forget what they counted."""
+        known = [id for id in ids if self._latches.pop(id, None) is not None]
+        for id in known:
+            self._held.pop(id, None)
+        return len(known)
+
+    async def _run_member(self, record: Record, id: str, errors: list[Exception]) -> str | None:
+        """Run a member, unless it was called off, and what its latch lets go of then."""
+        state = self._latches[id]
+        if state.called_off:
+            await self._count(state, State.CANCELLED, None)
+            return None
+        failure: Exception | None = None
+        duplicate: str | None = None
+        try:
+            duplicate = await self._run(record)
+        except Exception as error:  # noqa: BLE001 - it reaches the caller, or was allowed
+            failure = error
+            if state.breaks:
+                errors.append(error)
+        await self._count(state, State.FAILED if failure else State.COMPLETED, failure)
+        return duplicate
+
+    async def _count(self, state: LatchState, ended: State, error: Exception | None) -> None:
+        text = None if error is None else f"{type(error).__qualname__}: {error}"
+        effect = state.member_ended(ended, text, self.clock.time())
+        if self.on_counted is not None:
+            self.on_counted(state.counted(effect), ended, error)
+        await self._apply(state, effect)
+
+    async def _apply(self, state: LatchState, effect: Effect) -> None:
+        """Run what is let go of. What goes wrong in it is told by its own log and events."""
+        while effect is not NOTHING:
+            held = self._held.get(state.id, [])
+            due = [record for record in held if record.held in effect.let_go]
+            self._held[state.id] = [
+                record
+                for record in held
+                if record.held not in effect.let_go and record.held not in effect.drop
+            ]
+            effect = NOTHING
+            for record in due:
+                with contextlib.suppress(Exception):
+                    await self._run(record)
+                if record.guards:
+                    effect = state.guard_ended()
+
+    def _forget_expired_latches(self) -> None:
+        now = self.clock.time()
+        for id in [id for id, state in self._latches.items() if state.expired(now)]:
+            del self._latches[id]
+            self._held.pop(id, None)
+
     async def _run(self, record: Record) -> str | None:
         if self.run is None:
             raise DriverError("The sync driver runs jobs for a Queue; use it as Queue('sync://').")
@@ -103,6 +195,8 @@ class SyncDriver(Driver):
         if kept_until > started:
             return record.id
         settlement = await self.run(_claim(record, started))
+        if settlement.follow_ups:
+            await self.enqueue(settlement.follow_ups, latches=settlement.latches)
         if settlement.retention > 0:
             now = self.clock.time()
             kept = _stored(record, settlement, started, now)
@@ -130,6 +224,7 @@ def _claim(record: Record, now: float) -> Claim:
         exceptions=0,
         max_attempts=record.max_attempts,
         created_at=now,
+        latch=record.latch,
     )
 
 
@@ -149,6 +244,7 @@ def _stored(record: Record, settlement: Settlement, started: float, now: float) 
         finished_at=now,
         progress=100.0,
         result=settlement.result,
+        latch=record.latch,
     )
 
 

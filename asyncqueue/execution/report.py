@@ -9,10 +9,18 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from asyncqueue.batch import batch_facts
+from asyncqueue.callbacks import callbacks
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.clock import now_of
 from asyncqueue.context import Context
-from asyncqueue.events import JobProcessing
+from asyncqueue.events import (
+    BatchCancelled,
+    BatchCompleted,
+    BatchJobCompleted,
+    BatchJobFailed,
+    JobProcessing,
+)
 from asyncqueue.execution.outcome import (
     Completed,
     Errored,
@@ -30,17 +38,21 @@ if TYPE_CHECKING:
     from asyncqueue.execution.run import Run
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.listeners import Listeners
+    from asyncqueue.record import Counted, Tally
 
 
 class Reporter:
     """Tells the log and the listeners; names job, queue and attempt, never data."""
 
-    def __init__(self, listeners: Listeners, clock: Clock, log: logging.Logger) -> None:
+    def __init__(
+        self, listeners: Listeners, clock: Clock, log: logging.Logger, *, in_process: bool
+    ) -> None:
         self.totals: Counter[State] = Counter()
         """How many attempts ended in which state."""
         self._listeners = listeners
         self._clock = clock
         self._log = log
+        self._in_process = in_process
 
     def processing(self, run: Run) -> None:
         """An attempt starts."""
@@ -51,6 +63,8 @@ class Reporter:
         """The store shows the outcome of an attempt."""
         self.totals[verdict.settlement.state] += 1
         self._log_outcome(verdict)
+        if verdict.settlement.state is State.FAILED and self._in_process:
+            self._remember_error(verdict)
         if not self._listeners:
             return
         told = verdict.event()
@@ -59,6 +73,34 @@ class Reporter:
             facts = job_facts(verdict.claim, verdict.run, now_of(self._clock))
             facts["attempt"] = verdict.attempt
             self._listeners.send(event_type(**facts, **fields))
+
+    def _remember_error(self, verdict: Verdict) -> None:
+        """Where all happens in one process, callbacks are given the very error."""
+        claim, error = verdict.claim, verdict.error
+        if error is None:
+            return
+        if claim.latch is not None:
+            callbacks.remember_error(claim.latch, error)
+        if verdict.settlement.follow_ups:
+            callbacks.remember_error(claim.id, error)
+
+    def counted(self, counted: Counted, state: State, error: BaseException | None) -> None:
+        """A batch shows the state in which a job of it ended."""
+        if not self._listeners:
+            return
+        facts = batch_facts(counted.tally, now_of(self._clock))
+        if state is State.COMPLETED:
+            self._listeners.send(BatchJobCompleted(**facts))
+        elif state is State.FAILED and error is not None:
+            self._listeners.send(BatchJobFailed(**facts, error=error))
+        if counted.broke:
+            self._listeners.send(BatchCancelled(**facts))
+        if counted.opened:
+            self._listeners.send(BatchCompleted(**facts))
+
+    def ended(self, tally: Tally) -> None:
+        """A batch ended because the last jobs that waited for it were skipped."""
+        self._listeners.send(BatchCompleted(**batch_facts(tally, now_of(self._clock))))
 
     def lost(self, verdict: Verdict) -> None:
         """The store refused a settlement: the job belongs to another worker by now."""

@@ -10,7 +10,7 @@ from asyncqueue import codec
 from asyncqueue.backoff import Backoff, exponential
 from asyncqueue.context import Cancellation, Context
 from asyncqueue.durations import to_finite_seconds
-from asyncqueue.errors import JobTimeout, PayloadError
+from asyncqueue.errors import JobError, JobTimeout, PayloadError
 from asyncqueue.execution.outcome import (
     Cancelled,
     Completed,
@@ -24,12 +24,14 @@ from asyncqueue.execution.outcome import (
     Snooze,
 )
 from asyncqueue.execution.whereabouts import place_of
+from asyncqueue.links import Rest
 from asyncqueue.trace import enter_trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
 
+    from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock, Timer
     from asyncqueue.codec import Envelope
     from asyncqueue.context import Cause
@@ -68,6 +70,8 @@ class Run:
         self.started = runner.clock.monotonic()
         self.deadline = self.started + self.timeout
         self.trace = header.trace or runner.trace
+        self.rest = header.rest
+        self.failure = header.cause
         self.cancelled = Cancellation()
 
     async def execute(self) -> Outcome:
@@ -182,7 +186,27 @@ class Run:
 
     async def dispatch(self, job: Any, options: dict[str, Any]) -> Any:
         """Dispatch another job on the same queue object."""
-        return await self.runner.dispatch(job, **options)
+        return await self.runner.producer.dispatch(job, **options)
+
+    async def batch(self) -> BatchInfo | None:
+        """Its batch, or the one whose callback it is."""
+        batch_id = self.claim.latch
+        return None if batch_id is None else await self.runner.producer.find_batch(batch_id)
+
+    async def add_to_batch(self, jobs: tuple[Any, ...]) -> None:
+        """Dispatch more members of its batch."""
+        if self.claim.latch is None:
+            raise JobError(
+                f"{self.claim.name} {self.claim.id} is in no batch: add_to_batch() adds to the "
+                "batch of the job itself; dispatch a batch of these, or dispatch_many()."
+            )
+        await self.runner.producer.join_batch(self.claim.latch, jobs)
+
+    def link(self, jobs: tuple[Any, ...], *, first: bool) -> None:
+        """Put jobs at the beginning or at the end of what comes after this one."""
+        links = self.runner.producer.links(jobs)
+        rest = self.rest or Rest()
+        self.rest = Rest(links + rest.links if first else rest.links + links, rest.catch)
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that ends with the job's completion."""

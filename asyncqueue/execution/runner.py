@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -13,6 +13,7 @@ from asyncqueue import codec
 from asyncqueue.after_commit import collect_after_commit
 from asyncqueue.errors import AttemptsExhausted, DriverError, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
+from asyncqueue.execution.following import follow
 from asyncqueue.execution.outcome import (
     Cancelled,
     Completed,
@@ -31,10 +32,13 @@ from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
+    from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock
+    from asyncqueue.codec import Envelope
     from asyncqueue.drivers.base import Driver
+    from asyncqueue.links import Link
     from asyncqueue.listeners import Listeners
     from asyncqueue.record import Claim, Settlement
     from asyncqueue.registry import Registry
@@ -43,6 +47,26 @@ if TYPE_CHECKING:
 UNKNOWN_DELAY: Final = 15.0
 """Seconds until a released job of an unknown kind is looked at again."""
 _NO_BUDGET: Final = Budget(max_attempts=0)
+
+
+class Producing(Protocol):
+    """The queue, as its handlers use it."""
+
+    async def dispatch(self, job: Any, **options: Any) -> Any:
+        """Dispatch a job."""
+        ...
+
+    async def find_batch(self, id: str) -> BatchInfo | None:
+        """A batch with fresh counters."""
+        ...
+
+    async def join_batch(self, id: str, jobs: Sequence[Any]) -> None:
+        """Dispatch more members of a batch."""
+        ...
+
+    def links(self, jobs: Sequence[Any]) -> list[Link]:
+        """Jobs and batches as links of a chain."""
+        ...
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -64,7 +88,7 @@ class Runner:
         services: Services,
         middleware: Sequence[Any],
         listeners: Listeners,
-        dispatch: Callable[..., Awaitable[Any]],
+        producer: Producing,
         lease: float,
         drain: float | None,
         log: logging.Logger,
@@ -76,11 +100,11 @@ class Runner:
         self.trace = current_trace()
         """For jobs that bring none: the one that was current where the worker was started."""
         self.services = services
-        self.dispatch = dispatch
+        self.producer = producer
         self.stopping = stopping
         self.drain = drain
         self.log = log
-        self.report = Reporter(listeners, driver.clock, log)
+        self.report = Reporter(listeners, driver.clock, log, in_process=driver.in_process)
         self.deadlines = Deadlines(driver.clock)
         self._listeners = listeners
         self._driver = driver
@@ -98,6 +122,9 @@ class Runner:
 
     def prepare(self, claim: Claim) -> Run | Verdict:
         """The run of a claim, or the verdict on one that cannot or must not be run."""
+        if claim.called_off:
+            return self.call_off(claim)
+        envelope: Envelope | None = None
         try:
             envelope = codec.open_envelope(claim.name, claim.payload)
             known = self._find(claim.name)
@@ -108,10 +135,10 @@ class Runner:
                 job = codec.fitted(claim.name, known.decoder, envelope.data)
                 plan = known.plan
         except UnknownJob as error:
-            return self._refuse(claim, error, release=self._unknown_jobs == "release")
+            return self._refuse(claim, error, envelope, release=self._unknown_jobs == "release")
         except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001
             # A factory may raise anything.
-            return self._refuse(claim, error, release=False)
+            return self._refuse(claim, error, envelope, release=False)
         run = Run(self, claim, job, plan, envelope)
         if claim.attempts > 1 and run.budget.exhausted(claim, self.clock.time()):
             return self._exhausted(run)
@@ -138,7 +165,8 @@ class Runner:
         settlement = decide(run.claim, outcome, run.budget, now=now, retention=run.plan.retention)
         if settlement is None:
             return None
-        return Verdict(run.claim, outcome, settlement, run, duration)
+        verdict = Verdict(run.claim, outcome, settlement, run, duration)
+        return verdict if run.rest is None else follow(verdict, run.rest)
 
     @staticmethod
     def hand_back(claim: Claim) -> Verdict:
@@ -146,7 +174,7 @@ class Runner:
         return Verdict(claim, Interrupted(), release_unrun(claim), None)
 
     def call_off(self, claim: Claim) -> Verdict:
-        """The verdict on a claim that was never started because an operator cancelled it."""
+        """The verdict on a claim that is not started: it was cancelled, or its batch was."""
         settlement = release_unrun(claim)
         settlement.state = State.CANCELLED
         settlement.retention = self._defaults.retention
@@ -179,9 +207,13 @@ class Runner:
                 waiting.connection = connection
                 yield connection
                 _refuse_to_complete(run)
+                follow(verdict, run.rest)  # It may have changed inside the block.
             run.settled = True
             verdict.duration = self.clock.monotonic() - run.started
             self.report.settled(verdict)
+            counted = verdict.settlement.counted
+            if counted is not None:
+                self.report.counted(counted, State.COMPLETED, None)
 
     # Inside
 
@@ -207,11 +239,14 @@ class Runner:
             )
         return plan
 
-    def _refuse(self, claim: Claim, error: BaseException, *, release: bool) -> Verdict:
+    def _refuse(
+        self, claim: Claim, error: BaseException, envelope: Envelope | None, *, release: bool
+    ) -> Verdict:
         outcome = Refused(error)
         if release:
             return Verdict(claim, outcome, release_unrun(claim, UNKNOWN_DELAY), None)
-        return Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
+        verdict = Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
+        return follow(verdict, None if envelope is None else envelope.rest)
 
     def _exhausted(self, run: Run) -> Verdict:
         claim, budget = run.claim, run.budget
@@ -222,7 +257,8 @@ class Runner:
                 "retry it from the failed store."
             )
         )
-        return Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
+        verdict = Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
+        return follow(verdict, run.rest)
 
     def _settlement(self, claim: Claim, outcome: Outcome, budget: Budget) -> Settlement:
         settlement = decide(claim, outcome, budget, now=self.clock.time(), retention=0.0)

@@ -67,6 +67,7 @@ def decide(  # noqa: PLR0911 - one line of the table each
             claim.exceptions,
             result=outcome.result,
             retention=retention,
+            latch=claim.latch,
         )
     if isinstance(outcome, Errored):
         return _after_error(claim, outcome, budget, now)
@@ -115,4 +116,5 @@ def _after_release(claim: Claim, outcome: Released, budget: Budget, now: float) 
 def _settle(claim: Claim, state: State, **changes: Any) -> Settlement:
     changes.setdefault("attempts", claim.attempts)
     changes.setdefault("exceptions", claim.exceptions)
+    changes["latch"] = claim.latch
     return Settlement(claim.id, claim.token, state, **changes)

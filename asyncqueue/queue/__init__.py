@@ -1,5 +1,7 @@
 """The queue: what producers and operators hold."""
 
+from asyncqueue.queue.batch import Batch
+from asyncqueue.queue.chain import Chain
 from asyncqueue.queue.default import (
     default_queue,
     dispatch,
@@ -19,6 +21,8 @@ from asyncqueue.queue.info import (
 from asyncqueue.queue.queue import Queue
 
 __all__ = [
+    "Batch",
+    "Chain",
     "FailedJob",
     "FailedPage",
     "JobHandle",

@@ -127,6 +127,7 @@ def job_info(stored: StoredJob, registry: Registry, default_attempts: int) -> Jo
         message=stored.message or "",
         result=codec.decode_result(stored.result, registry.get(stored.name)),
         error=stored.error,
+        batch_id=stored.latch,
         worker=stored.worker,
     )
 
@@ -143,6 +144,7 @@ def failed_job(stored: StoredJob) -> FailedJob:
         attempts=stored.attempts,
         failed_at=moment(stored.finished_at or stored.created_at),
         last_attempt_at=moment_or_none(stored.started_at),
+        batch_id=stored.latch,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ class InlineRunner:
             services=self._services,
             middleware=queue.middleware,
             listeners=queue.listeners,
-            dispatch=queue.dispatch,
+            producer=queue,
             lease=settings.lease,
             drain=None,
             log=log,
@@ -66,6 +67,7 @@ class InlineRunner:
             )
         inline = cls(queue, queue.driver)
         queue.driver.run = inline.run
+        queue.driver.on_counted = inline._runner.report.counted
         return inline
 
     async def run(self, claim: Claim) -> Settlement:
@@ -80,6 +82,7 @@ class InlineRunner:
         made = self._runner.prepare(claim)
         if isinstance(made, Verdict):
             self._runner.report.settled(made)
+            await self._follow(made)
             raise _for_caller(claim, made.error or RuntimeError("it was refused"))
         self._send_queued(claim)
         made.budget = Budget(max_attempts=1)
@@ -97,13 +100,14 @@ class InlineRunner:
         if verdict.failed and error is not None:
             await call_failed_hook(made, error, log)
         if error is not None:
+            await self._follow(verdict)
             raise _for_caller(claim, error)
         return verdict.settlement
 
     async def close(self) -> None:
         """Leave the services."""
         self._runner.deadlines.close()
-        self._driver.run = None
+        self._driver.run = self._driver.on_counted = None
         if self._ready:
             self._ready = False
             await self._services.leave()
@@ -112,6 +116,12 @@ class InlineRunner:
         """This is a child process: the services were entered by its parent, which leaves them."""
         self._entered = None
         self._ready = False
+
+    async def _follow(self, verdict: Verdict) -> None:
+        """Run the catch of a chain. What goes wrong in it is told by its own log and events."""
+        settlement = verdict.settlement
+        with contextlib.suppress(Exception):
+            await self._driver.enqueue(settlement.follow_ups, latches=settlement.latches)
 
     def _send_queued(self, claim: Claim) -> None:
         """Before the job runs: afterwards is too late, and after an error never."""

@@ -54,16 +54,21 @@ class Operator(Access):
         queue: str | None = None,
         state: str | None = None,
         name: str | None = None,
+        batch: str | None = None,
         limit: int = 50,
         cursor: str | None = None,
     ) -> Page[JobInfo]:
-        """A page of jobs, newest first; pass its ``next`` as ``cursor`` for the one after it."""
+        """A page of jobs, newest first; pass its ``next`` as ``cursor`` for the one after it.
+
+        ``batch`` is the id of the batch whose jobs are meant.
+        """
         check_page(limit, cursor=cursor)
         driver = await self.ready()
         which = Filter(
             source=source_of(queue) if queue else None,
             states=None if state is None else (_state(state),),
             name=fold(name) if name else None,
+            latch=batch or None,
         )
         found = await driver.find(which, limit=limit, cursor=cursor)
         return Page([self._info(stored) for stored in found.items], found.next)

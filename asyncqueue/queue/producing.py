@@ -16,7 +16,7 @@ from asyncqueue.registry import fold
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
+    from collections.abc import Callable, Coroutine, Iterable, Sequence
     from datetime import datetime
 
     from asyncqueue.context import Context
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from asyncqueue.options import BackoffOption
     from asyncqueue.queue.dispatcher import Dispatcher
     from asyncqueue.queue.inline import InlineRunner
-    from asyncqueue.record import Record
+    from asyncqueue.record import Latch, Record
 
 F = TypeVar("F", bound="Callable[..., Any]")
 R = TypeVar("R")
@@ -182,26 +182,33 @@ class Producer(Operator):
         return self._handle(record, maker, duplicates[0])
 
     async def _store(
-        self, records: list[Record], within: object | None, after_commit: bool | None
+        self,
+        records: list[Record],
+        within: object | None,
+        after_commit: bool | None,
+        latches: Sequence[Latch] = (),
     ) -> list[str | None]:
         driver = self.driver if self._open else await self.ready()
         if within is not None:
             # Nobody knows when the caller's transaction commits, so no event is sent.
-            return await driver.enqueue(records, within=within)
+            return await driver.enqueue(records, within=within, **_linked(latches))
         if after_commit is None:
             within = enclosing_connection(driver)
             if within is not None:
-                duplicates = await driver.enqueue(records, within=within)
+                duplicates = await driver.enqueue(records, within=within, **_linked(latches))
                 wait_for_commit(lambda: self._announce(records, duplicates))
                 return duplicates
         elif not after_commit:
             refuse_in_transaction(driver, "dispatch(after_commit=False)")
-        elif wait_for_commit(lambda: self._store_now(records)):
+        elif wait_for_commit(lambda: self._store_now(records, latches)):
             return [None] * len(records)
-        return await self._store_now(records)
+        return await self._store_now(records, latches)
 
-    async def _store_now(self, records: list[Record]) -> list[str | None]:
-        duplicates = await self._dispatcher.store(records)
+    async def _store_now(self, records: list[Record], latches: Sequence[Latch]) -> list[str | None]:
+        if latches:
+            duplicates = await self.driver.enqueue(records, latches=latches)
+        else:
+            duplicates = await self._dispatcher.store(records)
         if self._inline is None and self.listeners.wants(JobQueued):
             await self._announce(records, duplicates)
         return duplicates
@@ -209,7 +216,7 @@ class Producer(Operator):
     async def _announce(self, records: list[Record], duplicates: list[str | None]) -> None:
         if self.listeners.wants(JobQueued):
             for record, duplicate in zip(records, duplicates, strict=True):
-                if duplicate is None:
+                if duplicate is None and record.held is None:
                     self._send_queued(record)
 
     def _send_queued(self, record: Record) -> None:
@@ -230,3 +237,8 @@ class Producer(Operator):
         if duplicate is None:
             return JobHandle(self, record.id, maker)
         return JobHandle(self, duplicate, maker, duplicate=True)
+
+
+def _linked(latches: Sequence[Latch]) -> dict[str, Any]:
+    """Drivers that have no latches need not know the argument."""
+    return {"latches": latches} if latches else {}

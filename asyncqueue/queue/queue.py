@@ -18,7 +18,8 @@ from asyncqueue.queue.build import Builder
 from asyncqueue.queue.dispatcher import Dispatcher
 from asyncqueue.queue.failed import FailedStore
 from asyncqueue.queue.inline import InlineRunner
-from asyncqueue.queue.producing import Producer
+from asyncqueue.queue.linker import Linker
+from asyncqueue.queue.linking import Linking
 from asyncqueue.registry import Registry, default_registry
 from asyncqueue.services import check_services
 from asyncqueue.settings import Settings
@@ -49,7 +50,7 @@ class Attached(Protocol):
         ...
 
 
-class Queue(Producer):
+class Queue(Linking):
     """A handle on one store of jobs.
 
     ``url`` is a URL such as ``sqlite:///queue.db``, or an open or unopened driver; without it
@@ -87,6 +88,7 @@ class Queue(Producer):
             self.driver.clock = clock
         self.failed = FailedStore(self.ready, self.ready_to_write)
         self._builder = Builder(self.settings)
+        self._linker = Linker(self._builder, self.settings, self.driver)
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)
         self._workers: list[Attached] = []
@@ -140,6 +142,7 @@ class Queue(Producer):
     def forked(self) -> None:
         """This is a child process: what is under way is under way in its parent only."""
         self._opening = None
+        self._linker = Linker(self._builder, self.settings, self.driver)
         self._dispatcher = Dispatcher(self.driver)
         self._closing = None
         if self._inline is not None:

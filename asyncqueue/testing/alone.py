@@ -60,9 +60,7 @@ async def run_job(
         services=fake.services,
         middleware=fake.middleware,
     )
-    async with Hand(
-        stage, services=services, middleware=middleware, dispatch=fake.dispatch
-    ) as hand:
+    async with Hand(stage, services=services, middleware=middleware, producer=fake) as hand:
         handle = await stage.dispatch(job, delay=0)
         claim = await hand.claim([Source((await handle.status()).queue)])
         assert claim is not None  # noqa: S101 - it was stored just now, due at once

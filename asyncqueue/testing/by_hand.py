@@ -17,7 +17,7 @@ from asyncqueue.testing.attempt import Attempt, attempt_of, attempt_without_verd
 from asyncqueue.worker.options import defaults_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from asyncqueue.execution.outcome import Outcome
     from asyncqueue.execution.run import Run
@@ -45,7 +45,7 @@ class Hand:
         *,
         services: Sequence[Any] | Mapping[str, Any] = (),
         middleware: Sequence[Callable[..., Any]] = (),
-        dispatch: Callable[..., Awaitable[Any]] | None = None,
+        producer: Queue | None = None,
     ) -> None:
         self.queue = queue
         self._name = new_id()
@@ -59,7 +59,7 @@ class Hand:
             services=self._services,
             middleware=(*queue.middleware, *middleware),
             listeners=queue.listeners,
-            dispatch=dispatch or queue.dispatch,
+            producer=producer or queue,
             lease=queue.settings.lease,
             drain=DRAIN,
             log=log,

@@ -189,6 +189,8 @@ class Consumer:
 
     async def _work(self, run: Run) -> None:
         try:
+            if run.failure is not None:
+                await self._settler.hook_over(run.failure.job_id)
             self._runner.begin(run)
             outcome = await run.execute()
             self._runner.deadlines.remove(run)

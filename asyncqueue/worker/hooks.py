@@ -40,12 +40,19 @@ class Hooks:
         self._cut_off: set[asyncio.Task[None]] = set()
         """Cancelled and without a slot; kept, for the loop does not keep its tasks."""
         self._uncalled = 0
+        self._over: dict[str, asyncio.Event] = {}
+
+    async def over(self, job_id: str) -> None:
+        """Return when the hook of this job, if it is to be called or runs, has ended."""
+        if job_id in self._over:
+            await self._over[job_id].wait()
 
     def call(self, run: Run, error: BaseException) -> None:
         """Call the hook of this job, if it has one, as soon as a slot is free."""
         if not run.plan.has_failed_hook:
             return
         if len(self._waiting) < MOST_WAITING:
+            self._over[run.claim.id] = asyncio.Event()
             self._waiting.append((run, error))
             self._start_waiting()
             return
@@ -68,6 +75,8 @@ class Hooks:
         """Cancel what still runs after these seconds, and call no more."""
         if self._waiting:
             self._log.error("%d failed hooks were not called in %g s", len(self._waiting), patience)
+            for run, _ in self._waiting:
+                self._say_over(run)
             self._waiting.clear()
         for hook in self._running:
             self._log.warning("A failed hook still runs after %g s; it is cancelled", patience)
@@ -84,7 +93,7 @@ class Hooks:
         seconds = self._bound(run)
         timer = run.clock.call_later(seconds, lambda: self._cut(hook, run, seconds))
         self._running.add(hook)
-        hook.add_done_callback(lambda _: self._ended(hook, timer))
+        hook.add_done_callback(lambda _: self._ended(hook, timer, run))
 
     def _bound(self, run: Run) -> float:
         bounds = (run.timeout, self._timeout, LONGEST)
@@ -102,10 +111,17 @@ class Hooks:
         self._running.discard(hook)
         self._cut_off.add(hook)
         hook.cancel()
+        self._say_over(run)
         self._start_waiting()
 
-    def _ended(self, hook: asyncio.Task[None], timer: Timer) -> None:
+    def _say_over(self, run: Run) -> None:
+        over = self._over.pop(run.claim.id, None)
+        if over is not None:
+            over.set()
+
+    def _ended(self, hook: asyncio.Task[None], timer: Timer, run: Run) -> None:
         timer.cancel()
+        self._say_over(run)
         self._cut_off.discard(hook)
         self._running.discard(hook)
         self._start_waiting()

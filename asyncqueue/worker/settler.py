@@ -11,6 +11,7 @@ import msgspec
 
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.record import Filter, State
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Settler:
         hooks: Hooks,
         log: logging.Logger,
         on_settled: Callable[[], None],
+        skipped_retention: float,
     ) -> None:
         self._driver = driver
         self._holdings = holdings
@@ -60,6 +62,8 @@ class Settler:
         self._closing: asyncio.Timeout | None = None
         self._ending = asyncio.Event()
         self._hooks = hooks
+        self._broken: list[str] = []
+        self._skipped_retention = skipped_retention
         self._outage = Outage("store how jobs ended", 0.05, log)
 
     @property
@@ -95,6 +99,10 @@ class Settler:
             settling.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await settling
+
+    async def hook_over(self, job_id: str) -> None:
+        """Return when the ``failed`` hook of this job, if it is called here, has ended."""
+        await self._hooks.over(job_id)
 
     def hurry(self, patience: float) -> None:
         """At the end wait for that many seconds only."""
@@ -164,6 +172,26 @@ class Settler:
                 break
         for verdict, answer in zip(group, held, strict=True):
             self._after(verdict, answer)
+        if self._broken:
+            broken, self._broken = self._broken, []
+            await self._skip_delayed(broken)
+
+    async def _skip_delayed(self, batches: list[str]) -> None:
+        """Skip at once what is not due of batches that a failure cancelled.
+
+        What is due is skipped when it is claimed; so is this, only later.
+        """
+        try:
+            for batch_id in batches:
+                delayed = Filter(latch=batch_id, states=(State.DELAYED,))
+                if await self._driver.cancel(delayed, self._skipped_retention):
+                    for tally in await self._driver.latches([batch_id]):
+                        if tally.opened_at is not None:
+                            self._report.ended(tally)
+        except DriverError as error:
+            self._log.warning(
+                "Delayed jobs of cancelled batches wait until they are due: %s", error
+            )
 
     def _as_of_now(self, verdict: Verdict) -> Settlement:
         """The settlement with what is left of its delay, which counts from the attempt's end."""
@@ -209,5 +237,9 @@ class Settler:
             self._report.lost(verdict)
             return
         self._report.settled(verdict)
+        if not isinstance(answer, bool):
+            self._report.counted(answer, verdict.settlement.state, verdict.error)
+            if answer.broke:
+                self._broken.append(answer.tally.id)
         if verdict.failed and verdict.run is not None and verdict.error is not None:
             self._hooks.call(verdict.run, verdict.error)

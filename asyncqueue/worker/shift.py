@@ -65,6 +65,7 @@ class Shift:
             Hooks(worker.concurrency, worker.defaults.timeout, worker.log),
             worker.log,
             self._settled,
+            worker.defaults.retention,
         )
         self._consumers = [
             Consumer(
@@ -210,7 +211,7 @@ class Shift:
             services=worker.services,
             middleware=(*queue.middleware, *worker.middleware),
             listeners=queue.listeners,
-            dispatch=queue.dispatch,
+            producer=queue,
             lease=self._timing.lease,
             drain=self._timing.drain,
             log=worker.log,

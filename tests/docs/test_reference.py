@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 import asyncqueue
-from asyncqueue import Context, Queue, Settings, Worker, errors, events
+from asyncqueue import Batch, Chain, Context, Queue, Settings, Worker, errors, events
 from asyncqueue.options import NAMES, JobOptions
 from asyncqueue.queue.build import DispatchOptions
 from asyncqueue.queue.failed import FailedStore
@@ -20,7 +20,10 @@ from asyncqueue.queue.handle import JobHandle
 from .pages import ROOT, code, prose, table
 
 INTERNAL = {
-    Queue: {"attach", "detach", "forked", "ready", "ready_to_write", "wait_finished"},
+    Queue: {"attach", "detach", "forked", "ready", "ready_to_write", "wait_finished"}
+    | {"dispatch_batch", "dispatch_chain", "join_batch", "links"},
+    Batch: {"plan"},
+    Chain: {"catch_callback", "jobs", "queue_name"},
     Worker: {"announce_started", "announce_stopping", "presence", "torn_down"},
     Context: {"move_deadline"},
 }
@@ -106,6 +109,8 @@ def test_every_worker_option_is_there_with_its_default():
         ("reference/worker-options.md", ["Calls"], Worker),
         ("reference/context.md", ["Facts", "Calls"], Context),
         ("reference/queue.md", ["Handles"], JobHandle),
+        ("reference/queue.md", ["Batches"], Batch),
+        ("reference/queue.md", ["Chains"], Chain),
     ],
 )
 def test_every_public_name_is_there(page: str, headings: list[str], cls: type):

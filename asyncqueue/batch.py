@@ -1,0 +1,83 @@
+"""What is told of a batch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from asyncqueue.record import Tally
+
+
+class BatchData(msgspec.Struct, omit_defaults=True):
+    """What the store keeps of a batch beside its counters, and does not look at."""
+
+    name: str = ""
+    queue: str = ""
+
+
+class BatchInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch as its store shows it at this moment.
+
+    ``pending + completed + failed + skipped == total``. ``progress`` is the percentage of jobs
+    that have ended. ``finished`` is True once nothing was pending, ``cancelled`` once its waiting
+    jobs are skipped: it was cancelled, or a job failed and failures are not allowed. ``error``
+    is what the first failed job's error said.
+    """
+
+    id: str
+    name: str
+    total: int
+    pending: int
+    completed: int
+    failed: int
+    skipped: int
+    progress: float
+    finished: bool
+    cancelled: bool
+    has_failures: bool
+    error: str | None = None
+
+
+def batch_info(tally: Tally) -> BatchInfo:
+    """What is told of the batch that a latch counts."""
+    ended = tally.total - tally.pending
+    return BatchInfo(
+        id=tally.id,
+        name=batch_data(tally).name,
+        total=tally.total,
+        pending=tally.pending,
+        completed=tally.completed,
+        failed=tally.failed,
+        skipped=tally.skipped,
+        progress=round(ended / tally.total * 100, 2) if tally.total else 0.0,
+        finished=tally.opened_at is not None,
+        cancelled=tally.called_off,
+        has_failures=tally.failed > 0,
+        error=tally.error,
+    )
+
+
+def batch_facts(tally: Tally, at: datetime) -> dict[str, Any]:
+    """The fields that all events of a batch carry."""
+    info = batch_info(tally)
+    return {
+        "at": at,
+        "batch_id": info.id,
+        "name": info.name,
+        "total": info.total,
+        "completed": info.completed,
+        "failed": info.failed,
+        "progress": info.progress,
+    }
+
+
+def batch_data(tally: Tally) -> BatchData:
+    """Its own data; empty where the latch was not made by a batch."""
+    try:
+        return msgspec.msgpack.decode(tally.data, type=BatchData)
+    except msgspec.MsgspecError:
+        return BatchData()
