@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Source
 
-_ORDER: Final = itemgetter(10, 11, 12)
-"""A row's place among those of its lane."""
-_DUE_IN: Final = 13
-_CROWDED: Final = 14
 _FIELDS: Final = 10
 """The first columns are those of a claim."""
+_PRIORITY: Final = 5
+_SINCE: Final = itemgetter(10, 11)
+"""A row's place among those of its lane and priority: available_at, seq."""
+_DUE_IN: Final = 12
+_DUE: Final = 13
+CROWD: Final = 1000
+"""Due jobs of which a claim looks at no more."""
 
 
 class Claimer(NamedTuple):
@@ -70,13 +73,28 @@ async def _claim(
     store: Store, lanes: Sequence[Source], limit: int, lease: float, claimer: Claimer
 ) -> Claimed:
     mark = claimer.marks.of(lanes)
-    taken, due_in = await _take(store, lanes, limit, lease, claimer, mark)
-    if mark is not None and len(taken) < limit:
-        rest, due_in = await _take(store, lanes, limit - len(taken), lease, claimer, None)
+    taken: list[Row] = []
+    due_in, due = None, 0
+    if mark is not None and mark.quiet:
+        taken = await _take_next(store, lanes[0], limit, lease, claimer, mark)
+    elif mark is not None:
+        taken, due_in, due = await _take(store, lanes, limit, lease, claimer, mark)
+    if len(taken) < limit:
+        rest, due_in, due = await _take(store, lanes, limit - len(taken), lease, claimer, None)
         taken += rest
+    if due >= CROWD:
+        claimer.crowded.update(lane.queue for lane in lanes)
     taken = _in_order(taken, lanes)
-    claimer.marks.advance(lanes, taken, limit)
+    claimer.marks.advance(lanes, taken, limit, quiet=not due)
     return Claimed([Claim(*row[:_FIELDS]) for row in taken], due_in)
+
+
+async def _take_next(
+    store: Store, lane: Source, limit: int, lease: float, claimer: Claimer, mark: Mark
+) -> list[Row]:
+    parameters: dict[str, object] = {"queue": lane.queue, "low": lane.low, "high": lane.high}
+    parameters |= _of_call(limit, lease, claimer) | mark.place()
+    return await store.composed("claim.take_next", "ready_jobs", "claim.from_the_mark", parameters)
 
 
 async def _take(
@@ -86,31 +104,32 @@ async def _take(
     lease: float,
     claimer: Claimer,
     mark: Mark | None,
-) -> tuple[list[Row], float | None]:
-    """The rows of what was claimed, and the seconds until the next delayed job is due."""
+) -> tuple[list[Row], float | None, int]:
+    """What was claimed, the seconds until the next delayed job is due, and how many are due."""
     parameters: dict[str, object] = {
         "queues": [lane.queue for lane in lanes],
         "lows": [lane.low for lane in lanes],
         "highs": [lane.high for lane in lanes],
-        "limit": limit,
-        "lease": lease,
-        "worker": claimer.worker,
-        "handout": claimer.handout,
     }
+    parameters |= _of_call(limit, lease, claimer)
     if mark is None:
         beginning = "claim.from_the_beginning"
     else:
         beginning = "claim.from_the_mark"
-        parameters |= {f"mark_{name}": value for name, value in mark._asdict().items()}
+        parameters |= mark.place()
     rows = await store.composed("claim.take", "ready_jobs", beginning, parameters)
-    due_in = rows[0][_DUE_IN]
-    if rows[0][_CROWDED]:
-        claimer.crowded.update(lane.queue for lane in lanes)
-    return (rows if rows[0][0] is not None else []), due_in
+    first = rows[0]
+    return (rows if first[0] is not None else []), first[_DUE_IN], first[_DUE]
+
+
+def _of_call(limit: int, lease: float, claimer: Claimer) -> dict[str, object]:
+    return {"limit": limit, "lease": lease, "worker": claimer.worker, "handout": claimer.handout}
 
 
 def _in_order(rows: list[Row], lanes: Sequence[Source]) -> list[Row]:
-    rows.sort(key=_ORDER)
+    rows.sort(key=_SINCE)
+    if any(row[_PRIORITY] != rows[0][_PRIORITY] for row in rows):
+        rows.sort(key=itemgetter(_PRIORITY), reverse=True)
     if len(lanes) > 1:
         rows.sort(key=lambda row: _place(row, lanes))
     return rows

@@ -27,6 +27,16 @@ class Mark(NamedTuple):
     priority: int
     available_at: float
     seq: int
+    quiet: bool
+    """Whether nothing delayed was due at that moment."""
+
+    def place(self) -> dict[str, object]:
+        """The parameters of a claim that starts behind it."""
+        return {
+            "mark_priority": self.priority,
+            "mark_available_at": self.available_at,
+            "mark_seq": self.seq,
+        }
 
 
 class Marks:
@@ -43,14 +53,16 @@ class Marks:
         until, mark = self._marks.get(lanes[0], (0.0, None))
         return mark if until > time.monotonic() else None
 
-    def advance(self, lanes: Sequence[Source], rows: Sequence[Row], limit: int) -> None:
+    def advance(
+        self, lanes: Sequence[Source], rows: Sequence[Row], limit: int, *, quiet: bool
+    ) -> None:
         """A claim gave these rows, in their order: go on behind the last, if there may be more."""
         if len(lanes) != 1 or len(rows) < limit or limit < self._enough:
             return
         now = time.monotonic()
         until, _ = self._marks.get(lanes[0], (0.0, None))
-        _, _, _, _, _, priority, *_, available_at, seq = rows[-1][:13]
-        mark = Mark(priority, available_at, seq)
+        _, _, _, _, _, priority, *_, available_at, seq = rows[-1][:12]
+        mark = Mark(priority, available_at, seq, quiet)
         self._marks[lanes[0]] = (until if until > now else now + VALID_FOR, mark)
 
     def forget(self) -> None:

@@ -91,6 +91,24 @@ async def test_claims_go_on_where_they_were(driver: PostgresDriver, clock) -> No
     await other.close()
 
 
+async def test_a_claim_that_goes_on_sees_what_became_due_or_was_paused(
+    driver: PostgresDriver, clock
+) -> None:
+    """The short statement of a worker that is busy gives way to the long one where it must."""
+    await driver.enqueue([record(f"{n:03}") for n in range(400)])
+    await driver.enqueue([record("late", delay=5), record("later", priority=3, delay=6)])
+    await claim(driver, 100)
+    assert [job.id for job in await claim(driver, 100)] == [f"{n}" for n in range(100, 200)]
+    clock.advance(5)
+    assert "late" not in {job.id for job in await claim(driver, 100)}
+    clock.advance(1)
+    assert [job.id for job in await claim(driver, 50)][:2] == ["later", "300"]
+    await driver.pause(["q"], True)
+    assert await claim(driver, 50) == []
+    await driver.pause(["q"], False)
+    assert [job.id for job in await claim(driver, 52)][-2:] == ["399", "late"]
+
+
 async def test_a_claim_does_not_walk_over_what_an_old_transaction_keeps(
     driver: PostgresDriver, postgres_schema: Schema
 ) -> None:
