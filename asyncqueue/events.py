@@ -127,6 +127,14 @@ class QueuePaused(Event, frozen=True, kw_only=True):
     queue: str
 
 
+class QueueBusy(Event, frozen=True, kw_only=True):
+    """A check found ``size`` jobs waiting, and ``threshold`` is where a queue counts as busy."""
+
+    queue: str
+    size: int
+    threshold: int
+
+
 class QueueResumed(Event, frozen=True, kw_only=True):
     """Jobs of this queue start again."""
 

@@ -52,6 +52,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     failed_retention: float = 604800.0
     """Seconds that a failed job is kept, infinity for ever."""
     cleanup_interval: float = 3600.0
+    """Seconds between two removals of old records, 0 for none."""
+    recovery: bool = True
+    """Whether workers take back the jobs of dead ones."""
     prefix: str = "asyncqueue"
     max_payload: int = 1024 * 1024
     """Bytes that an encoded job may have."""

@@ -139,6 +139,15 @@ def _keys(value: Any) -> tuple[str | bytes, ...]:
     return listed
 
 
+def _switch(value: Any) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True}
+    words |= {"0": False, "false": False, "no": False, "off": False}
+    on = words.get(value.strip().lower()) if isinstance(value, str) else value
+    if not isinstance(on, bool):
+        raise ValueError("must be on or off")  # noqa: TRY004 - becomes a ConfigError
+    return on
+
+
 def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else check(value)
 
@@ -163,7 +172,8 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "grace": _span(),
     "retention": _span(),
     "failed_retention": _span(infinite=True),
-    "cleanup_interval": _span(zero=False),
+    "cleanup_interval": _span(),
+    "recovery": _switch,
     "prefix": _identifier,
     "max_payload": _whole(1),
     "signing_keys": _keys,

@@ -9,7 +9,7 @@ from asyncqueue.cli.doctor import doctor
 from asyncqueue.cli.failed import failed
 from asyncqueue.cli.jobs import cancel, jobs, show
 from asyncqueue.cli.program import Verbs
-from asyncqueue.cli.queues import clear, migrate, pause, resume, size, stats, workers
+from asyncqueue.cli.queues import clear, migrate, monitor, pause, resume, size, stats, workers
 from asyncqueue.cli.worker import worker
 from asyncqueue.version import __version__
 
@@ -32,6 +32,7 @@ for verb in (
     worker,
     stats,
     size,
+    monitor,
     jobs,
     show,
     cancel,

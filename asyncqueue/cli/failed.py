@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from asyncqueue.cli.connect import Operator, operating
-from asyncqueue.cli.errors import wrong_use
-from asyncqueue.cli.ids import full_id
+from asyncqueue.cli.errors import Failure, wrong_use
+from asyncqueue.cli.ids import UnknownId, full_id
 from asyncqueue.cli.output import encoded
 from asyncqueue.cli.parameters import SPAN
 from asyncqueue.cli.program import Verbs
 from asyncqueue.cli.queues import confirm
 from asyncqueue.cli.text import ago, counted, duration, escaped
+from asyncqueue.errors import JobNotFound
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from asyncqueue.queue import FailedJob, Queue
 
 
@@ -91,21 +94,20 @@ def retry(
 ) -> None:
     """Put failed jobs back on their queues with fresh attempts.
 
-    Each ID may be the beginning of an id.
+    Each ID may be the beginning of an id. Those of no failed job are named at the end.
     """
     some = bool(queue_name or name)
     if sum((bool(job_ids), some, everything)) != 1:
         raise wrong_use("Say which: ids, or --queue and --name, or --all")
 
     async def work(queue: Queue) -> None:
+        missing: list[str] = []
         if job_ids:
-            ids = await _full_ids(queue, job_ids)
-            for id in ids:
-                await queue.failed.retry(id)
-            retried = len(ids)
+            retried, missing = await _done_to_each(queue, job_ids, queue.failed.retry)
         else:
             retried = await queue.failed.retry_all(queue_name, name)
-        operator.out.line({"retried": retried}, f"{counted(retried, 'job')} back on the queue.")
+        text = f"{counted(retried, 'job')} back on the queue."
+        _tell(operator, "retried", retried, text, missing)
 
     operator.run(work)
 
@@ -114,13 +116,14 @@ def retry(
 @click.argument("job_ids", metavar="ID...", nargs=-1, required=True)
 @operating
 def forget(operator: Operator, job_ids: tuple[str, ...]) -> None:
-    """Remove the records of some; each ID may be the beginning of an id."""
+    """Remove the records of some; each ID may be the beginning of an id.
+
+    Those of no failed job are named at the end.
+    """
 
     async def work(queue: Queue) -> None:
-        ids = await _full_ids(queue, job_ids)
-        for id in ids:
-            await queue.failed.forget(id)
-        operator.out.line({"removed": len(ids)}, _removed(len(ids)))
+        removed, missing = await _done_to_each(queue, job_ids, queue.failed.forget)
+        _tell(operator, "removed", removed, _removed(removed), missing)
 
     operator.run(work)
 
@@ -154,10 +157,43 @@ def prune(operator: Operator, older_than: float) -> None:
     operator.run(work)
 
 
-async def _full_ids(queue: Queue, given: tuple[str, ...]) -> list[str]:
-    """All ids are looked up before anything is done to the first of them."""
-    ids = [await full_id(queue, one, failed=True) for one in given]
-    return list(dict.fromkeys(ids))
+async def _done_to_each(
+    queue: Queue, given: tuple[str, ...], act: Callable[[str], Awaitable[None]]
+) -> tuple[int, list[str]]:
+    """Do it to the job of each id; answers to how many it was done, and which ids are of none.
+
+    All ids are looked up before anything is done to the first of them: one that could mean
+    several jobs stops all of it.
+    """
+    found: dict[str, str] = {}
+    missing: list[str] = []
+    for one in given:
+        try:
+            found[await full_id(queue, one, failed=True)] = one
+        except UnknownId:
+            missing.append(one)
+    done = len(found)
+    for id, one in found.items():
+        try:
+            await act(id)
+        except JobNotFound:  # Somebody else was quicker.
+            missing.append(one)
+            done -= 1
+    return done, missing
+
+
+def _tell(operator: Operator, what: str, count: int, text: str, missing: list[str]) -> None:
+    fact: dict[str, Any] = {what: count}
+    if missing:
+        fact["missing"] = missing
+    if count or not missing:
+        operator.out.line(fact, text)
+    if missing:
+        raise Failure(
+            f"No failed job has the id {' or '.join(map(repr, missing))}, nor one that begins so.",
+            "asyncqueue failed list shows those there are.",
+            kind="JobNotFound",
+        )
 
 
 def _removed(count: int) -> str:

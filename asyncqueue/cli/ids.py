@@ -20,10 +20,19 @@ _PAGE: Final = 500
 """Jobs asked for at a time: each comes with its payload."""
 
 
+class UnknownId(Failure):
+    """``given`` is no job's id, nor the beginning of one."""
+
+    def __init__(self, given: str, *lines: str) -> None:
+        super().__init__(*lines, kind="JobNotFound")
+        self.given = given
+
+
 async def full_id(queue: Queue, given: str, *, failed: bool = False) -> str:
     """The id that ``given`` is, or is the only beginning of among the newest 10,000 jobs.
 
-    Raises :class:`Failure` when there is none, or several: it lists them.
+    Raises :class:`UnknownId` when there is none, :class:`Failure` when there are several, with a
+    list of them.
     """
     driver = await queue.ready()
     states = (State.FAILED,) if failed else None
@@ -55,19 +64,19 @@ async def _matching(
     return found, True
 
 
-def _unknown(given: str, *, failed: bool, older: bool) -> Failure:
+def _unknown(given: str, *, failed: bool, older: bool) -> UnknownId:
     kind, command = ("failed job", "failed list") if failed else ("job", "jobs")
     if older:
-        return Failure(
+        return UnknownId(
+            given,
             f"No {kind} has the id {given!r}, and of the newest {LOOKED_AT:,} none has one that "
             "begins with it.",
             "There are older ones, which only a whole id finds.",
-            kind="JobNotFound",
         )
-    return Failure(
+    return UnknownId(
+        given,
         f"No {kind} has the id {given!r}, nor one that begins with it.",
         f"asyncqueue {command} shows those there are.",
-        kind="JobNotFound",
     )
 
 

@@ -1,4 +1,4 @@
-"""The verbs for queues: stats, size, pause, resume, clear, workers, migrate."""
+"""The verbs for queues: stats, size, monitor, pause, resume, clear, workers, migrate."""
 
 from __future__ import annotations
 
@@ -56,6 +56,27 @@ def size(operator: Operator, queue_name: str | None) -> None:
         operator.out.line({"queue": name, "size": waiting}, str(waiting))
 
     operator.run(work)
+
+
+@click.command(cls=Verb)
+@click.argument("queue_names", metavar="[QUEUE]...", nargs=-1)
+@click.option("--threshold", type=click.IntRange(1), default=1000, show_default=True)
+@operating
+def monitor(operator: Operator, queue_names: tuple[str, ...], threshold: int) -> int:
+    """Tell which queues or lanes have so many waiting jobs, or more; for a timer.
+
+    Exit code 1 where there is one.
+    """
+    busy: dict[str, int] = {}
+
+    async def work(queue: Queue) -> None:
+        names = queue_names or (queue.settings.default,)
+        busy.update(await queue.monitor(*names, threshold=threshold))
+        none = f"Fewer than {counted(threshold, 'job')} in {', '.join(names)}."
+        operator.out.table({"busy": busy}, ("queue", "size"), tuple(busy.items()), none)
+
+    operator.run(work)
+    return 1 if busy else 0
 
 
 @click.command(cls=Verb)

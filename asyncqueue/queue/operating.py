@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
-from asyncqueue.events import JobCancelled, QueuePaused, QueueResumed
+from asyncqueue.events import JobCancelled, QueueBusy, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
 from asyncqueue.options import check_queue
 from asyncqueue.queue.access import Access
@@ -72,6 +72,20 @@ class Operator(Access):
         )
         found = await driver.find(which, limit=limit, cursor=cursor)
         return Page([self._info(stored) for stored in found.items], found.next)
+
+    async def monitor(self, *queues: str, threshold: int) -> dict[str, int]:
+        """The sizes of those of these queues or lanes in which ``threshold`` jobs or more wait.
+
+        Sends a ``QueueBusy`` event for each of them. Call it as often as you want to be told.
+        """
+        if not isinstance(threshold, int) or threshold < 1:
+            raise ValueError(f"threshold must be a whole number from 1 up, got {threshold!r}")
+        sizes = {queue: await self.size(queue) for queue in queues}
+        busy = {queue: size for queue, size in sizes.items() if size >= threshold}
+        for queue, size in busy.items():
+            at = now_of(self.driver.clock)
+            self.listeners.send(QueueBusy(at=at, queue=queue, size=size, threshold=threshold))
+        return busy
 
     async def stats(self) -> dict[str, QueueStats]:
         """Counts by queue: of every queue with a record or a pause, and of the default one."""

@@ -51,7 +51,10 @@ class Timing(msgspec.Struct, frozen=True):
     grace: float
     drain: float | None
     cleanup_interval: float
+    """0: old records are left alone."""
     failed_retention: float
+    recovery: bool
+    """Whether it takes back the jobs of dead workers."""
 
 
 def pools_of(queues: Queues | None, concurrency: int | None, settings: Settings) -> list[Pool]:
@@ -112,6 +115,7 @@ def timing_of(
         drain=None if drain_timeout is None else _not_negative("drain_timeout", drain_timeout),
         cleanup_interval=settings.cleanup_interval,
         failed_retention=settings.failed_retention,
+        recovery=settings.recovery,
     )
 
 

@@ -20,7 +20,10 @@ SWEEPS_PER_LEASE: Final = 4
 
 
 class Sweeper:
-    """Sweeps four times a lease and prunes every cleanup interval. Any number may do so."""
+    """Sweeps four times a lease and prunes every cleanup interval. Any number may do so.
+
+    Either is left out where the settings say so: no recovery, a cleanup interval of 0.
+    """
 
     def __init__(self, driver: Driver, timing: Timing, log: logging.Logger) -> None:
         self._driver = driver
@@ -30,22 +33,22 @@ class Sweeper:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncGenerator[None]:
         """Sweep and prune inside the block."""
-        duties = [
-            asyncio.create_task(
-                self._repeat(self._sweep, self._timing.lease / SWEEPS_PER_LEASE, "sweep leases"),
-                name="asyncqueue-sweeper",
-            ),
-            asyncio.create_task(
-                self._repeat(self._prune, self._timing.cleanup_interval, "prune old records"),
-                name="asyncqueue-pruner",
-            ),
-        ]
+        duties: list[asyncio.Task[None]] = []
+        if self._timing.recovery:
+            sweeping = self._repeat(
+                self._sweep, self._timing.lease / SWEEPS_PER_LEASE, "sweep leases"
+            )
+            duties.append(asyncio.create_task(sweeping, name="asyncqueue-sweeper"))
+        if self._timing.cleanup_interval:
+            pruning = self._repeat(self._prune, self._timing.cleanup_interval, "prune old records")
+            duties.append(asyncio.create_task(pruning, name="asyncqueue-pruner"))
         try:
             yield
         finally:
             for duty in duties:
                 duty.cancel()
-            await asyncio.wait(duties)
+            if duties:
+                await asyncio.wait(duties)
 
     async def _repeat(
         self, duty: Callable[[], Awaitable[None]], interval: float, what: str

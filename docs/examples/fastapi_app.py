@@ -15,10 +15,11 @@ import csv
 import os
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import FastAPI, Header, HTTPException, Request
+from fastapi import FastAPI, Header, HTTPException, Query, Request
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import BaseModel, Field
 
@@ -120,6 +121,39 @@ async def download_export(id: str) -> FileResponse:
 async def cancel_export(id: str) -> Export:
     await queue.cancel(id)
     return await show_export(id)
+
+
+class FailedExport(BaseModel):
+    id: str
+    error: str
+    attempts: int
+    failed_at: datetime
+
+
+class FailedExports(BaseModel):
+    items: list[FailedExport]
+    total: int
+
+
+@app.get("/failed")
+async def list_failed(
+    limit: Annotated[int, Query(gt=0, le=500)] = 50, offset: Annotated[int, Query(ge=0)] = 0
+) -> FailedExports:
+    page = await queue.failed.list(limit=limit, offset=offset)
+    items = [
+        FailedExport(id=job.id, error=job.error, attempts=job.attempts, failed_at=job.failed_at)
+        for job in page.items
+    ]
+    return FailedExports(items=items, total=page.total)
+
+
+@app.post("/failed/{id}/retry")
+async def retry_failed(id: str) -> dict[str, str]:
+    try:
+        await queue.failed.retry(id)
+    except JobNotFound as error:
+        raise HTTPException(404, "there is no such failed export") from error
+    return {"message": f"{id} is back on its queue"}
 
 
 async def find(id: str) -> JobInfo:

@@ -19,6 +19,7 @@ from asyncqueue import (
     Registry,
     State,
     UnknownJob,
+    Worker,
     exponential,
     register,
 )
@@ -140,13 +141,16 @@ async def test_a_list_of_queues_is_served_strictly_in_order(queue, make_worker, 
 @pytest.mark.case("WRK-21")
 async def test_several_workers_share_a_queue_and_run_each_job_once(queue, make_worker, events):
     ran = []
+    all_busy = asyncio.Event()
 
     class Counted(Job):
         n: int
 
         async def handle(self, ctx: Context) -> None:
             ran.append(self.n)
-            await asyncio.sleep(0)
+            if len(ran) == 5:
+                all_busy.set()
+            await all_busy.wait()
 
     await queue.dispatch_many([Counted(n) for n in range(100)])
     workers = [make_worker(concurrency=1) for _ in range(5)]
@@ -154,6 +158,7 @@ async def test_several_workers_share_a_queue_and_run_each_job_once(queue, make_w
     await events.wait_for(JobProcessed, 100)
     await asyncio.gather(*(worker.stop() for worker in workers))
     assert sorted(ran) == list(range(100))
+    assert all(worker.totals[State.COMPLETED] for worker in workers)
 
 
 async def test_prefetched_jobs_do_not_run_before_a_slot_is_free(
@@ -720,12 +725,13 @@ async def test_a_worker_looks_at_every_poll_interval(weak, make_worker):
         assert 3 <= weak.driver.calls["claim"] - before <= 7
 
 
-@pytest.mark.case("WRK-04", "WRK-07", "WRK-08")
-def test_the_defaults_of_a_worker(queue, make_worker):
-    worker = make_worker()
+@pytest.mark.case("WRK-03", "WRK-04", "WRK-07", "WRK-08")
+def test_the_defaults_of_a_worker(queue):
+    worker = Worker(queue)
     assert (worker.defaults.max_attempts, worker.defaults.timeout) == (3, 30)
     assert worker.defaults.backoff == exponential(1, 300)
     assert (worker.timing.lease, worker.timing.grace, worker.timing.drain) == (30, 0, 5)
+    assert worker.timing.poll_interval == 0.1
     assert worker.concurrency == 10
 
 

@@ -195,11 +195,44 @@ def test_failed_retry_wants_to_know_which(run, stored: Stored, args):
     )
 
 
-def test_one_wrong_id_of_several_changes_nothing(run, stored: Stored):
-    stored.put_failed("a-001")
-    assert run("failed", "retry", "a-001", "zzzz").exit_code == 1
-    assert run("failed", "forget", "a-001", "zzzz").exit_code == 1
-    assert stored.states() == {"a-001": "failed"}
+@pytest.mark.case("FLD-18", "CLI-06")
+@pytest.mark.parametrize(("verb", "left"), [("retry", "pending"), ("forget", None)])
+def test_an_unknown_id_of_several_is_named_and_stops_nothing(run, stored: Stored, verb, left):
+    stored.put_failed("a-001", "b-001", "c-001")
+    result = run("failed", verb, "a-001", "zzzz", "b-00", "yyyy")
+    assert result.exit_code == 1
+    assert result.stdout.startswith(("2 jobs back", "Removed 2 failed jobs"))
+    assert result.stderr.splitlines()[0] == (
+        "Error: No failed job has the id 'zzzz' or 'yyyy', nor one that begins so."
+    )
+    states = stored.states()
+    assert [states.get(id) for id in ("a-001", "b-001", "c-001")] == [left, left, "failed"]
+    told = run("failed", verb, "c-001", "zzzz", "--json")
+    assert json.loads(told.stdout)["missing"] == ["zzzz"]
+    assert json.loads(told.stderr)["error"]["type"] == "JobNotFound"
+
+
+@pytest.mark.parametrize("verb", ["retry", "forget"])
+def test_an_ambiguous_id_of_several_changes_nothing(run, stored: Stored, verb):
+    stored.put_failed("a-001", "abcd-1", "abcd-2")
+    assert run("failed", verb, "a-001", "abcd").exit_code == 2
+    assert set(stored.states().values()) == {"failed"}
+
+
+@pytest.mark.case("CLI-07", "MON-15")
+def test_monitor_tells_the_busy_queues(run, stored: Stored):
+    stored.put(*[("Send", {})] * 3, queue="emails")
+    stored.put(("Send", {}))
+    busy = run("monitor", "emails", "default", "--threshold", "3")
+    assert busy.exit_code == 1
+    assert busy.stdout.split() == ["queue", "size", "emails", "3"]
+    assert json.loads(run("monitor", "emails", "--threshold", "2", "--json").stdout) == {
+        "busy": {"emails": 3}
+    }
+    quiet = run("monitor", "emails", "default", "--threshold", "4")
+    assert (quiet.exit_code, quiet.stdout) == (0, "Fewer than 4 jobs in emails, default.\n")
+    assert run("monitor").exit_code == 0
+    assert run("monitor", "--threshold", "0").exit_code == 2
 
 
 @pytest.mark.case("CLI-06")

@@ -110,6 +110,12 @@ class TestCurves:
     def test_exponential(self) -> None:
         assert waits(exponential(2, 300), 10) == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
+    @pytest.mark.case("RTY-23")
+    def test_exponential_to_an_hour(self) -> None:
+        curve = exponential(1, timedelta(hours=1))
+        assert waits(curve, 14) == [2**n for n in range(12)] + [3600, 3600]
+        assert curve(10_000) == 3600
+
     def test_exponential_default(self) -> None:
         assert exponential() == exponential(1, 300)
         assert waits(exponential(), 10) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300]

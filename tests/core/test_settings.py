@@ -39,6 +39,7 @@ DEFAULTS: dict[str, Any] = {
     "retention": 3600.0,
     "failed_retention": 7 * 24 * 3600.0,
     "cleanup_interval": 3600.0,
+    "recovery": True,
     "prefix": "asyncqueue",
     "max_payload": 1024 * 1024,
     "signing_keys": (),
@@ -91,6 +92,7 @@ class TestEnvironment:
             ("retention", "7d", 604800.0),
             ("failed_retention", "1d", 86400.0),
             ("cleanup_interval", "30m", 1800.0),
+            ("recovery", "off", False),
             ("prefix", "shop", "shop"),
             ("max_payload", "2048", 2048),
             ("signing_keys", "new, old", ("new", "old")),
@@ -127,10 +129,23 @@ class TestEnvironment:
         assert settings.timeout == 5400.0
 
     @pytest.mark.case("CFG-19")
-    def test_stale_jobs_come_back_after_the_lease(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_stale_jobs_come_back_after_the_lease_unless_switched_off(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """The stale timeout of other systems is the lease."""
         monkeypatch.setenv("QUEUE_LEASE", "5m")
-        assert Settings.from_env().lease == 300.0
+        settings = Settings.from_env()
+        assert (settings.lease, settings.recovery) == (300.0, True)
+        monkeypatch.setenv("QUEUE_RECOVERY", "0")
+        assert Settings.from_env().recovery is False
+
+    @pytest.mark.parametrize("text", ["1", "TRUE", " yes ", "on"])
+    def test_a_switch_is_on(self, text: str) -> None:
+        assert Settings(recovery=text).recovery is True  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("text", ["0", "False", "no", " OFF "])
+    def test_a_switch_is_off(self, text: str) -> None:
+        assert Settings(recovery=text).recovery is False  # type: ignore[arg-type]
 
 
 class TestWhoWins:
@@ -232,7 +247,10 @@ class TestRefused:
             ("grace", "-1"),
             ("retention", "-1"),
             ("failed_retention", "-1"),
-            ("cleanup_interval", "0"),
+            ("cleanup_interval", "-1"),
+            ("cleanup_interval", "inf"),
+            ("recovery", "perhaps"),
+            ("recovery", "2"),
             ("max_payload", "0"),
             ("max_payload", "1MB"),
         ],
@@ -278,9 +296,9 @@ class TestRefused:
         assert Settings.from_env(timeout=math.inf).timeout == math.inf
         assert Settings.from_env(timeout="inf").timeout == math.inf
 
-    def test_zero_retention_and_retry_delay_stay_zero(self) -> None:
-        settings = Settings(retention=0, retry_delay=0)
-        assert (settings.retention, settings.retry_delay) == (0, 0)
+    def test_zero_stays_zero_where_it_has_a_meaning(self) -> None:
+        settings = Settings(retention=0, retry_delay=0, cleanup_interval=0)
+        assert (settings.retention, settings.retry_delay, settings.cleanup_interval) == (0, 0, 0)
 
     def test_the_two_tables_must_differ(self) -> None:
         with pytest.raises(ConfigError, match="differ"):

@@ -63,6 +63,8 @@ def test_the_default_of_a_setting(row: list[str]):
         assert shown == "none"
     elif default == "":
         assert shown == "empty"
+    elif isinstance(default, bool):
+        assert shown == ("on" if default else "off")
     elif isinstance(default, (int, float)):
         assert float(shown) == default
     else:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from asyncqueue import Queue, State
+import pytest
+
+from asyncqueue import Queue, Registry, State
+from asyncqueue.record import Settlement, Source
 from tests.examples.serving import program, serving, until
 
 if TYPE_CHECKING:
@@ -91,3 +94,37 @@ def test_requests_are_checked_and_repeatable(tmp_path: Path) -> None:
         assert client.post("/exports", json={"customer": 0}).status_code == 422
         outside = {"Idempotency-Key": "../../etc/passwd"}
         assert client.post("/exports", json={"customer": 1}, headers=outside).status_code == 422
+
+
+async def fail(folder: Path, count: int) -> list[str]:
+    """Failed exports, the newest last."""
+    async with Queue(f"sqlite:///{folder}/exports.db", registry=Registry()) as queue:
+        queue.registry.register("ExportOrders", dict)
+        fields = {"customer": 1, "months": 1}
+        ids = [(await queue.dispatch_named("ExportOrders", fields)).id for _ in range(count)]
+        claimed = await queue.driver.claim([Source("default")], count, 30, "w")
+        ends = [
+            Settlement(claim.id, claim.token, State.FAILED, 5, error="OSError: no space")
+            for claim in claimed.claims
+        ]
+        for end in ends:
+            await queue.driver.settle([end])
+        return ids
+
+
+@pytest.mark.case("FLD-14", "FLD-15")
+async def test_failed_exports_are_listed_and_retried(tmp_path: Path) -> None:
+    ids = await fail(tmp_path, 80)
+    with serving(tmp_path, "fastapi_app:app", **SETTINGS) as (_, client):
+        first = client.get("/failed").raise_for_status().json()
+        rest = client.get("/failed", params={"limit": 50, "offset": 50}).raise_for_status().json()
+        assert (len(first["items"]), len(rest["items"])) == (50, 30)
+        assert first["total"] == rest["total"] == 80
+        assert [item["id"] for item in first["items"] + rest["items"]] == ids[::-1]
+        assert first["items"][0]["error"] == "OSError: no space"
+        answer = client.post(f"/failed/{ids[0]}/retry").raise_for_status().json()
+        assert answer == {"message": f"{ids[0]} is back on its queue"}
+        assert show(client, ids[0])["state"] == "pending"
+        assert client.post(f"/failed/{ids[0]}/retry").status_code == 404
+        assert client.post("/failed/unknown/retry").status_code == 404
+        assert client.get("/failed").json()["total"] == 79

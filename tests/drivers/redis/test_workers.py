@@ -38,6 +38,11 @@ class Hired:
                 assert line, "the worker has ended"
                 self.ran.append(int(line))
 
+    async def rest(self) -> list[int]:
+        """What it said that was not read yet, once it has ended."""
+        assert self._process.stdout is not None
+        return [int(line) for line in (await self._process.stdout.read()).split()]
+
 
 @contextlib.asynccontextmanager
 async def hired(url: str, prefix: str, lease: float = 2.0) -> AsyncGenerator[Hired]:

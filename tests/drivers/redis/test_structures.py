@@ -1,0 +1,50 @@
+"""Where in Redis jobs are, and that processes share them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from .acts import operator, record
+from .test_workers import PATIENCE, hired, producing
+from .working import RedisNumber
+
+
+@pytest.mark.case("DRV-05")
+async def test_ready_jobs_are_in_lists_and_delayed_ones_in_a_sorted_set_by_their_time(
+    driver, redis_url: str, redis_prefix: str
+) -> None:
+    await driver.enqueue([record("ready"), record("b", delay=60), record("a", delay=30)])
+    async with operator(redis_url) as other:
+        numbers = await other.call("HMGET", f"{{{redis_prefix}:0}}:ids", "ready", "a", "b")
+        assert await other.call("LRANGE", f"{{{redis_prefix}:0}}:ready:q:1", 0, -1) == numbers[:1]
+        later = await other.call("ZRANGE", f"{{{redis_prefix}:0}}:later:q:1", 0, -1, "WITHSCORES")
+        now, _ = await other.call("TIME")
+    assert later[::2] == numbers[1:]
+    times = [float(score) - int(now) for score in later[1::2]]
+    assert times == [pytest.approx(30, abs=5), pytest.approx(60, abs=5)]
+
+
+@pytest.mark.case("DRV-03")
+async def test_jobs_are_there_for_the_next_client(redis_url: str, redis_prefix: str) -> None:
+    async with producing(redis_url, redis_prefix) as queue:
+        handle = await queue.dispatch(RedisNumber(1))
+    async with producing(redis_url, redis_prefix) as later:
+        assert (await later.status(handle.id)).state == "pending"
+        assert await later.size("default") == 1
+
+
+@pytest.mark.case("DRV-04")
+async def test_two_processes_share_the_jobs_of_one_queue(redis_url: str, redis_prefix: str) -> None:
+    async with producing(redis_url, redis_prefix) as queue:
+        async with hired(redis_url, redis_prefix) as one, hired(redis_url, redis_prefix) as two:
+            async with asyncio.timeout(PATIENCE):
+                while len(await queue.workers()) < 2:
+                    await asyncio.sleep(0.01)
+                handles = await queue.dispatch_many([RedisNumber(n) for n in range(200)])
+                for handle in handles:
+                    await handle.result()
+        ran = [await worker.rest() for worker in (one, two)]
+    assert sorted(ran[0] + ran[1]) == list(range(200))
+    assert all(ran)
