@@ -58,6 +58,7 @@ from asyncqueue.events import (
 from asyncqueue.execution.outcome import Fail, Retry, Snooze
 from asyncqueue.function import job
 from asyncqueue.job import Job
+from asyncqueue.limits import Limit
 from asyncqueue.options import Priority
 from asyncqueue.queue import (
     Batch,
@@ -120,6 +121,7 @@ __all__ = [
     "JobRetrying",
     "JobTimeout",
     "LeaseLost",
+    "Limit",
     "Page",
     "PayloadError",
     "PayloadTooLarge",

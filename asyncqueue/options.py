@@ -11,6 +11,7 @@ import msgspec
 
 from asyncqueue.backoff import Backoff, fixed, from_list
 from asyncqueue.durations import Duration, to_finite_seconds, to_seconds
+from asyncqueue.limits import Limit, LimitOption, check_limits
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
 
@@ -45,6 +46,8 @@ class JobKeywords(TypedDict, total=False):
     unique_until: Literal["finished", "processing"]
     retention: Duration | None
     middleware: Sequence[Callable[..., Any]]
+    limit: LimitOption | None
+    fair_by: str | Callable[[Any], object] | None
     replace: bool
 
 
@@ -65,6 +68,8 @@ class JobOptions(msgspec.Struct, frozen=True, kw_only=True):
     unique_until: Literal["finished", "processing"] = "finished"
     retention: float | None = None
     middleware: tuple[Any, ...] = ()
+    limit: tuple[Limit, ...] = ()
+    fair_by: str | Callable[[Any], object] | None = None
 
 
 NAMES: Final = frozenset(JobOptions.__struct_fields__) | {"max_retries"}
@@ -217,6 +222,12 @@ def check_middleware(value: Any) -> tuple[Any, ...]:
     return layers
 
 
+def _fair_by(value: Any) -> Any:
+    if value is None or callable(value) or (isinstance(value, str) and value):
+        return value
+    raise TypeError(f"fair_by must be a field's name or a function of the job, got {value!r}")
+
+
 def _or_callable(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: value if callable(value) else check(value)
 
@@ -236,4 +247,6 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "unique_until": _unique_until,
     "retention": _retention,
     "middleware": check_middleware,
+    "limit": check_limits,
+    "fair_by": _fair_by,
 }

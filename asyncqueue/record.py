@@ -64,6 +64,25 @@ class Latch(msgspec.Struct):
     retention: float = 3600.0
 
 
+class Limited(msgspec.Struct, frozen=True, array_like=True):
+    """A job needs one of ``most`` permits of ``key`` to be claimed.
+
+    Without ``per`` it holds it as long as it is being processed; with it a permit is used up for
+    ``per`` seconds from the claim, whatever becomes of the job.
+    """
+
+    key: str
+    most: int
+    per: float | None = None
+
+
+class Permit(msgspec.Struct):
+    """One permit that is taken: by whom, and for how many seconds yet; None has no end."""
+
+    holder: str
+    expires_in: float | None = None
+
+
 class Record(msgspec.Struct):
     """A job on its way into the store.
 
@@ -76,6 +95,10 @@ class Record(msgspec.Struct):
     back: it waits for nothing else, is not counted anywhere, and is gone when the latch opens
     without a reason to let go of it. One that ``guards`` has to end before those held until the
     END are let go of.
+
+    ``limits`` are permits that its claim needs, all of them at once. Jobs of one queue and
+    priority with a ``fair`` key take turns: after a job of one key comes one of every other key
+    that waits, then the next of that key. Those without one are all of one key.
     """
 
     id: str
@@ -91,6 +114,8 @@ class Record(msgspec.Struct):
     latch: str | None = None
     held: On | None = None
     guards: bool = False
+    limits: tuple[Limited, ...] = ()
+    fair: str | None = None
 
 
 class Claim(msgspec.Struct):
@@ -238,6 +263,8 @@ class StoredJob(msgspec.Struct):
     latch: str | None = None
     held: On | None = None
     """Held back by its latch; its state is DELAYED."""
+    limits: tuple[Limited, ...] = ()
+    fair: str | None = None
     history: bytes | None = None
     """What its settlements gave as ``attempt``, one after the other."""
     lease_left: float | None = None

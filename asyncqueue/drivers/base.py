@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         Filter,
         Found,
         Latch,
+        Permit,
         Presence,
         QueueCounts,
         Record,
@@ -120,7 +121,11 @@ class Driver(ABC):
         """Claim up to ``limit`` due jobs for ``lease`` seconds, atomically.
 
         Sources strictly in their order; within one by priority, higher first, then by due time,
-        then by order of dispatch. Counts the attempt and the token. Paused queues give none.
+        then by order of dispatch; jobs with ``fair`` keys take turns within their priority. Counts
+        the attempt and the token. Paused queues give none. A job whose limits have no permit left
+        is passed over, and those behind it are claimed instead; as soon as there is a permit, its
+        queue is rung, or ``due_in`` told when that will be. However many such jobs wait, they
+        cost a claim nothing once they were passed over.
         """
 
     async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
@@ -198,6 +203,29 @@ class Driver(ABC):
     def has_latches(self) -> bool:
         """Whether it keeps latches, and with them the follow-ups of settlements."""
         return type(self).latches is not Driver.latches
+
+    # Permits
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """Take one of ``most`` permits of a key for ``ttl`` seconds; 0.0 if that succeeded.
+
+        Else the number of seconds until one of those that are taken expires. Who holds one already
+        keeps it, for ``ttl`` seconds from now. Atomic over all handles.
+        """
+        raise self._cannot("limit how many jobs run at a time")
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """Give the permit of a holder back, or all of a key; answers how many there were."""
+        raise self._cannot("limit how many jobs run at a time")
+
+    async def holders(self, key: str) -> list[Permit]:
+        """The permits of a key that are taken, the oldest first."""
+        raise self._cannot("limit how many jobs run at a time")
+
+    @property
+    def has_limits(self) -> bool:
+        """Whether it keeps permits, and heeds the limits and fair keys of records."""
+        return type(self).acquire is not Driver.acquire
 
     # Operate
     #

@@ -42,6 +42,11 @@ class SyncDriver(Driver):
         self._latches: dict[str, LatchState] = {}
         self._held: dict[str, list[Record]] = {}
 
+    @property
+    def has_limits(self) -> bool:
+        """True, for there is nothing to keep: its callers decide how many jobs run at a time."""
+        return True
+
     async def enqueue(
         self,
         records: Sequence[Record],

@@ -12,9 +12,11 @@ import msgspec
 from asyncqueue import codec
 from asyncqueue.backoff import Backoff
 from asyncqueue.durations import Duration, to_finite_seconds
+from asyncqueue.errors import DriverError
 from asyncqueue.ids import new_id
 from asyncqueue.job import Job
 from asyncqueue.lanes import split_lane
+from asyncqueue.limits import fair_key, limits_of
 from asyncqueue.options import (
     BackoffOption,
     JobOptions,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncqueue.clock import Clock
+    from asyncqueue.drivers.base import Driver
     from asyncqueue.settings import Settings
 
 MAX_ID = 200
@@ -63,8 +66,9 @@ class Builder:
     stored.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, driver: Driver) -> None:
         self._settings = settings
+        self._driver = driver
         self._forms: dict[type[Any], Form] = {}
 
     def record(self, job: Any, given: DispatchOptions, clock: Clock) -> Record:
@@ -108,6 +112,11 @@ class Builder:
             raise TypeError(_not_a_job(job))
         cls: Any = type(job)
         form = Form(cls.__job_name__, cls.__job_options__, given, self._settings, clock)
+        if form.limited and not self._driver.has_limits:
+            raise DriverError(
+                f"{cls.__job_name__}: the {self._driver.name} driver keeps no limits and no turns; "
+                "leave limit= and fair_by= out, or use a driver that does."
+            )
         if given is NO_OPTIONS:
             self._forms[cls] = form
         return form
@@ -130,6 +139,7 @@ class Form:
         self._settings = settings
         self._max_attempts = _max_attempts(options, given)
         self._varies = any(map(callable, (options.queue, options.priority, options.delay)))
+        self.limited = bool(options.limit) or options.fair_by is not None
         if not self._varies:
             self._terms = self._terms_of(None, clock)
 
@@ -142,6 +152,10 @@ class Form:
             record.key = _unique_key(job, options)
             record.key_ttl = options.unique_for
             record.key_until_claimed = options.unique_until == "processing"
+        if self.limited:
+            record.limits = limits_of(options.limit, job)
+            if options.fair_by is not None:
+                record.fair = fair_key(options.fair_by, job)
         return record
 
     def around(self, payload: bytes, job: Any, clock: Clock) -> Record:

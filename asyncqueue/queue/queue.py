@@ -87,7 +87,7 @@ class Queue(Linking):
         if clock is not None:
             self.driver.clock = clock
         self.failed = FailedStore(self.ready, self.ready_to_write)
-        self._builder = Builder(self.settings)
+        self._builder = Builder(self.settings, self.driver)
         self._linker = Linker(self._builder, self.settings, self.driver)
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)

@@ -66,7 +66,7 @@ async def test_a_line_forgets_those_who_left_it() -> None:
     before = sys.getrefcount(entries[1])
     for entry in entries[1:]:
         entry.state = State.CANCELLED
-        line.leave()
+        line.leave(entry)
     assert list(line) == [entries[0]]
     after = sys.getrefcount(entries[1])
     assert after == before - 1

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Extension,
         Found,
         Latch,
+        Permit,
         Presence,
         QueueCounts,
         Record,
@@ -94,11 +95,12 @@ class MemoryDriver(Driver):
             claimed = Claimed([])
             if limit <= 0:
                 return claimed
+            store.limits.open(now)
             for source in sources:
                 shelf = store.shelves.get(source.queue)
                 if shelf is None or source.queue in store.paused:
                     continue
-                for entry in shelf.take(source, limit - len(claimed.claims), now):
+                for entry in store.take(source, limit - len(claimed.claims), now):
                     claimed.claims.append(store.hand_out(entry, now, until, worker))
                     shelf.processing[entry.id] = entry
             if len(claimed.claims) < limit:
@@ -112,8 +114,9 @@ class MemoryDriver(Driver):
             for source in sources
             if source.queue in store.shelves and source.queue not in store.paused
         )
-        due = min((due for due in nexts if due is not None), default=None)
-        return None if due is None else due - now
+        due = min((due for due in nexts if due is not None), default=math.inf)
+        due = min(due, store.limits.opens_at())
+        return None if due == math.inf else due - now
 
     async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
         """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
@@ -226,6 +229,34 @@ class MemoryDriver(Driver):
         with store.lock:
             store.now()
             return store.latches.forget(ids)
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """See :meth:`asyncqueue.drivers.base.Driver.acquire`."""
+        store = self._store
+        with store.lock:
+            now = store.now()
+            permits = store.limits.permits
+            if not permits.holds(key, holder, now):
+                wait = permits.wait(key, most, now)
+                if wait > 0:
+                    return wait
+            permits.take(key, holder, now + ttl)
+            return 0.0
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.release`."""
+        store = self._store
+        with store.lock:
+            now = store.now()
+            gone = store.limits.permits.give_back(key, holder)
+            store.limits.released(key, now)
+            return gone
+
+    async def holders(self, key: str) -> list[Permit]:
+        """See :meth:`asyncqueue.drivers.base.Driver.holders`."""
+        store = self._store
+        with store.lock:
+            return store.limits.permits.holders(key, store.now())
 
     async def requeue(self, which: Filter) -> list[str]:
         """See :meth:`asyncqueue.drivers.base.Driver.requeue`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from asyncqueue.record import On, State, StoredJob
+from asyncqueue.record import Limited, On, State, StoredJob
 
 PENDING = State.PENDING
 """Read as a global in hot loops: looking a member up in its enum class takes longer."""
@@ -19,6 +19,7 @@ class Entry(msgspec.Struct, gc=False):
     long as it is not due. ``seq`` is the place in the order of dispatch. ``cancel_retention`` is
     set once the cancellation of a running job was asked for. ``member`` is False for those that
     were held back, ``exempt`` True for members that were requeued: nobody calls them off.
+    ``aside`` is the key of the permit that it waits for instead of standing in its line.
     """
 
     id: str
@@ -54,6 +55,9 @@ class Entry(msgspec.Struct, gc=False):
     guards: bool = False
     delay: float = 0.0
     history: bytes | None = None
+    limits: tuple[Limited, ...] = ()
+    fair: str | None = None
+    aside: str | None = None
 
     def state_at(self, now: float) -> State:
         """The state as it is told outside."""
@@ -94,6 +98,8 @@ class Entry(msgspec.Struct, gc=False):
             key=self.key,
             latch=self.latch,
             held=self.held,
+            limits=self.limits,
+            fair=self.fair,
             history=self.history,
             lease_left=self.lease_until - now if self.state is State.PROCESSING else None,
         )

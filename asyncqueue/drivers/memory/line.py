@@ -47,7 +47,7 @@ class Line:
         else:
             row.append(entry)
 
-    def leave(self) -> None:
+    def leave(self, _entry: Entry) -> None:
         """One of the entries waits no longer: its state says which."""
         self._gaps += 1
         if self._gaps > TOO_FEW_TO_TIDY and self._gaps > len(self):

@@ -6,6 +6,7 @@ from bisect import insort
 from operator import neg
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.drivers.memory.fair import FairLine
 from asyncqueue.drivers.memory.line import Line
 from asyncqueue.record import QueueCounts, State
 
@@ -21,11 +22,13 @@ TOO_FEW_TO_TIDY: Final = 16
 class Shelf:
     """One queue: a line per priority for those who wait, a dict per state for the others."""
 
-    __slots__ = ("_lines", "_priorities", "held", "processing")
+    __slots__ = ("_lines", "_priorities", "aside", "held", "processing")
 
     def __init__(self) -> None:
         self._lines: dict[int, Line] = {}
         self._priorities: list[int] = []
+        self.aside: dict[str, Entry] = {}
+        """Who waits for a permit, in no line."""
         self.processing: dict[str, Entry] = {}
         self.held: dict[State, dict[str, Entry]] = {
             State.PROCESSING: self.processing,
@@ -35,7 +38,7 @@ class Shelf:
         }
 
     def __bool__(self) -> bool:
-        return any(self.held.values()) or any(self._lines.values())
+        return any(self.held.values()) or any(self._lines.values()) or bool(self.aside)
 
     def line(self, priority: int) -> Line:
         """The line of this priority, opened when there is none."""
@@ -44,6 +47,13 @@ class Shelf:
             line = self._lines[priority] = Line()
             insort(self._priorities, priority, key=neg)
         return line
+
+    def join(self, entry: Entry, now: float) -> None:
+        """Wait in the line of its priority, which becomes a fair one for it if need be."""
+        line = self.line(entry.priority)
+        if entry.fair is not None and not isinstance(line, FairLine):
+            line = self._lines[entry.priority] = FairLine.instead_of(line, now)
+        line.join(entry, now)
 
     def lines(self, source: Source) -> Iterator[Line]:
         """The lines of a lane, higher priorities first."""
@@ -64,7 +74,8 @@ class Shelf:
 
     def count_waiting(self, source: Source) -> int:
         """How many wait in a lane, due or not."""
-        return sum(len(line) for line in self.lines(source))
+        aside = sum(source.low <= one.priority <= source.high for one in self.aside.values())
+        return aside + sum(len(line) for line in self.lines(source))
 
     def next_due(self, source: Source) -> float | None:
         """When the first who waits in a lane is due."""
@@ -74,9 +85,9 @@ class Shelf:
     def counts(self, now: float) -> QueueCounts:
         """How many entries are in which state."""
         lines = self._lines.values()
-        waiting = sum(len(line) for line in lines)
+        waiting = sum(len(line) for line in lines) + len(self.aside)
         delayed = sum(line.count_delayed(now) for line in lines)
-        firsts = (line.first() for line in lines)
+        firsts = [*(line.first() for line in lines), *self.aside.values()]
         oldest = min((entry.available_at for entry in firsts if entry is not None), default=now)
         return QueueCounts(
             pending=waiting - delayed,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from asyncqueue.drivers.base import Watches
 from asyncqueue.drivers.memory.entry import HELD, PENDING, Entry
 from asyncqueue.drivers.memory.latches import Latches
+from asyncqueue.drivers.memory.limits import Limits
 from asyncqueue.drivers.memory.shelf import Shelf
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, WAITING, Claim, State
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from asyncqueue.clock import Clock
-    from asyncqueue.record import Counted, Latch, Presence, Record, Settlement
+    from asyncqueue.record import Counted, Latch, Presence, Record, Settlement, Source
 
 DELAYED = State.DELAYED
 PROCESSING = State.PROCESSING
@@ -26,6 +27,8 @@ FAILED = State.FAILED
 CANCELLED = State.CANCELLED
 CLAIM_BITS = 20
 """A token is the place of a job in the order of dispatch, and in these bits its claims."""
+MOST_SET_ASIDE = 1_000
+"""Jobs without a permit that one claim passes over; those behind them are due at once."""
 ENDS = frozenset((PENDING, DELAYED, COMPLETED, FAILED, CANCELLED))
 """How a claim may be settled."""
 
@@ -45,6 +48,7 @@ class Store:
         self.first_lease = math.inf
         self.keys: dict[str, Entry] = {}
         self.latches = Latches(self._let_go, self._drop)
+        self.limits = Limits(self._put_back_in_line)
         self._expiring: list[tuple[float, int, Entry]] = []
         self._expired = 0
         self._seq = 0
@@ -104,9 +108,27 @@ class Store:
             if line is None or entry.queue != queue or entry.priority != priority:
                 queue, priority = entry.queue, entry.priority
                 line = self.shelf(queue).line(priority)
-            line.join(entry, now)
+            if entry.fair is None:
+                line.join(entry, now)
+            else:
+                self.shelf(entry.queue).join(entry, now)
+                line = None  # It may have become a fair one.
         self.ring_queues(entries)
         return answers
+
+    def take(self, source: Source, most: int, now: float) -> list[Entry]:
+        """Take due entries from their lines; those that lack a permit are set aside."""
+        shelf = self.shelf(source.queue)
+        taken: list[Entry] = []
+        set_aside = 0
+        while len(taken) < most and set_aside < MOST_SET_ASIDE:
+            got = shelf.take(source, most - len(taken), now)
+            admitted = [one for one in got if not one.limits or self._admit(one, shelf, now)]
+            taken += admitted
+            if len(admitted) == len(got):
+                break
+            set_aside += len(got) - len(admitted)
+        return taken
 
     def hand_out(self, entry: Entry, now: float, until: float, worker: str) -> Claim:
         """Let a worker have an entry that was taken from its line."""
@@ -179,6 +201,8 @@ class Store:
         if due is not None:
             entry.available_at = due
         self._wait(entry, shelf, now)
+        if entry.limits:
+            self.limits.ended(entry, now)
 
     def finish(self, entry: Entry, state: State, retention: float, now: float) -> Counted | None:
         """The end of an entry that waits or is being processed."""
@@ -224,16 +248,23 @@ class Store:
     def _wait(self, entry: Entry, shelf: Shelf, now: float) -> None:
         entry.state = PENDING
         entry.worker = None
-        shelf.line(entry.priority).join(entry, now)
+        shelf.join(entry, now)
         self.ring_queues((entry,))
 
     def _detach(self, entry: Entry, state: State, shelf: Shelf) -> None:
         """Take an entry from where it stands and give it its next state."""
         before, entry.state = entry.state, state
         if before is PENDING:
-            shelf.line(entry.priority).leave()
+            if entry.aside is None:
+                shelf.line(entry.priority).leave(entry)
+            else:
+                del shelf.aside[entry.id]
+            if entry.limits:
+                self.limits.gone(entry, self.clock.time())
         elif before is not HELD:
             del shelf.held[before][entry.id]
+            if entry.limits and before is PROCESSING:
+                self.limits.ended(entry, self.clock.time())
         if entry.cancel_retention is not None:
             entry.cancel_retention = None
             self.called_off.pop(entry.id, None)
@@ -256,6 +287,19 @@ class Store:
         """A latch will never let go of this entry."""
         self._detach(entry, CANCELLED, self.shelf(entry.queue))
         del self.entries[entry.id]
+
+    def _admit(self, entry: Entry, shelf: Shelf, now: float) -> bool:
+        if self.limits.admit(entry, now):
+            return True
+        shelf.aside[entry.id] = entry
+        return False
+
+    def _put_back_in_line(self, entry: Entry, now: float) -> None:
+        """There may be a permit for this entry by now."""
+        shelf = self.shelf(entry.queue)
+        del shelf.aside[entry.id]
+        shelf.join(entry, now)
+        self.ring_queues((entry,))
 
     def _take_key(self, entry: Entry, key: str, now: float) -> Entry | None:
         """Who holds the key, if not the entry from now on."""
@@ -291,6 +335,8 @@ def new_entry(record: Record, now: float) -> Entry:
         entry.member = record.held is None
         if record.held is not None:
             entry.state, entry.delay = HELD, max(record.delay, 0.0)
+    if record.limits or record.fair is not None:
+        entry.limits, entry.fair = tuple(record.limits), record.fair
     return entry
 
 

@@ -14,6 +14,7 @@ from asyncqueue.testing.conformance.handles import HandleRules
 from asyncqueue.testing.conformance.keys import KeyRules
 from asyncqueue.testing.conformance.latches import FollowUpRules, HistoryRules, LatchRules
 from asyncqueue.testing.conformance.leases import LeaseRules
+from asyncqueue.testing.conformance.limits import FairRules, LimitRules, PermitRules
 from asyncqueue.testing.conformance.looks import CountRules, FindRules
 from asyncqueue.testing.conformance.operating import CancelRules, DeleteRules, PauseRules
 from asyncqueue.testing.conformance.settling import SettleRules
@@ -41,6 +42,9 @@ class DriverConformance(
     LatchRules,
     FollowUpRules,
     HistoryRules,
+    PermitRules,
+    LimitRules,
+    FairRules,
 ):
     """Every rule of the driver protocol.
 

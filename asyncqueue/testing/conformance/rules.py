@@ -16,6 +16,7 @@ from asyncqueue.record import (
     Claim,
     Filter,
     Latch,
+    Limited,
     On,
     Record,
     Settlement,
@@ -138,6 +139,8 @@ def record(  # noqa: PLR0913 - as many as a record has
     latch: str | None = None,
     held: On | None = None,
     guards: bool = False,
+    limits: Sequence[Limited] = (),
+    fair: str | None = None,
 ) -> Record:
     """A record with nothing special about it but what is given."""
     return Record(
@@ -154,6 +157,8 @@ def record(  # noqa: PLR0913 - as many as a record has
         latch=latch,
         held=held,
         guards=guards,
+        limits=tuple(limits),
+        fair=fair,
     )
 
 

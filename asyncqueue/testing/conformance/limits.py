@@ -1,0 +1,410 @@
+"""Rules of permits: how many there are, who waits for one, and whose turn it is."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from asyncqueue.record import WAITING, Filter, Limited, Source, State
+from asyncqueue.testing.conformance.rules import (
+    LEASE,
+    Q,
+    Rules,
+    claim,
+    claim_one,
+    end,
+    ids,
+    look,
+    needs,
+    record,
+    settlement,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.record import Record
+    from asyncqueue.testing.clock import Clock
+
+TWO: Final = (Limited("two", 2),)
+PER_MINUTE: Final = (Limited("calls", 2, per=60.0),)
+
+
+def limited(
+    *names: str, limits: tuple[Limited, ...] = TWO, queue: str = "q", priority: int = 1
+) -> list[Record]:
+    """Jobs that need permits."""
+    return [record(name, queue, limits=limits, priority=priority) for name in names]
+
+
+class PermitRules(Rules):
+    """At most so many hold a permit of one key at a time, over all handles."""
+
+    @needs("acquire")
+    async def test_only_so_many_hold_one(self, driver: Driver) -> None:
+        """MID-09, MID-10."""
+        assert await driver.acquire("k", "a", 2, 60) == 0.0
+        assert await driver.acquire("k", "b", 2, 30) == 0.0
+        assert await driver.acquire("k", "c", 2, 60) == pytest.approx(30, abs=0.01)
+        assert await driver.acquire("other", "c", 2, 60) == 0.0
+        assert [permit.holder for permit in await driver.holders("k")] == ["a", "b"]
+        assert await driver.holders("unknown") == []
+
+    @needs("acquire")
+    async def test_one_is_free_again_when_it_expires(self, driver: Driver, clock: Clock) -> None:
+        """MID-09."""
+        await driver.acquire("k", "a", 1, 60)
+        clock.advance(59)
+        (permit,) = await driver.holders("k")
+        assert permit.expires_in == pytest.approx(1, abs=0.01)
+        assert await driver.acquire("k", "b", 1, 60) == pytest.approx(1, abs=0.01)
+        clock.advance(2)
+        assert await driver.acquire("k", "b", 1, 60) == 0.0
+        assert [permit.holder for permit in await driver.holders("k")] == ["b"]
+
+    @needs("acquire")
+    async def test_one_is_free_again_when_it_is_given_back(self, driver: Driver) -> None:
+        """MID-09."""
+        await driver.acquire("k", "a", 1, 60)
+        assert await driver.release("k", "b") == 0
+        assert await driver.acquire("k", "b", 1, 60) > 0
+        assert await driver.release("k", "a") == 1
+        assert await driver.acquire("k", "b", 1, 60) == 0.0
+
+    @needs("acquire")
+    async def test_all_of_a_key_can_be_given_back(self, driver: Driver) -> None:
+        """MID-11."""
+        for holder in "abc":
+            await driver.acquire("k", holder, 3, 60)
+        await driver.acquire("other", "a", 3, 60)
+        assert await driver.release("k") == 3
+        assert await driver.holders("k") == []
+        assert len(await driver.holders("other")) == 1
+
+    @needs("acquire")
+    async def test_who_holds_one_keeps_it_for_longer(self, driver: Driver, clock: Clock) -> None:
+        """MID-09."""
+        await driver.acquire("k", "a", 1, 60)
+        clock.advance(50)
+        assert await driver.acquire("k", "a", 1, 60) == 0.0
+        clock.advance(50)
+        assert await driver.acquire("k", "b", 1, 60) == pytest.approx(10, abs=0.01)
+
+    @needs("acquire")
+    async def test_a_full_key_says_when_there_is_room_for_one_more(self, driver: Driver) -> None:
+        """MID-10."""
+        await driver.acquire("k", "a", 9, 10)
+        await driver.acquire("k", "b", 9, 20)
+        await driver.acquire("k", "c", 9, 30)
+        assert await driver.acquire("k", "d", 2, 60) == pytest.approx(20, abs=0.01)
+
+    @needs("acquire", "clone")
+    async def test_of_many_at_once_only_so_many_get_one(
+        self, driver: Driver, other: Driver
+    ) -> None:
+        """MID-09."""
+        handles = [driver, other] * 10
+        waits = await asyncio.gather(
+            *(handle.acquire("k", f"h{n}", 3, 60) for n, handle in enumerate(handles))
+        )
+        assert sum(wait == 0 for wait in waits) == 3
+
+
+class LimitRules(Rules):
+    """A job without a permit is passed over, and waits at no cost until there is one."""
+
+    @needs("acquire")
+    async def test_no_more_than_the_limit_are_processed(self, driver: Driver) -> None:
+        """PRI-13."""
+        await driver.enqueue(limited("a", "b", "c", "d"))
+        first, second = await claim(driver)
+        assert ids([first, second]) == ["a", "b"]
+        assert await claim(driver) == []
+        await end(driver, first, State.COMPLETED)
+        assert ids(await claim(driver)) == ["c"]
+        await end(driver, second, State.FAILED)
+        assert ids(await claim(driver)) == ["d"]
+
+    @needs("acquire")
+    async def test_those_behind_are_claimed_instead(self, driver: Driver) -> None:
+        """PRI-01."""
+        await driver.enqueue([*limited("a", "b", "c", "d"), record("e"), record("f")])
+        assert ids(await claim(driver, limit=3)) == ["a", "b", "e"]
+        assert ids(await claim(driver)) == ["f"]
+
+    @needs("acquire")
+    async def test_they_still_wait_for_those_who_look(self, driver: Driver) -> None:
+        """MON-01."""
+        await driver.enqueue(limited("a", "b", "c", "d"))
+        await claim(driver)
+        assert await driver.count(Filter(source=Q, states=WAITING)) == 2
+        counts = (await driver.counts())["q"]
+        assert (counts.pending, counts.delayed, counts.processing) == (2, 0, 2)
+        job = await look(driver, "c")
+        assert job is not None
+        assert (job.state, job.limits) == (State.PENDING, TWO)
+        found = await driver.find(Filter(states=(State.PENDING,)))
+        assert ids(found.items) == ["d", "c"]
+
+    @needs("acquire")
+    async def test_they_come_in_their_order(self, driver: Driver) -> None:
+        """PRI-01."""
+        await driver.enqueue(limited("a", "b", "c", "d"))
+        held = await claim(driver)
+        await claim(driver)
+        await driver.enqueue(limited("urgent", priority=9))
+        for one in held:
+            await end(driver, one, State.COMPLETED)
+        assert ids(await claim(driver)) == ["urgent", "c"]
+
+    @needs("acquire")
+    @pytest.mark.parametrize("state", [State.DELAYED, State.PENDING])
+    async def test_one_that_waits_again_gives_its_permit_back(
+        self, driver: Driver, state: State
+    ) -> None:
+        """PRI-11."""
+        await driver.enqueue(limited("a", "b", limits=(Limited("one", 1),)))
+        first = await claim_one(driver)
+        assert await claim(driver) == []
+        await driver.settle([settlement(first, state, delay=100)])
+        assert len(await claim(driver)) == 1
+
+    @needs("acquire", "sweep")
+    async def test_a_crash_gives_it_back(self, driver: Driver, clock: Clock) -> None:
+        """MON-13."""
+        await driver.enqueue(limited("a", "b", limits=(Limited("one", 1),)))
+        await claim_one(driver)
+        assert await claim(driver) == []
+        clock.advance(LEASE + 1)
+        await driver.sweep()
+        (again,) = await claim(driver)
+        assert await claim(driver) == []
+        await end(driver, again, State.COMPLETED)
+        assert len(await claim(driver)) == 1
+
+    @needs("acquire")
+    async def test_keys_are_apart(self, driver: Driver) -> None:
+        """PRI-13."""
+        for tenant in "xyz":
+            names = [f"{tenant}{n}" for n in range(3)]
+            await driver.enqueue(limited(*names, limits=(Limited(tenant, 1),)))
+        assert ids(await claim(driver)) == ["x0", "y0", "z0"]
+
+    @needs("acquire")
+    async def test_a_rate_is_never_exceeded_in_any_window(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """MID-10."""
+        names = [f"j{n:02}" for n in range(8)]
+        await driver.enqueue(limited(*names, limits=PER_MINUTE))
+        started: list[tuple[float, str]] = []
+
+        async def start() -> None:
+            for one in await claim(driver):
+                started.append((clock.time(), one.id))
+                await end(driver, one, State.COMPLETED)
+
+        begin = clock.time()
+        await start()
+        clock.advance(30)
+        await start()
+        for _ in range(40):
+            clock.advance(10)
+            await start()
+        assert [name for _, name in started] == names
+        for at, _ in started:
+            assert sum(at - 60 < other <= at for other, _ in started) <= 2
+        assert started[-1][0] - begin <= 3 * 60 + 10
+
+    @needs("acquire")
+    async def test_a_claim_tells_when_there_will_be_a_permit(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """MID-10."""
+        await driver.enqueue(limited("a", "b", "c", limits=PER_MINUTE))
+        claimed = await driver.claim([Q], 10, LEASE, "w1")
+        assert ids(claimed.claims) == ["a", "b"]
+        assert claimed.due_in == pytest.approx(60, abs=0.01)
+        clock.advance(20)
+        claimed = await driver.claim([Q], 10, LEASE, "w1")
+        assert (claimed.claims, claimed.due_in) == ([], pytest.approx(40, abs=0.01))
+
+    @needs("acquire")
+    async def test_a_rate_counts_starts_whatever_becomes_of_them(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """MID-10."""
+        await driver.enqueue(limited("a", limits=(Limited("one", 1, per=60.0),)))
+        again = settlement(await claim_one(driver), State.DELAYED)
+        await driver.settle([again])
+        assert await claim(driver) == []
+        clock.advance(61)
+        assert ids(await claim(driver)) == ["a"]
+
+    @needs("acquire")
+    async def test_several_limits_hold_all_at_once(self, driver: Driver, clock: Clock) -> None:
+        """MID-10."""
+        both = (Limited("one", 1), Limited("calls", 2, per=60.0))
+        await driver.enqueue(limited("a", "b", "c", limits=both))
+        await end(driver, await claim_one(driver), State.COMPLETED)
+        assert await driver.holders("one") == []
+        second = await claim_one(driver)
+        assert await claim(driver) == []
+        await end(driver, second, State.COMPLETED)
+        assert await claim(driver) == []
+        clock.advance(61)
+        assert ids(await claim(driver)) == ["c"]
+
+    @needs("acquire")
+    async def test_their_holders_are_told(self, driver: Driver) -> None:
+        """MON-19."""
+        await driver.enqueue(limited("a", "b", "c"))
+        await claim(driver)
+        permits = await driver.holders("two")
+        assert sorted(permit.holder for permit in permits) == ["a", "b"]
+        assert [permit.expires_in for permit in permits] == [None, None]
+
+    @needs("acquire", "pause")
+    async def test_a_paused_queue_keeps_no_other_from_its_turn(self, driver: Driver) -> None:
+        """PRI-13."""
+        one = (Limited("one", 1),)
+        await driver.enqueue(limited("a", "b", limits=one))
+        await driver.enqueue(limited("c", "d", limits=one, queue="r"))
+        first = await claim_one(driver)
+        assert await claim(driver, Source("r")) == []
+        await driver.pause(["q"], on=True)
+        await end(driver, first, State.COMPLETED)
+        third = await claim_one(driver, Source("r"))
+        assert third.id == "c"
+        await end(driver, third, State.COMPLETED)
+        assert ids(await claim(driver, Source("r"))) == ["d"]
+
+    @needs("acquire", "cancel", "delete")
+    async def test_one_that_goes_while_it_may_try_lets_another_try(self, driver: Driver) -> None:
+        """MON-16."""
+        await driver.enqueue(limited("a", "b", "c", "d", limits=(Limited("one", 1),)))
+        first = await claim_one(driver)
+        assert await claim(driver) == []
+        await end(driver, first, State.COMPLETED)
+        await driver.cancel(Filter(ids=("b",)), 3600)
+        third = await claim_one(driver)
+        assert third.id == "c"
+        assert await claim(driver) == []
+        await driver.delete(Filter(ids=("d",)))
+        await end(driver, third, State.COMPLETED)
+        assert await claim(driver) == []
+        assert await state_of(driver, "b") is State.CANCELLED
+
+    @needs("acquire", "watch")
+    async def test_who_watches_their_queue_hears_of_a_permit(self, driver: Driver) -> None:
+        """WRK-03."""
+        one = (Limited("one", 1),)
+        await driver.enqueue([*limited("a", limits=one), *limited("b", limits=one, queue="r")])
+        first = await claim_one(driver)
+        assert await claim(driver, Source("r")) == []
+        with driver.watch(["queue:r"]) as watch:
+            watch.clear()
+            await end(driver, first, State.COMPLETED)
+            await watch.wait(5)
+            assert watch.rung
+        assert ids(await claim(driver, Source("r"))) == ["b"]
+
+    @needs("acquire")
+    async def test_many_that_wait_cost_the_others_nothing(self, driver: Driver) -> None:
+        """PRI-13."""
+        flood = [f"f{n}" for n in range(2500)]
+        await driver.enqueue(limited(*flood, limits=(Limited("one", 1),)))
+        await driver.enqueue([record("plain")])
+        got: list[str] = []
+        for _ in range(6):
+            got += ids(await claim(driver, limit=10))
+        assert got == ["f0", "plain"]
+
+    @needs("acquire", "requeue")
+    async def test_a_requeued_one_keeps_its_limits(self, driver: Driver) -> None:
+        """FLD-17."""
+        await driver.enqueue(limited("a", "b", limits=(Limited("one", 1),)))
+        await end(driver, await claim_one(driver), State.FAILED)
+        await claim_one(driver)
+        await driver.requeue(Filter(ids=("a",)))
+        assert await claim(driver) == []
+
+    @needs("acquire", "clone")
+    async def test_two_handles_share_the_permits(self, driver: Driver, other: Driver) -> None:
+        """PRI-13."""
+        await driver.enqueue(limited(*(f"j{n}" for n in range(40)), limits=(Limited("k", 5),)))
+        both = await asyncio.gather(
+            *(
+                claim(handle, limit=3, worker=f"w{n}")
+                for n, handle in enumerate([driver, other] * 5)
+            )
+        )
+        assert sum(map(len, both)) == 5
+
+
+class FairRules(Rules):
+    """Within a priority those of each key take turns."""
+
+    @needs("acquire")
+    async def test_a_flood_does_not_hold_up_others(self, driver: Driver) -> None:
+        """PRI-13."""
+        await driver.enqueue([record(f"a{n}", fair="a") for n in range(50)])
+        assert ids(await claim(driver, limit=5)) == ["a0", "a1", "a2", "a3", "a4"]
+        await driver.enqueue([record(f"b{n}", fair="b") for n in range(3)])
+        order = ids(await claim(driver, limit=8))
+        assert [name for name in order if name[0] == "b"] == ["b0", "b1", "b2"]
+        assert [name for name in order if name[0] == "a"] == ["a5", "a6", "a7", "a8", "a9"]
+        assert "".join(name[0] for name in order[:6]) in ("ababab", "bababa")
+
+    @needs("acquire")
+    async def test_claims_one_by_one_take_turns_as_well(self, driver: Driver) -> None:
+        """PRI-13."""
+        for key in "abc":
+            await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(4)])
+        order = [(await claim_one(driver)).id for _ in range(12)]
+        for n in range(4):
+            assert sorted(order[3 * n : 3 * n + 3]) == [f"a{n}", f"b{n}", f"c{n}"]
+
+    @needs("acquire")
+    async def test_priority_comes_first(self, driver: Driver) -> None:
+        """PRI-03."""
+        await driver.enqueue([record(f"low{n}", fair="x", priority=0) for n in range(2)])
+        await driver.enqueue([record(f"high{n}", fair="y", priority=9) for n in range(2)])
+        assert ids(await claim(driver)) == ["high0", "high1", "low0", "low1"]
+
+    @needs("acquire")
+    async def test_those_without_a_key_have_a_turn(self, driver: Driver) -> None:
+        """PRI-13."""
+        await driver.enqueue([record(f"a{n}", fair="a") for n in range(20)])
+        await driver.enqueue([record("p0"), record("p1")])
+        order = ids(await claim(driver, limit=6))
+        assert [name for name in order if name[0] == "p"] == ["p0", "p1"]
+
+    @needs("acquire")
+    async def test_those_that_are_not_due_have_none(self, driver: Driver, clock: Clock) -> None:
+        """PRI-12."""
+        await driver.enqueue([record("later", fair="a", delay=60), record("now", fair="b")])
+        assert ids(await claim(driver)) == ["now"]
+        clock.advance(61)
+        assert ids(await claim(driver)) == ["later"]
+
+    @needs("acquire")
+    async def test_limits_hold_for_them(self, driver: Driver) -> None:
+        """PRI-13."""
+        one = (Limited("one", 1),)
+        await driver.enqueue([record(f"a{n}", fair="a", limits=one) for n in range(3)])
+        await driver.enqueue([record(f"b{n}", fair="b") for n in range(3)])
+        order = ids(await claim(driver))
+        assert sorted(order) == ["a0", "b0", "b1", "b2"]
+        assert await driver.count(Filter(source=Q, states=WAITING)) == 2
+
+    @needs("acquire", "cancel", "counts")
+    async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:
+        """MON-01, MON-16."""
+        await driver.enqueue([record(f"a{n}", fair="a") for n in range(3)])
+        await driver.cancel(Filter(ids=("a0", "a1")), 3600)
+        assert (await driver.counts())["q"].pending == 1
+        assert ids(await claim(driver)) == ["a2"]
+        assert await claim(driver) == []
