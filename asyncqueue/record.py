@@ -7,6 +7,7 @@ are seconds since the epoch by the driver's clock.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -232,8 +233,8 @@ class Settlement(msgspec.Struct):
     retention: float = 0.0
     attempt: bytes | None = None
     latch: str | None = None
-    follow_ups: list[Record] = []
-    latches: list[Latch] = []
+    follow_ups: Sequence[Record] = ()
+    latches: Sequence[Latch] = ()
     counted: Counted | None = None
     """Left here by a transaction that ended with it."""
 

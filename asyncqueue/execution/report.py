@@ -63,7 +63,7 @@ class Reporter:
         """The store shows the outcome of an attempt."""
         self.totals[verdict.settlement.state] += 1
         self._log_outcome(verdict)
-        if verdict.settlement.state is State.FAILED and self._in_process:
+        if self._in_process and verdict.failed:
             self._remember_error(verdict)
         if not self._listeners:
             return

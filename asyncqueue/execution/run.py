@@ -24,6 +24,7 @@ from asyncqueue.execution.outcome import (
     Snooze,
 )
 from asyncqueue.execution.whereabouts import place_of
+from asyncqueue.links import Cause as Failure
 from asyncqueue.links import Rest
 from asyncqueue.trace import enter_trace
 
@@ -53,6 +54,8 @@ class Run:
     settled = False
     transacting = False
     on_abandoned: Callable[[Run], None] | None = None
+    rest: Rest | None = None
+    failure: Failure | None = None
     _cancel_sent = False
     _drain_timer: Timer | None = None
 
@@ -70,8 +73,10 @@ class Run:
         self.started = runner.clock.monotonic()
         self.deadline = self.started + self.timeout
         self.trace = header.trace or runner.trace
-        self.rest = header.rest
-        self.failure = header.cause
+        if header.rest is not None:
+            self.rest = header.rest
+        if header.cause is not None:
+            self.failure = header.cause
         self.cancelled = Cancellation()
 
     async def execute(self) -> Outcome:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -21,6 +21,10 @@ from asyncqueue.record import Settlement, State
 
 if TYPE_CHECKING:
     from asyncqueue.record import Claim
+
+
+COMPLETED: Final = State.COMPLETED
+"""Read as a global in a hot place: looking a member up in its enum class takes longer."""
 
 
 class Budget(msgspec.Struct, frozen=True):
@@ -62,7 +66,7 @@ def decide(  # noqa: PLR0911 - one line of the table each
         return Settlement(
             claim.id,
             claim.token,
-            State.COMPLETED,
+            COMPLETED,
             claim.attempts,
             claim.exceptions,
             result=outcome.result,

@@ -237,7 +237,7 @@ class Settler:
             self._report.lost(verdict)
             return
         self._report.settled(verdict)
-        if not isinstance(answer, bool):
+        if answer is not True:
             self._report.counted(answer, verdict.settlement.state, verdict.error)
             if answer.broke:
                 self._broken.append(answer.tally.id)

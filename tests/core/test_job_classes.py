@@ -15,6 +15,7 @@ from asyncqueue import codec
 from asyncqueue.backoff import exponential, fixed, from_list
 from asyncqueue.errors import PayloadError
 from asyncqueue.job import Job, JobMeta
+from asyncqueue.limits import Limit
 from asyncqueue.options import JobOptions, Priority
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.usefixtures("own_registry")
+LIMIT = Limit("stripe", concurrency=5)
 
 
 class Mailer:
@@ -72,6 +74,8 @@ class TestKeywords:
             "unique_until": "finished",
             "retention": None,
             "middleware": (),
+            "limit": (),
+            "fair_by": None,
         }
 
     @pytest.mark.case("RTY-06", "RTY-09", "RTY-18", "DSP-23")
@@ -114,6 +118,10 @@ class TestKeywords:
             ("retention", 0, 0.0),
             ("retention", timedelta(days=1), 86400.0),
             ("middleware", [middleware], (middleware,)),
+            ("limit", LIMIT, (LIMIT,)),
+            ("limit", [LIMIT], (LIMIT,)),
+            ("fair_by", "tenant", "tenant"),
+            ("fair_by", by_job, by_job),
         ],
     )
     def test_each_one(self, keyword: str, given: Any, kept: Any) -> None:
