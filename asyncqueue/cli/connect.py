@@ -17,6 +17,8 @@ from asyncqueue.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from asyncqueue.drivers.base import Driver
+
 
 class Operator:
     """Opens the queue that the options name, runs a command on it and closes it."""
@@ -36,6 +38,13 @@ class Operator:
 
     def run(self, work: Callable[[Queue], Awaitable[None]]) -> None:
         """Open the queue and do the work."""
+        asyncio.run(_work_on(self._visible_queue(), work))
+
+    def run_unopened(self, work: Callable[[Driver], Awaitable[None]]) -> None:
+        """Do work that opens the driver itself."""
+        asyncio.run(_work_on_unopened(self._visible_queue().driver, work))
+
+    def _visible_queue(self) -> Queue:
         queue = self.queue()
         if queue.driver.in_process:
             raise wrong_use(
@@ -43,7 +52,14 @@ class Operator:
                 "nothing of it can be seen.",
                 "Name the store: --url sqlite:///queue.db, --app module:queue, or QUEUE_URL.",
             )
-        asyncio.run(_work_on(queue, work))
+        return queue
+
+
+async def _work_on_unopened(driver: Driver, work: Callable[[Driver], Awaitable[None]]) -> None:
+    try:
+        await work(driver)
+    finally:
+        await driver.close()
 
 
 async def _work_on(queue: Queue, work: Callable[[Queue], Awaitable[None]]) -> None:

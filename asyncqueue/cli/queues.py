@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 import click
 
 from asyncqueue.cli.connect import Operator, operating
-from asyncqueue.cli.errors import Failure
+from asyncqueue.cli.errors import Failure, wrong_use
 from asyncqueue.cli.program import Verb
 from asyncqueue.cli.text import ago, counted, duration
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from asyncqueue.drivers.base import Driver
     from asyncqueue.queue import Queue
 
 
@@ -159,21 +160,34 @@ def workers(operator: Operator) -> None:
 
 @click.command(cls=Verb)
 @click.option("--sql", is_flag=True, help="Only print the SQL, for somebody else to run.")
+@click.option(
+    "--from",
+    "since",
+    type=click.IntRange(0),
+    metavar="VERSION",
+    help="With --sql: for a store of this version; default: 0, an empty one.",
+)
 @operating
-def migrate(operator: Operator, *, sql: bool) -> None:
-    """Create the schema of the store where it is missing, and check its version."""
+def migrate(operator: Operator, *, sql: bool, since: int | None) -> None:
+    """Create the schema of the store, or bring an older one up to date."""
     if sql:
-        text = operator.queue().driver.schema_sql()
+        text = operator.queue().driver.schema_sql(since or 0)
         operator.out.block({"sql": text}, text)
         return
+    if since is not None:
+        raise wrong_use(
+            "--from belongs to --sql; without it the store knows its version",
+            "Leave it out, or add --sql.",
+        )
 
-    async def work(queue: Queue) -> None:
-        driver = await queue.ready()
-        await driver.ping()
+    async def work(driver: Driver) -> None:
+        applied = await driver.migrate()
         where = driver.location()
-        operator.out.line({"store": where, "ready": True}, f"The schema in {where} is up to date.")
+        lines = [*(f"Applied {line}" for line in applied), f"The schema in {where} is up to date."]
+        fact = {"store": where, "ready": True, "applied": applied}
+        operator.out.block(fact, "\n".join(lines))
 
-    operator.run(work)
+    operator.run_unopened(work)
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -79,12 +79,22 @@ class Driver(ABC):
         """Where the store is, as a URL without secrets; for banners and messages."""
         return f"{self.name}://"
 
-    def schema_sql(self) -> str:
-        """The SQL with which :meth:`open` creates what is missing; for those who run it themselves.
+    def schema_sql(self, since: int = 0) -> str:
+        """The SQL that makes the newest schema of one of that version; 0 is an empty store.
 
-        Asked of a driver that need not be open. Raises DriverError where the store has no SQL.
+        For those who run it themselves. Asked of a driver that need not be open. Raises
+        DriverError where the store has no SQL, or there is no such version.
         """
         raise self._cannot("print its schema: its store has none in SQL")
+
+    async def migrate(self) -> list[str]:
+        """Bring the schema up to date, however long it takes; answers what was done, a line each.
+
+        Asked of a driver that need not be open, and leaves it to be closed. :meth:`open` does the
+        same, with less patience.
+        """
+        await self.open()
+        return []
 
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """What ``asyncqueue doctor`` should tell of this store: (what, whether it is fine, text).

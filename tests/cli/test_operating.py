@@ -253,8 +253,12 @@ def test_workers_without_any(run, stored: Stored):
 
 def test_migrate_creates_the_schema_and_says_where(run, here):
     result = run("migrate", "--url", f"sqlite:///{here}/new.db")
-    assert result.stdout == f"The schema in sqlite:///{here}/new.db is up to date.\n"
+    *applied, last = result.stdout.splitlines()
+    assert last == f"The schema in sqlite:///{here}/new.db is up to date."
+    assert [line[:16] for line in applied[:2]] == ["Applied 001 jobs", "Applied 001 fail"]
     assert (here / "new.db").exists()
+    again = data(run("migrate", "--url", f"sqlite:///{here}/new.db", "--json"))
+    assert again == {"store": f"sqlite:///{here}/new.db", "ready": True, "applied": []}
 
 
 def test_migrate_prints_sql_without_a_server(run):
@@ -263,6 +267,19 @@ def test_migrate_prints_sql_without_a_server(run):
     assert result.stdout.startswith('BEGIN;\n\nCREATE SCHEMA IF NOT EXISTS "q";\n')
     assert result.stdout.endswith("COMMIT;\n")
     assert "{" not in result.stdout
+
+
+def test_migrate_prints_sql_from_a_version(run):
+    url = "postgresql://nobody@127.0.0.1:1/nowhere"
+    whole = run("migrate", "--sql", "--url", url).stdout
+    since = run("migrate", "--sql", "--from", "1", "--url", url).stdout
+    assert "CREATE TABLE" in whole
+    assert 'CREATE TABLE "public"."jobs"' not in since
+    assert since.startswith("BEGIN;\n\nALTER INDEX")
+    beyond = run("migrate", "--sql", "--from", "99", "--url", url)
+    assert beyond.exit_code == 1
+    assert "There is no version 99" in beyond.stderr
+    assert run("migrate", "--from", "1", "--url", url).exit_code == 2
 
 
 def test_migrate_has_no_sql_for_a_store_without(run, here):

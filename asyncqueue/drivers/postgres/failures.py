@@ -50,6 +50,11 @@ def is_worth_a_retry(error: BaseException) -> bool:
     return _sqlstate(error) in _UNDONE or never_sent(error)
 
 
+def lacks_rights(error: BaseException) -> bool:
+    """True where the user may not do what a statement does."""
+    return _sqlstate(error) == "42501"
+
+
 def has_no_transaction(error: BaseException) -> bool:
     """True where a statement needs a transaction and the connection is in none."""
     return _sqlstate(error) == "25P01"

@@ -14,7 +14,7 @@ from asyncqueue.drivers.postgres.listening import OpenWatches
 from asyncqueue.drivers.postgres.marks import Marks
 from asyncqueue.drivers.postgres.names import Tables
 from asyncqueue.drivers.postgres.place import Place, normal
-from asyncqueue.drivers.postgres.schema import schema_sql
+from asyncqueue.drivers.postgres.schema import described, schema_sql
 from asyncqueue.drivers.postgres.session import Session
 from asyncqueue.drivers.postgres.statements import Statements
 from asyncqueue.drivers.postgres.unsure import Unsure
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 LONG: Final = 60.0
 """Seconds that an operator's change of very many jobs may take."""
+UPGRADE: Final = 3600.0
+"""Seconds that one who asks for nothing else waits for the newest schema."""
 CLONE_POOL: Final = 2
 FAREWELL: Final = 2.0
 """Seconds for another event loop to close its connections."""
@@ -81,9 +83,22 @@ class Handle(Driver):
         """``postgresql://user@host/database``, without the password."""
         return self._place.location
 
-    def schema_sql(self) -> str:
+    def schema_sql(self, since: int = 0) -> str:
         """See :meth:`asyncqueue.drivers.base.Driver.schema_sql`; one transaction."""
-        return schema_sql(self._sql)
+        return schema_sql(self._sql, since)
+
+    async def migrate(self) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.migrate`."""
+        session = self._sessions.get(asyncio.get_running_loop())
+        if session is not None:
+            steps = await session.upgrade(UPGRADE)
+        else:
+            session = self._new_session()
+            try:
+                steps = await session.upgrade(UPGRADE)
+            finally:
+                await session.close()
+        return [described(step, self._tables) for step in steps]
 
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""
@@ -105,10 +120,10 @@ class Handle(Driver):
         )
 
     async def open(self) -> None:
-        """Connect, and create the tables if they are missing. Harmless when it is open.
+        """Connect; create the tables if they are missing, and upgrade old ones. Harmless when open.
 
         Raises DriverUnavailable where the server cannot be used, and DriverError where its tables
-        belong to another version or to somebody else.
+        belong to a newer version or to somebody else, or the user may not create or change them.
         """
         await self._open_here()
         self._is_open = True
@@ -183,17 +198,20 @@ class Handle(Driver):
             session = self._sessions.get(loop)
             if session is None:
                 self._leave_ended_loops()
-                session = Session(
-                    self._place,
-                    self._sql,
-                    self._now,
-                    self._watches,
-                    self._sender,
-                    put_back=self._marks.forget,
-                )
-                await session.open()
+                session = self._new_session()
+                await session.open(LONG)
                 self._sessions[loop] = session
             return session
+
+    def _new_session(self) -> Session:
+        return Session(
+            self._place,
+            self._sql,
+            self._now,
+            self._watches,
+            self._sender,
+            put_back=self._marks.forget,
+        )
 
     def _leave_ended_loops(self) -> None:
         for loop in [loop for loop in self._sessions if loop.is_closed()]:

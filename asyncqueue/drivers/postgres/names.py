@@ -9,7 +9,17 @@ from typing import Final
 
 from asyncqueue.errors import ConfigError
 
-SUFFIXES: Final = ("meta", "id", "ready", "delayed", "leased", "finished", "key", "called_off")
+SUFFIXES: Final = (
+    "meta",
+    "pkey",
+    "id",
+    "ready",
+    "delayed",
+    "leased",
+    "finished",
+    "key",
+    "called_off",
+)
 """What the table and indexes beside the jobs table add to its name."""
 FAILED_SUFFIXES: Final = ("seq", "finished")
 LONGEST: Final = 63

@@ -11,13 +11,14 @@ from asyncqueue.drivers.postgres.listening import Listener
 from asyncqueue.drivers.postgres.notifying import Notifier
 from asyncqueue.drivers.postgres.pool import Pool
 from asyncqueue.drivers.postgres.presence import await_endings, retire
-from asyncqueue.drivers.postgres.schema import check_server, ensure_schema
+from asyncqueue.drivers.postgres.schema import check_server, missing_steps, upgrade
 from asyncqueue.drivers.postgres.store import Store
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
+    from asyncqueue.drivers.migrations import Step
     from asyncqueue.drivers.postgres.listening import OpenWatches
     from asyncqueue.drivers.postgres.place import Place
     from asyncqueue.drivers.postgres.statements import Statements
@@ -65,21 +66,34 @@ class Session:
         self._notifier = Notifier(self._sender, self._notify)
         self._end = _at_the_end(self.abandon)
 
-    async def open(self) -> None:
-        """Create the tables if they are missing, and listen if somebody watches."""
-
-        async def prepare(connection: Connection) -> None:
-            check_server(connection, self._place)
-            await ensure_schema(connection, self.store_on(connection), self._place)
-
+    async def open(self, patience: float) -> None:
+        """See :meth:`upgrade`; and listen if somebody watches."""
         try:
             await anext(self._end)
-            await self._looking.run(prepare)
+            await self.upgrade(patience)
         except BaseException:
             await self.close()
             raise
         if not self._watches.idle:
             self.listener.watch(frozenset(self._watches.topics()))
+
+    async def upgrade(self, patience: float) -> list[Step]:
+        """Create the tables that are missing, change old ones; answers which steps were taken.
+
+        That may take ``patience`` seconds; where nothing is to be done it is known at once.
+        """
+
+        async def look(connection: Connection) -> list[Step]:
+            check_server(connection, self._place)
+            return await missing_steps(self.store_on(connection), self._place)
+
+        missing = await self._looking.run(look)
+        if not missing:
+            return []
+        return await self._looking.run(
+            lambda c: upgrade(c, self.store_on(c), self._place),
+            patience=max(patience, self._place.patience),
+        )
 
     async def close(self) -> None:
         """Finish what was asked for and let go of the database."""

@@ -57,9 +57,9 @@ class Statements:
         verb, name = address.split(".")
         return self._fill(self._fill(_read(verb)[name], marks or {}), {})
 
-    def verb(self, verb: str) -> dict[str, str]:
-        """All statements of one file, in its order."""
-        return {name: self._fill(text, {}) for name, text in _read(verb).items()}
+    def script(self, text: str) -> dict[str, str]:
+        """All statements of a text like that of the files, in its order."""
+        return {name: self._fill(part, {}) for name, part in _parts(text).items()}
 
     def _fill(self, text: str, marks: Mapping[str, str]) -> str:
         names = {**self._names, **marks}
@@ -79,7 +79,10 @@ def numbered(text: str) -> Statement:
 
 @cache
 def _read(verb: str) -> dict[str, str]:
-    text = (files("asyncqueue.drivers.postgres") / "sql" / f"{verb}.sql").read_text("utf-8")
+    return _parts((files("asyncqueue.drivers.postgres") / "sql" / f"{verb}.sql").read_text("utf-8"))
+
+
+def _parts(text: str) -> dict[str, str]:
     _, *parts = _TITLE.split(text)
     return {
         name: _COMMENT.sub("", body).strip().rstrip(";")

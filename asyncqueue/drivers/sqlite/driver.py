@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import threading
 from typing import TYPE_CHECKING, ClassVar
 
@@ -19,11 +20,13 @@ from asyncqueue.drivers.sqlite import (
     settle,
 )
 from asyncqueue.drivers.sqlite.calls import Call
+from asyncqueue.drivers.sqlite.connection import connect
 from asyncqueue.drivers.sqlite.failures import explained
 from asyncqueue.drivers.sqlite.joining import enqueue_within
 from asyncqueue.drivers.sqlite.names import Tables
 from asyncqueue.drivers.sqlite.opened import Opened
 from asyncqueue.drivers.sqlite.place import Place, Synchronous, file_path
+from asyncqueue.drivers.sqlite.schema import described, upgrade
 from asyncqueue.drivers.sqlite.statements import Statements
 from asyncqueue.errors import DriverError
 from asyncqueue.forks import tell_of_forks
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
+    from asyncqueue.drivers.migrations import Step
     from asyncqueue.drivers.sqlite.reader import Reader
     from asyncqueue.drivers.sqlite.writer import Writer
     from asyncqueue.record import (
@@ -96,6 +100,16 @@ class SqliteDriver(Driver):
     def location(self) -> str:
         """``sqlite:////absolute.db``."""
         return f"sqlite:///{self.path}"
+
+    async def migrate(self) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.migrate`."""
+        with explained(self._place):
+            steps = await asyncio.to_thread(self._upgrade)
+        return [described(step, self._tables) for step in steps]
+
+    def _upgrade(self) -> list[Step]:
+        with contextlib.closing(connect(self._place)) as connection:
+            return upgrade(connection, self._sql, self._place)
 
     async def diagnose(self) -> list[tuple[str, bool, str]]:
         """See :meth:`asyncqueue.drivers.base.Driver.diagnose`."""

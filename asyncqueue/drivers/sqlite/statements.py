@@ -26,7 +26,6 @@ class Statements:
     def __init__(self, tables: Tables) -> None:
         self.tables = tables
         self._names = tables.quoted()
-        self._verbs: dict[str, dict[str, str]] = {}
         self._texts: dict[str, str] = {}
         self._bulk: dict[tuple[str, int, int], str] = {}
 
@@ -34,14 +33,12 @@ class Statements:
         text = self._texts.get(address)
         if text is None:
             verb, name = address.split(".")
-            text = self._texts[address] = self.verb(verb)[name]
+            text = self._texts[address] = self.fill(_read(verb)[name])
         return text
 
-    def verb(self, verb: str) -> dict[str, str]:
-        """All statements of one file, in its order."""
-        if verb not in self._verbs:
-            self._verbs[verb] = {name: self.fill(text) for name, text in _read(verb).items()}
-        return self._verbs[verb]
+    def script(self, text: str) -> dict[str, str]:
+        """All statements of a text like that of the files, in its order."""
+        return {name: self.fill(part) for name, part in _parts(text).items()}
 
     def fill(self, text: str) -> str:
         """Put the quoted names of the tables and indexes into a text."""
@@ -78,7 +75,10 @@ def in_chunks(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 @cache
 def _read(verb: str) -> dict[str, str]:
-    text = (files("asyncqueue.drivers.sqlite") / "sql" / f"{verb}.sql").read_text("utf-8")
+    return _parts((files("asyncqueue.drivers.sqlite") / "sql" / f"{verb}.sql").read_text("utf-8"))
+
+
+def _parts(text: str) -> dict[str, str]:
     _, *parts = _TITLE.split(text)
     return {
         name: _COMMENT.sub("", body).strip().rstrip(";")

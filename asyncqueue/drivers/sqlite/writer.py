@@ -25,7 +25,7 @@ from asyncqueue.drivers.sqlite.connection import (
 )
 from asyncqueue.drivers.sqlite.failures import explain, is_unreadable
 from asyncqueue.drivers.sqlite.kept_open import KeptOpen
-from asyncqueue.drivers.sqlite.schema import ensure_schema
+from asyncqueue.drivers.sqlite.schema import upgrade
 from asyncqueue.drivers.sqlite.store import Store
 from asyncqueue.errors import DriverError, DriverUnavailable
 
@@ -71,7 +71,7 @@ class Writer:
         self._kept = KeptOpen(self._connect, self._wake)
         try:
             with self._kept.using() as self._connection:
-                ensure_schema(self._connection, sql, place)
+                upgrade(self._connection, sql, place)
         except BaseException:
             self._kept.close()
             raise

@@ -136,7 +136,7 @@ async def test_tables_of_another_version(path: Path) -> None:
     await driver.open()
     await driver.close()
     sql(path, "UPDATE jobs_meta SET value = '99' WHERE kind = 'schema'")
-    with pytest.raises(DriverError, match="have version 99 and this asyncqueue knows version 1"):
+    with pytest.raises(DriverError, match="have version 99 and this asyncqueue knows version"):
         await driver.open()
 
 

@@ -2,8 +2,12 @@
 -- application's own table of the same name is never taken for a queue's.
 
 -- name: lock
--- One process at a time creates tables; the others find them when it is done.
+-- One process at a time changes tables; the others find it done.
 SELECT pg_advisory_xact_lock(:lock::bigint);
+
+-- name: hurry
+-- Whoever waits for a table that somebody else is using keeps all others waiting as well.
+SET LOCAL lock_timeout = '10s';
 
 -- name: has_schema
 SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = :schema::text);
@@ -20,7 +24,5 @@ SELECT EXISTS (
 SELECT kind, name, value FROM {meta} WHERE kind IN ('schema', 'failed');
 
 -- name: note
-INSERT INTO {meta} (kind, name, value) VALUES (:kind::text, :name::text, :value::text);
-
--- name: note_all
-INSERT INTO {meta} (kind, name, value) VALUES {facts};
+INSERT INTO {meta} (kind, name, value) VALUES {facts}
+ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value;

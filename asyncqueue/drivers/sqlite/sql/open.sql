@@ -8,4 +8,5 @@ SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = ? COLLATE NOC
 SELECT kind, name, value FROM {meta} WHERE kind IN ('schema', 'failed');
 
 -- name: note
-INSERT INTO {meta} (kind, name, value) VALUES (?, ?, ?);
+INSERT INTO {meta} (kind, name, value) VALUES (?, ?, ?)
+ON CONFLICT (kind, name) DO UPDATE SET value = excluded.value;

@@ -1,4 +1,4 @@
--- The live and recently finished jobs, the failed jobs, and a few facts about the whole. Version 1.
+-- The live and recently finished jobs, and a few facts about the whole.
 --
 -- state: 0 ready, 1 delayed, 2 processing, 3 completed, 4 cancelled. A delayed row becomes ready
 -- when a claim finds it due, so whoever looks must take "delayed and due" for pending.
