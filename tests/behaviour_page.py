@@ -26,6 +26,13 @@ FIXTURES = {"own_redis": "redis", "redis_url": "redis", "postgres_schema": "post
 PARAMETERS = ("driver", "ledger", "store")
 
 
+PENDING = (
+    *("BAT", "CHN", "SCH", "SEC", "UNQ"),
+    *("WRK-34", "MID-09", "MID-10", "MID-11", "TXN-06", "EVT-06", "TST-07", "CLI-05"),
+)
+"""What is being built: cases, or beginnings of their ids, that need no proof yet."""
+
+
 class Case(NamedTuple):
     """One promise; see the head of ``cases.toml``."""
 
@@ -130,18 +137,23 @@ def unknown(proofs: dict[str, Proofs]) -> list[str]:
     return sorted(proofs.keys() - {case.id for case in cases()})
 
 
-def unproven(proofs: dict[str, Proofs]) -> list[str]:
-    """Ids that no test names."""
-    return [case.id for case in cases() if case.id not in proofs]
+def missing(case: Case, proofs: dict[str, Proofs]) -> list[str]:
+    """The drivers on which a case is yet to be proven; "any" where one test anywhere would do."""
+    proof = proofs.get(case.id)
+    if proof is None:
+        return list(case.on) or ["any"]
+    return sorted(set(case.on) - proof.drivers)
 
 
-def lacking(proofs: dict[str, Proofs]) -> dict[str, list[str]]:
-    """The drivers on which nothing proves a case that has tests."""
-    return {
-        case.id: missing
+def faults(proofs: dict[str, Proofs]) -> list[str]:
+    """What must not be."""
+    strange = [f"{id} is marked and not in {CASES.name}" for id in unknown(proofs)]
+    owed = [
+        f"{case.id} is not proven on {', '.join(drivers)}"
         for case in cases()
-        if case.id in proofs and (missing := sorted(set(case.on) - proofs[case.id].drivers))
-    }
+        if (drivers := missing(case, proofs)) and not case.id.startswith(PENDING)
+    ]
+    return strange + owed
 
 
 # The page
@@ -176,11 +188,14 @@ def _summary(proofs: dict[str, Proofs]) -> str:
     rows = ["| topic | cases | proven |", "|---|---|---|"]
     for letters, title in topics().items():
         mine = _of(letters)
-        proven = sum(case.id in proofs for case in mine)
-        rows.append(f"| [{title}](#{_anchor(title)}) | {len(mine)} | {proven} |")
+        rows.append(f"| [{title}](#{_anchor(title)}) | {len(mine)} | {_proven(mine, proofs)} |")
     every = cases()
-    rows.append(f"| all | {len(every)} | {sum(case.id in proofs for case in every)} |")
+    rows.append(f"| all | {len(every)} | {_proven(every, proofs)} |")
     return "\n".join([*rows, ""])
+
+
+def _proven(some: list[Case], proofs: dict[str, Proofs]) -> int:
+    return sum(not missing(case, proofs) for case in some)
 
 
 def _anchor(title: str) -> str:
@@ -189,15 +204,16 @@ def _anchor(title: str) -> str:
 
 def _topic(title: str, mine: list[Case], proofs: dict[str, Proofs]) -> str:
     rows = ["| case | holds | on | tests |", "|---|---|---|---|"]
-    rows += [_row(case, proofs.get(case.id)) for case in mine]
+    rows += [_row(case, proofs) for case in mine]
     readings = [f"- {case.id}: {case.reading}" for case in mine if case.reading]
     return "\n".join([f"## {title}", "", *rows, "", *([*readings, ""] if readings else [])])
 
 
-def _row(case: Case, proof: Proofs | None) -> str:
-    if proof is None:
-        return f"| {case.id} | {case.holds} | — | not proven yet |"
+def _row(case: Case, proofs: dict[str, Proofs]) -> str:
+    proof = proofs.get(case.id, Proofs(set(), set()))
     drivers = ", ".join(sorted(proof.drivers)) or "—"
+    if absent := missing(case, proofs):
+        drivers += f"; not yet: {', '.join(absent)}"
     return f"| {case.id} | {case.holds} | {drivers} | {_listed(proof.tests)} |"
 
 
@@ -216,10 +232,11 @@ def main(*arguments: str) -> None:
     text = page(proofs)
     if "--check" not in arguments:
         PAGE.write_text(text, "utf-8")
-        print(f"{PAGE.relative_to(ROOT)} is written. Not proven: {unproven(proofs) or 'none'}")
+        left = [case.id for case in cases() if missing(case, proofs)]
+        print(f"{PAGE.relative_to(ROOT)} is written. Not proven yet: {', '.join(left) or 'none'}")
         return
-    if wrong := unknown(proofs):
-        raise SystemExit(f"Tests name cases that cases.toml does not know: {', '.join(wrong)}")
+    if told := faults(proofs):
+        raise SystemExit("\n".join(told))
 
 
 if __name__ == "__main__":

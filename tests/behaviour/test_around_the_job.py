@@ -571,15 +571,16 @@ async def test_the_producers_trace_is_seen_everywhere_also_after_retries(
     with use_trace(TRACE):
         await queue.dispatch(Traced(), delay=5)
         await queue.dispatch(PlainTraced())
+        await queue.dispatch(breaking(max_attempts=1)())
     clock.advance(5)
     async with make_worker():
         await events.wait_for(JobRetrying)
         clock.advance(10)
         await events.wait_for(JobProcessed, 2)
+        await events.wait_for(JobFailed)
     assert seen == [(TRACE, TRACE)] * 3
-    assert {event.trace for event in events.of(JobProcessing)} == {TRACE}
-    assert {event.trace for event in events.of(JobRetrying)} == {TRACE}
-    assert {event.trace for event in events.of(JobQueued)} == {TRACE}
+    for told in (JobQueued, JobProcessing, JobRetrying, JobProcessed, JobFailed):
+        assert {event.trace for event in events.of(told)} == {TRACE}
 
 
 @pytest.mark.case("TRC-04", "TRC-07")

@@ -15,6 +15,7 @@ from asyncqueue import (
     JobNotFound,
     JobProcessed,
     JobProcessing,
+    JobRetrying,
     Priority,
     Registry,
     State,
@@ -542,12 +543,17 @@ async def test_claims_that_fail_are_logged_once_and_recover(weak, make_worker, c
 
 
 @pytest.mark.case("RTY-16", "FLD-05", "EVT-04")
+@pytest.mark.parametrize(
+    ("attempts", "told", "state"),
+    [(1, JobFailed, State.FAILED), (3, JobRetrying, State.DELAYED)],
+    ids=["failed", "retried"],
+)
 async def test_an_outcome_that_cannot_be_stored_is_stored_later_and_said_then(
-    weak, make_worker, caplog
+    weak, make_worker, caplog, attempts, told, state
 ):
     events = Recorder(weak)
 
-    class Breaks(Job, max_attempts=1):
+    class Breaks(Job, max_attempts=attempts, backoff=60):
         async def handle(self, ctx: Context) -> None:
             raise ValueError("broken")
 
@@ -555,12 +561,14 @@ async def test_an_outcome_that_cannot_be_stored_is_stored_later_and_said_then(
     handle = await weak.dispatch(Breaks())
     async with make_worker(on=weak):
         await until(lambda: weak.driver.calls["settle"] >= 3)
-        assert events.of(JobFailed) == []
+        assert events.of_jobs() == ["JobQueued", "JobProcessing"]
+        assert (await handle.status()).state is State.PROCESSING
         assert (await weak.failed.list()).total == 0
         weak.driver.broken.clear()
-        await events.wait_for(JobFailed)
-    assert (await weak.failed.get(handle.id)).attempts == 1
-    assert len(events.of(JobFailed)) == 1
+        await events.wait_for(told)
+    info = await handle.status()
+    assert (info.state, info.attempts) == (state, 1)
+    assert events.of_jobs() == ["JobQueued", "JobProcessing", told.__name__]
     about = [r for r in caplog.records if "store how jobs ended" in r.getMessage()]
     assert [r.levelno for r in about] == [logging.ERROR, logging.WARNING]
 

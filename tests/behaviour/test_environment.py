@@ -22,6 +22,7 @@ from asyncqueue import (
     dispatch,
     set_default,
 )
+from asyncqueue.record import Filter
 
 from ..recorder import PATIENCE, Recorder
 
@@ -129,6 +130,18 @@ async def test_the_parts_lead_to_a_guarded_redis(own_redis, say):
     say(redis_db=4)
     async with Queue.from_env() as elsewhere:
         assert await elsewhere.size("default") == 0
+
+
+@pytest.mark.case("CFG-12")
+async def test_a_queue_uses_the_driver_that_it_is_given_and_leaves_it_open(driver):
+    await driver.open()
+    async with Queue(driver) as queue:
+        assert queue.driver is driver
+        handle = await queue.dispatch(Noted())
+    await driver.ping()
+    (stored,) = (await driver.find(Filter())).items
+    assert stored.id == handle.id
+    await driver.close()
 
 
 async def ids_in(kind, request, table):

@@ -98,6 +98,31 @@ async def test_a_timeout_of_the_last_attempt_fails_the_job(
     assert len(events.of(JobFailed)) == 1
 
 
+@pytest.mark.case("FLD-03")
+async def test_after_a_timeout_the_hook_can_still_use_the_context(
+    queue, make_worker, clock, stage, events, caplog
+):
+    class Next(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    class Waits(Job, timeout=10, max_attempts=1):
+        async def handle(self, ctx: Context) -> None:
+            stage.enter(ctx)
+            await stage.wait()
+
+        async def failed(self, ctx: Context, error: BaseException) -> None:
+            ctx.logger.error("%s gave up in attempt %s", ctx.job_name, ctx.attempt)
+            stage.hooked.append(await ctx.dispatch(Next(), queue="later"))
+
+    await queue.dispatch(Waits())
+    async with make_worker():
+        await begun(stage)
+        clock.advance(10)
+        await until(lambda: stage.hooked)
+    assert "Waits gave up in attempt 1" in caplog.text
+    assert await queue.size("later") == 1
+
+
 @pytest.mark.case("TMO-13", "TMO-09", "WRK-07")
 @pytest.mark.parametrize(
     ("worker", "own", "given", "expected"),

@@ -201,6 +201,7 @@ async def test_jobs_dispatched_inside_wait_for_the_commit(queue, make_worker, ev
     assert [info.result for info in ran.items] == [2]
 
 
+@pytest.mark.case("TXN-09")
 async def test_outside_of_a_transaction_after_commit_is_at_once(queue):
     class Next(Job):
         async def handle(self, ctx: Context) -> None: ...

@@ -134,6 +134,29 @@ def test_signal_storms_never_give_a_traceback(start, stored, here):
     assert not any("Traceback" in process.said for process in (starting, importing, running))
 
 
+@pytest.mark.case("CLI-01", "CLI-02")
+def test_without_options_it_serves_the_default_queue(start, stored):
+    (sent,) = stored.put(("Send", {"who": "bob"}))
+    worker = start("shop:queue")
+    worker.until("Ready.")
+    banner = [line.split(maxsplit=1) for line in worker.out]
+    assert ["queues", "default 10"] in banner
+    assert ["timeout", "30 s, 3 attempts"] in banner
+    worker.until("sending to bob")
+    worker.send(TERM)
+    assert worker.ended() == 0
+    assert stored.jobs()[sent].result == "sent bob"
+
+
+@pytest.mark.case("CLI-08")
+def test_so_many_jobs_and_no_more(start, stored):
+    stored.put(*[("Send", {"who": "a"})] * 4)
+    worker = start("shop:queue", "--max-jobs", "3")
+    assert worker.ended() == 0
+    assert worker.out[-1].startswith("Stopped (reached --max-jobs): 3 completed")
+    assert sorted(stored.states().values()) == ["completed"] * 3 + ["pending"]
+
+
 @pytest.mark.case("CLI-08", "WRK-32")
 def test_once_and_stop_when_empty(start, stored):
     """Each ends by itself with success."""
@@ -156,7 +179,7 @@ def test_processes_that_jobs_fork_can_be_ended_by_signals(start, stored):
     assert stored.jobs()[id].result == -TERM
 
 
-@pytest.mark.case("WRK-33")
+@pytest.mark.case("CLI-08", "WRK-33")
 def test_limits_of_memory_and_time(start, stored):
     """After the current job, saying which; memory has its own exit code."""
     stored.put(("Slow", {"seconds": 0.5}))

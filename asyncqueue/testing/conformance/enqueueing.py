@@ -240,6 +240,7 @@ class EnqueueRules(Rules):
         assert sorted(answers, key=str) == [["a"]] * 19 + [[None]]
         assert ids(await claim(driver)) == ["a"]
 
+    @proves("TXN-07")
     async def test_a_transaction_of_something_else_is_refused(self, driver: Driver) -> None:
         """Refused before anything is stored."""
         with pytest.raises((DriverError, TypeError)):

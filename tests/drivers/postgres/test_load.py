@@ -8,6 +8,7 @@ import random
 from typing import TYPE_CHECKING
 
 import asyncpg
+import pytest
 
 from asyncqueue import Context, Job, Queue, Registry, Worker
 from asyncqueue.record import Extension, Filter, Source, State
@@ -69,6 +70,24 @@ async def test_a_mixed_load_never_deadlocks(
     assert deadlocks[0] == 0
     for handle in handles[1:]:
         await handle.close()
+
+
+@pytest.mark.case("DRV-15")
+async def test_a_claim_does_not_wait_for_rows_that_others_hold(
+    driver: PostgresDriver, postgres_schema: Schema
+) -> None:
+    await driver.enqueue([record(f"{n}") for n in range(5)])
+    stranger = await asyncpg.connect(postgres_schema.dsn)
+    holding = stranger.transaction()
+    await holding.start()
+    await stranger.execute(
+        f"SELECT * FROM {postgres_schema.name}.jobs WHERE id IN ('0', '1') FOR UPDATE"
+    )
+    async with asyncio.timeout(2):
+        assert [job.id for job in await claim(driver)] == ["2", "3", "4"]
+    await holding.rollback()
+    assert [job.id for job in await claim(driver)] == ["0", "1"]
+    await stranger.close()
 
 
 async def test_claims_go_on_where_they_were(driver: PostgresDriver, clock) -> None:

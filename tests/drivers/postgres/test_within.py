@@ -59,6 +59,19 @@ async def test_a_savepoint_takes_its_jobs_along(driver: PostgresDriver, connecti
     assert set(await states(driver)) == {"a", "c"}
 
 
+@pytest.mark.case("TXN-04")
+async def test_no_further_table(
+    driver: PostgresDriver, connection, postgres_schema: Schema
+) -> None:
+    tables = "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY 1"
+    before = await connection.fetch(tables, postgres_schema.name)
+    async with connection.transaction():
+        await driver.enqueue([record("a")], within=connection)
+    assert await connection.fetch(tables, postgres_schema.name) == before
+    rows = await connection.fetch(f"SELECT id FROM {postgres_schema.name}.jobs")
+    assert [row["id"] for row in rows] == ["a"]
+
+
 async def test_a_duplicate_is_answered(driver: PostgresDriver, connection) -> None:
     await driver.enqueue([record("a", key="k")])
     async with connection.transaction():
