@@ -59,6 +59,13 @@ from asyncqueue.execution.outcome import Fail, Retry, Snooze
 from asyncqueue.function import job
 from asyncqueue.job import Job
 from asyncqueue.limits import Limit
+from asyncqueue.middleware import (
+    FailOn,
+    RateLimited,
+    SkipIfBatchCancelled,
+    ThrottlesExceptions,
+    WithoutOverlapping,
+)
 from asyncqueue.options import Priority
 from asyncqueue.queue import (
     Batch,
@@ -104,6 +111,7 @@ __all__ = [
     "DuplicateJob",
     "Event",
     "Fail",
+    "FailOn",
     "FailedJob",
     "FailedPage",
     "Job",
@@ -132,17 +140,21 @@ __all__ = [
     "QueuePaused",
     "QueueResumed",
     "QueueStats",
+    "RateLimited",
     "Registry",
     "Retry",
     "Settings",
     "SignatureInvalid",
+    "SkipIfBatchCancelled",
     "Snooze",
     "State",
+    "ThrottlesExceptions",
     "Trace",
     "TransactionUnsupported",
     "UnknownCallback",
     "UnknownDriver",
     "UnknownJob",
+    "WithoutOverlapping",
     "Worker",
     "WorkerInfo",
     "WorkerStarted",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock
     from asyncqueue.links import Cause as Failure
-    from asyncqueue.record import Claim
+    from asyncqueue.record import Claim, Permit
     from asyncqueue.services import Services
     from asyncqueue.trace import Trace
 
@@ -62,10 +62,27 @@ class Cancellation:
         return True
 
 
+class Permits(Protocol):
+    """Permits that the store keeps for all workers: so many of one key are taken at a time."""
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """Take one of ``most`` for ``ttl`` seconds: 0.0, or seconds until one expires."""
+        ...
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """Give back the permit of a holder, or all of a key; answers how many there were."""
+        ...
+
+    async def holders(self, key: str) -> list[Permit]:
+        """Those that are taken, the oldest first."""
+        ...
+
+
 class Host(Protocol):
     """The run that answers for what a context is asked; ``deadline`` is in monotonic seconds."""
 
     claim: Claim
+    job: Any
     deadline: float
     trace: Trace | None
     cancelled: Cancellation
@@ -83,6 +100,11 @@ class Host(Protocol):
     @property
     def services(self) -> Services:
         """What handlers may ask for."""
+        ...
+
+    @property
+    def permits(self) -> Permits:
+        """The permits of the store."""
         ...
 
     async def progress(self, percent: float, text: str) -> None:
@@ -141,6 +163,16 @@ class Context:
     def job_name(self) -> str:
         """The registered name of the job's class."""
         return self._host.claim.name
+
+    @property
+    def job(self) -> Any:
+        """The job itself: what middleware asks for its fields."""
+        return self._host.job
+
+    @property
+    def permits(self) -> Permits:
+        """Permits that the store keeps for all workers, for middleware that limits jobs."""
+        return self._host.permits
 
     @property
     def queue(self) -> str:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order
 from asyncqueue.drivers.latching import NOTHING, Effect, LatchState, new_latches
+from asyncqueue.drivers.permits import Permits
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claim, Claimed, Filter, Found, QueueCounts, State, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from asyncqueue.record import Counted, Latch, Record, Settlement, Source, Tally
+    from asyncqueue.record import Counted, Latch, Permit, Record, Settlement, Source, Tally
 
 
 MOST_KEPT: Final = 1_000
@@ -41,11 +42,7 @@ class SyncDriver(Driver):
         self._most_kept = MOST_KEPT
         self._latches: dict[str, LatchState] = {}
         self._held: dict[str, list[Record]] = {}
-
-    @property
-    def has_limits(self) -> bool:
-        """True, for there is nothing to keep: its callers decide how many jobs run at a time."""
-        return True
+        self._permits = Permits()
 
     async def enqueue(
         self,
@@ -144,6 +141,24 @@ class SyncDriver(Driver):
         for id in known:
             self._held.pop(id, None)
         return len(known)
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """Take a permit, for middleware. Limits of records are not heeded: the callers decide."""
+        now = self.clock.time()
+        if not self._permits.holds(key, holder, now):
+            wait = self._permits.wait(key, most, now)
+            if wait > 0:
+                return wait
+        self._permits.take(key, holder, now + ttl)
+        return 0.0
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """Give permits back."""
+        return self._permits.give_back(key, holder)
+
+    async def holders(self, key: str) -> list[Permit]:
+        """The permits that are taken."""
+        return self._permits.holders(key, self.clock.time())
 
     async def _run_member(self, record: Record, id: str, errors: list[Exception]) -> str | None:
         """Run a member, unless it was called off, and what its latch lets go of then."""

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock, Timer
     from asyncqueue.codec import Envelope
-    from asyncqueue.context import Cause
+    from asyncqueue.context import Cause, Permits
     from asyncqueue.execution.plan import Plan
     from asyncqueue.execution.runner import Runner
     from asyncqueue.record import Claim
@@ -177,6 +177,11 @@ class Run:
     def services(self) -> Services:
         """The worker's services."""
         return self.runner.services
+
+    @property
+    def permits(self) -> Permits:
+        """The permits of the store."""
+        return self.runner.permits
 
     async def progress(self, percent: float, text: str) -> None:
         """Store the progress of the job."""

@@ -182,6 +182,11 @@ class Runner:
 
     # What a handler asks for
 
+    @property
+    def permits(self) -> Driver:
+        """The permits of the store."""
+        return self._driver
+
     async def extend(self, run: Run, percent: float | None = None, text: str | None = None) -> None:
         """Renew the lease of a run and store its progress.
 

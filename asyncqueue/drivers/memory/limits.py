@@ -6,7 +6,7 @@ import math
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
-from asyncqueue.drivers.memory.permits import Permits
+from asyncqueue.drivers.permits import Permits
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,321 @@
+"""Limits, turns and the middleware that comes along: over all workers, kept by the store."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from asyncqueue import (
+    Context,
+    DriverError,
+    FailOn,
+    Job,
+    JobFailed,
+    JobProcessed,
+    JobReleased,
+    JobRetrying,
+    Limit,
+    RateLimited,
+    SkipIfBatchCancelled,
+    State,
+    ThrottlesExceptions,
+    WithoutOverlapping,
+)
+from asyncqueue.options import JobOptions
+
+from ..recorder import until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from asyncqueue import Queue, Worker
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing import Clock
+
+    from ..recorder import Recorder
+
+started: list[Any] = []
+gates: list[asyncio.Event] = []
+
+
+@pytest.fixture(autouse=True)
+def gate() -> asyncio.Event:
+    """What handlers wait for; a new one for each test, for each has its own event loop."""
+    started.clear()
+    gates[:] = [asyncio.Event()]
+    return gates[0]
+
+
+@pytest.fixture(autouse=True)
+def able(driver: Driver) -> None:
+    if not driver.has_limits:
+        pytest.skip(f"the {driver.name} driver keeps no limits yet")
+
+
+@pytest.fixture
+def drain(make_worker: Callable[..., Worker]) -> Callable[..., Any]:
+    """Run all that is due."""
+
+    async def run(**options: Any) -> None:
+        await make_worker(stop_when_empty=True, lease=1e6, **options).run()
+
+    return run
+
+
+class Charge(Job, limit=Limit("stripe", concurrency=2, by=lambda job: job.tenant)):
+    tenant: str
+    n: int = 0
+
+    async def handle(self, ctx: Context) -> None:
+        started.append((self.tenant, self.n))
+        await gates[0].wait()
+
+
+class Call(Job, limit=Limit("api", rate=3, per=60)):
+    n: int
+
+    async def handle(self, ctx: Context) -> None:
+        started.append(self.n)
+
+
+class Fair(Job, fair_by="tenant"):
+    tenant: str
+
+    async def handle(self, ctx: Context) -> None:
+        started.append(self.tenant)
+
+
+@pytest.mark.case("PRI-13", "MID-10")
+async def test_no_more_of_a_key_run_at_a_time(
+    queue: Queue, make_worker: Callable[..., Worker], events: Recorder
+) -> None:
+    await queue.dispatch_many([Charge(tenant, n) for tenant in "ab" for n in range(4)])
+    async with make_worker(concurrency=5), make_worker(concurrency=5):
+        await until(lambda: len(started) == 4)
+        stats = (await queue.stats())["default"]
+        assert (stats.processing, stats.pending) == (4, 4)
+        assert await queue.size("default") == 4
+        assert Counter(tenant for tenant, _ in started) == {"a": 2, "b": 2}
+        gates[0].set()
+        await events.wait_for(JobProcessed, 8)
+    assert sorted(started) == [(tenant, n) for tenant in "ab" for n in range(4)]
+
+
+@pytest.mark.case("MID-10")
+async def test_no_more_start_in_a_window(queue: Queue, drain: Any, clock: Clock) -> None:
+    await queue.dispatch_many([Call(n) for n in range(7)])
+    await drain()
+    assert started == [0, 1, 2]
+    clock.advance(59)
+    await drain()
+    assert started == [0, 1, 2]
+    clock.advance(1.1)
+    await drain()
+    assert started == [0, 1, 2, 3, 4, 5]
+    clock.advance(60.1)
+    await drain()
+    assert len(started) == 7
+
+
+@pytest.mark.case("PRI-13")
+async def test_tenants_take_turns(queue: Queue, drain: Any) -> None:
+    await queue.dispatch_many([Fair("flood") for _ in range(30)])
+    await queue.dispatch_many([Fair("small") for _ in range(3)])
+    await drain(concurrency=1)
+    assert Counter(started[:6]) == {"flood": 3, "small": 3}
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Limit(""),
+        lambda: Limit("x"),
+        lambda: Limit("x", rate=3),
+        lambda: Limit("x", per=3),
+        lambda: Limit("x", concurrency=0),
+        lambda: Limit("x", rate=1, per=0),
+        lambda: Limit("x", concurrency=True),
+        lambda: Limit("x", concurrency=1, by="tenant"),  # type: ignore[arg-type]
+        lambda: RateLimited("x", 0, 60),
+        lambda: RateLimited("", 1, 60),
+        lambda: ThrottlesExceptions(1, 0),
+        lambda: WithoutOverlapping("x", release_after=0),
+        FailOn,
+    ],
+)
+def test_what_cannot_be_meant_is_refused(make: Callable[[], Any]) -> None:
+    with pytest.raises((TypeError, ValueError)):
+        make()
+
+
+async def test_a_key_that_is_none_stores_nothing(queue: Queue) -> None:
+    class Keyless(Job, limit=Limit("x", concurrency=1, by=lambda job: None), replace=True):
+        async def handle(self, ctx: Context) -> None: ...
+
+    with pytest.raises(ValueError, match="None"):
+        await queue.dispatch(Keyless())
+    assert await queue.size("default") == 0
+
+
+def test_keywords_are_checked_where_they_are_written() -> None:
+    assert JobOptions().limit == ()
+    with pytest.raises(TypeError, match="limit"):
+
+        class Wrong(Job, limit="stripe"):  # type: ignore[call-arg]
+            pass
+
+
+class Locked(Job, middleware=[WithoutOverlapping(lambda job: job.key, release_after=5)]):
+    key: str
+    breaks: bool = False
+
+    async def handle(self, ctx: Context) -> None:
+        started.append(self.key)
+        await gates[0].wait()
+        if self.breaks:
+            raise ValueError("broken")
+
+
+@pytest.mark.case("MID-09")
+async def test_one_with_a_key_at_a_time(
+    queue: Queue, make_worker: Callable[..., Worker], events: Recorder, clock: Clock
+) -> None:
+    await queue.dispatch(Locked("k", breaks=True), max_attempts=1)
+    second = await queue.dispatch(Locked("k"))
+    await queue.dispatch(Locked("other"))
+    async with make_worker(concurrency=5, lease=1e6):
+        (released,) = await events.wait_for(JobReleased)
+        assert (released.job_id, released.delay) == (second.id, 5.0)
+        assert sorted(started) == ["k", "other"]
+        gates[0].set()
+        await events.wait_for(JobFailed)
+        clock.advance(6)
+        await events.wait_for(JobProcessed, 2)
+    status = await second.status()
+    assert (status.state, status.attempts) == (State.COMPLETED, 1)
+
+
+@pytest.mark.case("MID-09")
+async def test_one_too_many_may_be_dropped(
+    queue: Queue, make_worker: Callable[..., Worker], events: Recorder
+) -> None:
+    class Dropped(Job, middleware=[WithoutOverlapping("k", drop=True)], replace=True):
+        async def handle(self, ctx: Context) -> None:
+            started.append(1)
+            await gates[0].wait()
+
+    await queue.dispatch_many([Dropped(), Dropped()])
+    async with make_worker(concurrency=5):
+        await events.wait_for(JobProcessed)
+        gates[0].set()
+        await events.wait_for(JobProcessed, 2)
+    assert started == [1]
+
+
+@pytest.mark.case("MID-09")
+async def test_a_lock_ends_by_itself(
+    queue: Queue, driver: Driver, drain: Any, clock: Clock
+) -> None:
+    """Its holder may have died."""
+    gates[0].set()
+    await queue.ready()
+    assert await driver.acquire("overlap:Locked:k", "a dead worker's job", 1, 60) == 0.0
+    await queue.dispatch(Locked("k"))
+    await drain()
+    assert started == []
+    clock.advance(61)
+    await drain()
+    assert started == ["k"]
+
+
+@pytest.mark.case("MID-10")
+@pytest.mark.parametrize("drop", [False, True])
+async def test_starts_are_limited(queue: Queue, drain: Any, clock: Clock, drop: bool) -> None:
+    class Limited(Job, middleware=[RateLimited("calls", 2, 60, drop=drop)], replace=True):
+        async def handle(self, ctx: Context) -> None:
+            started.append(clock.time())
+
+    handles = await queue.dispatch_many([Limited() for _ in range(3)])
+    await drain(concurrency=1)
+    assert len(started) == 2
+    third = await handles[2].status()
+    assert third.state is (State.COMPLETED if drop else State.DELAYED)
+    clock.advance(60.1)
+    await drain(concurrency=1)
+    assert len(started) == (2 if drop else 3)
+
+
+@pytest.mark.case("MID-11")
+async def test_errors_close_the_circuit_and_a_success_opens_it(
+    queue: Queue, drain: Any, clock: Clock, events: Recorder
+) -> None:
+    class Flaky(Job, middleware=[ThrottlesExceptions(3, 600)], backoff=1, replace=True):
+        breaks: bool = True
+
+        async def handle(self, ctx: Context) -> None:
+            started.append(self.breaks)
+            if self.breaks:
+                raise ValueError("broken")
+
+    await queue.dispatch(Flaky(), max_attempts=10)
+    for _ in range(5):
+        await drain()
+        clock.advance(2)
+    assert started == [True] * 3
+    await queue.dispatch(Flaky(breaks=False))
+    await drain()
+    assert started == [True] * 3
+    assert len(events.of(JobRetrying)) == 3
+    clock.advance(601)
+    await queue.dispatch(Flaky(breaks=False), priority=10)
+    await drain(concurrency=1)
+    assert started[3] is False
+
+
+@pytest.mark.case("MID-12")
+async def test_errors_may_be_final(queue: Queue, drain: Any, events: Recorder) -> None:
+    class Guarded(Job, middleware=[FailOn(PermissionError)], replace=True):
+        error: str
+
+        async def handle(self, ctx: Context) -> None:
+            raise PermissionError("no") if self.error == "permission" else ValueError("other")
+
+    final = await queue.dispatch(Guarded("permission"), max_attempts=3)
+    again = await queue.dispatch(Guarded("other"), max_attempts=3)
+    await drain()
+    assert (await final.status()).state is State.FAILED
+    assert isinstance(events.of(JobFailed, final.id)[0].error, PermissionError)
+    assert (await again.status()).state is State.DELAYED
+
+
+@pytest.mark.case("MID-09")
+async def test_later_attempts_of_a_cancelled_batch_are_skipped(
+    queue: Queue, driver: Driver, drain: Any, clock: Clock
+) -> None:
+    if not driver.has_latches:
+        pytest.skip(f"the {driver.name} driver has no batches yet")
+
+    class Member(Job, middleware=[SkipIfBatchCancelled()], replace=True):
+        async def handle(self, ctx: Context) -> None:
+            started.append(ctx.attempt)
+            await queue.cancel_batch(ctx.batch_id or "")
+            raise ValueError("again")
+
+    batch = await queue.batch(Member()).dispatch()
+    await drain()
+    clock.advance(100)
+    await drain()
+    assert started == [1]
+    found = await queue.find_batch(batch.id)
+    assert found is not None
+    assert found.finished
+
+
+async def test_drivers_without_limits_say_so(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(type(queue.driver), "has_limits", property(lambda self: False))
+    with pytest.raises(DriverError, match="Charge.*limit"):
+        await queue.dispatch(Charge("a"))
+    assert await queue.size("default") == 0
