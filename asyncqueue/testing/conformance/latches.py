@@ -101,7 +101,6 @@ class LatchRules(Rules):
     async def test_members_are_counted_and_their_claims_name_the_latch(
         self, driver: Driver
     ) -> None:
-        """BAT-07, BAT-08."""
         await store(driver, members("a", "c"))
         told = await tally(driver)
         assert (told.id, told.data, told.opened_at, told.called_off) == ("b", b"data", None, False)
@@ -115,7 +114,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_the_answer_to_a_settlement_is_what_counts_after_it(self, driver: Driver) -> None:
-        """BAT-09."""
         await store(driver, members("a", "c", "d", "e"), breaks=False)
         done, failed = State.COMPLETED, State.FAILED
         answers = await run(driver, done, failed, done, done, error="Boom: x")
@@ -134,7 +132,6 @@ class LatchRules(Rules):
     async def test_several_members_settled_in_one_call_are_counted_one_by_one(
         self, driver: Driver
     ) -> None:
-        """BAT-18."""
         await store(driver, [*members("a", "c", "d"), *CALLS])
         claims = await claim(driver)
         answers = await driver.settle([settlement(one, State.COMPLETED) for one in claims])
@@ -147,7 +144,6 @@ class LatchRules(Rules):
     async def test_plain_settlements_in_the_same_call_are_answered_plainly(
         self, driver: Driver
     ) -> None:
-        """BAT-14."""
         await store(driver, members("a"))
         await driver.enqueue([record("plain")])
         member, plain = await claim(driver)
@@ -164,7 +160,6 @@ class LatchRules(Rules):
     async def test_a_member_that_runs_again_is_not_counted(
         self, driver: Driver, state: State
     ) -> None:
-        """BAT-14."""
         await store(driver, members("a"))
         (answer,) = await driver.settle([settlement(await claim_one(driver), state)])
         assert answer is True
@@ -172,7 +167,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_a_member_settled_twice_counts_once(self, driver: Driver) -> None:
-        """BAT-14, BAT-18."""
         await store(driver, members("a", "c"))
         one = await claim_one(driver)
         await settle(driver, one, State.COMPLETED)
@@ -187,7 +181,6 @@ class LatchRules(Rules):
     async def test_a_member_whose_lease_ran_out_counts_for_its_last_claim_only(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """BAT-14, BAT-26."""
         await store(driver, members("a"))
         stale = await claim_one(driver)
         clock.advance(LEASE + 1)
@@ -199,7 +192,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_success_lets_go_of_then_and_after_it_of_the_end(self, driver: Driver) -> None:
-        """BAT-02, BAT-20."""
         await store(driver, [*members("a", "c"), *CALLS])
         assert await callbacks(driver) == []
         await run(driver, State.COMPLETED, State.COMPLETED)
@@ -212,7 +204,6 @@ class LatchRules(Rules):
     async def test_the_first_failure_lets_go_of_catch_and_calls_the_others_off(
         self, driver: Driver
     ) -> None:
-        """BAT-03, BAT-05."""
         await store(driver, [*members("a", "c", "d"), *CALLS])
         (answer,) = await run(driver, State.FAILED, error="Boom: x")
         assert (answer.broke, answer.opened, answer.tally.called_off) == (True, False, True)
@@ -229,7 +220,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_the_end_waits_for_a_catch_that_still_runs(self, driver: Driver) -> None:
-        """BAT-20."""
         await store(driver, [*members("a", "c"), *CALLS], breaks=False)
         await run(driver, State.FAILED)
         catch = await claim_one(driver, CALLBACKS)
@@ -240,7 +230,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_a_latch_that_does_not_break_goes_on(self, driver: Driver) -> None:
-        """BAT-04."""
         await store(driver, [*members("a", "c", "d"), *CALLS], breaks=False)
         await run(driver, State.FAILED, error="first")
         rest = await claim(driver)
@@ -254,7 +243,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_those_held_for_other_reasons_wait_for_no_guard(self, driver: Driver) -> None:
-        """CHN-09."""
         plain = held("next", On.SUCCESS)
         await store(driver, [*members("a"), *CALLS, plain])
         await run(driver, State.COMPLETED)
@@ -265,7 +253,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_without_guards_the_end_comes_with_the_last_member(self, driver: Driver) -> None:
-        """BAT-02."""
         await store(driver, [*members("a"), held("finally", On.END)])
         await run(driver, State.COMPLETED)
         assert await callbacks(driver) == ["finally"]
@@ -274,7 +261,6 @@ class LatchRules(Rules):
     async def test_a_delay_counts_from_when_it_is_let_go_of(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """CHN-11."""
         await store(driver, [*members("a"), held("next", On.SUCCESS, delay=50)])
         clock.advance(1000)
         await run(driver, State.COMPLETED)
@@ -284,7 +270,6 @@ class LatchRules(Rules):
 
     @needs("latches", "delete")
     async def test_what_is_held_back_is_seen_by_its_id_only(self, driver: Driver) -> None:
-        """MON-01, MON-02."""
         await store(driver, [*members("a"), *CALLS])
         then = await look(driver, "then")
         assert then is not None
@@ -298,7 +283,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_members_are_found_by_their_latch(self, driver: Driver) -> None:
-        """BAT-06."""
         await store(driver, [*members("a", "c"), *CALLS])
         await driver.enqueue([record("plain")])
         await run(driver, State.COMPLETED)
@@ -310,7 +294,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_members_join_until_it_opens(self, driver: Driver) -> None:
-        """BAT-31."""
         await store(driver, members("a"))
         loader = await claim_one(driver)
         assert await driver.enqueue([*members("c", "d"), record("plain")]) == [None] * 3
@@ -324,7 +307,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_a_duplicate_member_is_not_counted(self, driver: Driver) -> None:
-        """BAT-26."""
         await driver.enqueue([record("a")])
         latch = Latch("b")
         assert await driver.enqueue(members("a", "c"), latches=[latch]) == ["a", None]
@@ -332,7 +314,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_an_unknown_latch_and_one_that_exists_are_refused(self, driver: Driver) -> None:
-        """BAT-12, BAT-26."""
         with pytest.raises(DriverError, match="b"):
             await driver.enqueue([record("first"), *members("a")])
         await store(driver, members("a"))
@@ -343,7 +324,6 @@ class LatchRules(Rules):
 
     @needs("latches")
     async def test_unknown_latches_are_left_out(self, driver: Driver) -> None:
-        """BAT-06."""
         assert list(await driver.latches(["b"])) == []
         await store(driver, members("a"))
         await driver.enqueue([record("x", latch="c")], latches=[Latch("c")])
@@ -352,7 +332,6 @@ class LatchRules(Rules):
 
     @needs("latches", "call_off")
     async def test_calling_off_skips_who_waits_and_spares_who_runs(self, driver: Driver) -> None:
-        """BAT-13, BAT-17."""
         await store(driver, [*members("a", "c"), *CALLS])
         running = await claim_one(driver)
         assert await driver.call_off(["b", "unknown"]) == ["b"]
@@ -368,7 +347,6 @@ class LatchRules(Rules):
 
     @needs("latches", "call_off")
     async def test_members_that_join_one_called_off_are_called_off(self, driver: Driver) -> None:
-        """BAT-31."""
         await store(driver, members("a"))
         await claim_one(driver)
         await driver.call_off(["b"])
@@ -377,7 +355,6 @@ class LatchRules(Rules):
 
     @needs("latches", "cancel")
     async def test_a_cancelled_member_counts_as_skipped(self, driver: Driver) -> None:
-        """BAT-13."""
         await store(driver, [*members("a", "c"), *CALLS])
         await driver.cancel(Filter(ids=("a",)), 3600)
         assert numbers(await tally(driver)) == (2, 1, 0, 0, 1)
@@ -387,7 +364,6 @@ class LatchRules(Rules):
 
     @needs("latches", "delete")
     async def test_a_deleted_member_that_waits_counts_as_skipped(self, driver: Driver) -> None:
-        """BAT-13, MON-02."""
         await store(driver, [*members("a", "c"), *CALLS])
         await run(driver, State.COMPLETED)
         assert await driver.delete(Filter(source=Q)) == 2
@@ -398,7 +374,6 @@ class LatchRules(Rules):
     async def test_a_member_cancelled_while_it_ran_counts_once_it_ends(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """BAT-13."""
         await store(driver, [*members("a", "c"), held("finally", On.END)])
         first, _second = await claim(driver)
         await driver.cancel(Filter(latch="b"), 3600)
@@ -415,7 +390,6 @@ class LatchRules(Rules):
     async def test_a_requeued_member_is_counted_anew_and_lets_go_of_nothing(
         self, driver: Driver
     ) -> None:
-        """BAT-33."""
         await store(driver, [*members("a", "c"), *CALLS])
         await run(driver, State.FAILED)
         await settle(driver, await claim_one(driver), State.CANCELLED)
@@ -432,7 +406,6 @@ class LatchRules(Rules):
 
     @needs("latches", "requeue")
     async def test_a_requeued_guard_guards_no_more(self, driver: Driver) -> None:
-        """BAT-24."""
         await store(driver, [*members("a"), *CALLS])
         await run(driver, State.COMPLETED)
         await end(driver, await claim_one(driver, CALLBACKS), State.FAILED)
@@ -445,7 +418,6 @@ class LatchRules(Rules):
 
     @needs("latches", "cancel")
     async def test_a_cancelled_guard_keeps_nobody_waiting(self, driver: Driver) -> None:
-        """BAT-20."""
         await store(driver, [*members("a"), *CALLS])
         await run(driver, State.COMPLETED)
         await driver.cancel(Filter(ids=("then",)), 3600)
@@ -455,7 +427,6 @@ class LatchRules(Rules):
     async def test_it_is_known_until_its_retention_is_over(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """BAT-27."""
         await store(driver, members("a"))
         clock.advance(KEPT * 2)
         await driver.prune(1e9)
@@ -472,7 +443,6 @@ class LatchRules(Rules):
     async def test_it_is_known_as_long_as_it_holds_somebody_back(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """BAT-20, BAT-27."""
         await store(driver, [*members("a"), *CALLS])
         await run(driver, State.COMPLETED)
         then = await claim_one(driver, CALLBACKS)
@@ -483,7 +453,6 @@ class LatchRules(Rules):
 
     @needs("latches", "forget_latches")
     async def test_a_forgotten_one_leaves_its_members_and_nobody_else(self, driver: Driver) -> None:
-        """BAT-34."""
         await store(driver, [*members("a"), *CALLS])
         assert await driver.forget_latches(["b", "unknown"]) == 1
         assert await state_of(driver, "finally") is None
@@ -494,7 +463,6 @@ class LatchRules(Rules):
 
     @needs("latches", "clone")
     async def test_two_handles_count_as_one(self, driver: Driver, other: Driver) -> None:
-        """BAT-18, BAT-26."""
         names = [f"m{n}" for n in range(40)]
         await store(driver, [*members(*names), *CALLS], breaks=False)
         mine, theirs = await claim(driver, limit=20), await claim(other, limit=20)
@@ -517,7 +485,6 @@ class LatchRules(Rules):
 
     @needs("latches", "watch")
     async def test_who_watches_their_queue_hears_of_those_let_go_of(self, driver: Driver) -> None:
-        """BAT-29."""
         await store(driver, [*members("a"), held("finally", On.END)])
         last = await claim_one(driver)
         with driver.watch(["queue:callbacks"]) as watch:
@@ -534,7 +501,6 @@ class FollowUpRules(Rules):
     async def test_a_follow_up_is_stored_with_the_settlement(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """CHN-02, CHN-10."""
         await driver.enqueue([record("a")])
         first = await claim_one(driver)
         following = record("b", "elsewhere", priority=7, delay=30, max_attempts=9)
@@ -547,7 +513,6 @@ class FollowUpRules(Rules):
 
     @needs("latches")
     async def test_a_stale_settlement_stores_no_follow_up(self, driver: Driver) -> None:
-        """CHN-12."""
         await driver.enqueue([record("a")])
         done = settlement(await claim_one(driver), State.COMPLETED, follow_ups=[record("b")])
         assert list(await driver.settle([done, done])) == [True, False]
@@ -559,7 +524,6 @@ class FollowUpRules(Rules):
 
     @needs("latches")
     async def test_a_failure_may_have_a_follow_up(self, driver: Driver) -> None:
-        """CHN-05."""
         failed = settlement(
             await _enqueued(driver, "a"), State.FAILED, error="x", follow_ups=[record("b")]
         )
@@ -568,7 +532,6 @@ class FollowUpRules(Rules):
 
     @needs("latches")
     async def test_a_latch_may_follow_with_its_members(self, driver: Driver) -> None:
-        """CHN-09."""
         done = settlement(
             await _enqueued(driver, "a"),
             State.COMPLETED,
@@ -581,7 +544,6 @@ class FollowUpRules(Rules):
 
     @needs("latches")
     async def test_a_member_may_have_a_follow_up(self, driver: Driver) -> None:
-        """CHN-09, BAT-18."""
         await store(driver, members("a"))
         done = settlement(await claim_one(driver), State.COMPLETED, follow_ups=[record("b")])
         (counted,) = await driver.settle([done])
@@ -590,7 +552,6 @@ class FollowUpRules(Rules):
 
     @needs("latches")
     async def test_each_of_many_has_its_own(self, driver: Driver) -> None:
-        """CHN-01."""
         await driver.enqueue([record(f"a{n}") for n in range(30)])
         claims = await claim(driver)
         followed = [
@@ -604,7 +565,6 @@ class FollowUpRules(Rules):
 
     @needs("latches", "watch")
     async def test_who_watches_its_queue_hears_of_a_follow_up(self, driver: Driver) -> None:
-        """CHN-02."""
         done = settlement(
             await _enqueued(driver, "a"),
             State.COMPLETED,
@@ -624,7 +584,6 @@ class HistoryRules(Rules):
     async def test_attempts_are_kept_one_after_the_other(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MON-07."""
         await driver.enqueue([record("a")])
         for attempt in (b"one", b"\x00two", None, b"three"):
             again = settlement(await claim_one(driver), State.DELAYED, attempt=attempt)
@@ -639,7 +598,6 @@ class HistoryRules(Rules):
 
     @needs("latches")
     async def test_the_rest_of_a_lease_is_told(self, driver: Driver, clock: Clock) -> None:
-        """MON-13."""
         await driver.enqueue([record("a")])
         waiting = await look(driver, "a")
         assert waiting is not None
@@ -652,7 +610,6 @@ class HistoryRules(Rules):
 
     @needs("ahead")
     async def test_how_many_are_claimed_before_it(self, driver: Driver) -> None:
-        """MON-19."""
         jobs = [record("a"), record("b", priority=5), record("c"), record("later", delay=60)]
         await driver.enqueue([*jobs, record("other", "elsewhere")])
         assert [await driver.ahead(id) for id in ("b", "a", "c")] == [0, 1, 2]

@@ -44,7 +44,6 @@ class PermitRules(Rules):
 
     @needs("acquire")
     async def test_only_so_many_hold_one(self, driver: Driver) -> None:
-        """MID-09, MID-10."""
         assert await driver.acquire("k", "a", 2, 60) == 0.0
         assert await driver.acquire("k", "b", 2, 30) == 0.0
         assert await driver.acquire("k", "c", 2, 60) == pytest.approx(30, abs=0.01)
@@ -54,7 +53,6 @@ class PermitRules(Rules):
 
     @needs("acquire")
     async def test_one_is_free_again_when_it_expires(self, driver: Driver, clock: Clock) -> None:
-        """MID-09."""
         await driver.acquire("k", "a", 1, 60)
         clock.advance(59)
         (permit,) = await driver.holders("k")
@@ -66,7 +64,6 @@ class PermitRules(Rules):
 
     @needs("acquire")
     async def test_one_is_free_again_when_it_is_given_back(self, driver: Driver) -> None:
-        """MID-09."""
         await driver.acquire("k", "a", 1, 60)
         assert await driver.release("k", "b") == 0
         assert await driver.acquire("k", "b", 1, 60) > 0
@@ -75,7 +72,6 @@ class PermitRules(Rules):
 
     @needs("acquire")
     async def test_all_of_a_key_can_be_given_back(self, driver: Driver) -> None:
-        """MID-11."""
         for holder in "abc":
             await driver.acquire("k", holder, 3, 60)
         await driver.acquire("other", "a", 3, 60)
@@ -85,7 +81,6 @@ class PermitRules(Rules):
 
     @needs("acquire")
     async def test_who_holds_one_keeps_it_for_longer(self, driver: Driver, clock: Clock) -> None:
-        """MID-09."""
         await driver.acquire("k", "a", 1, 60)
         clock.advance(50)
         assert await driver.acquire("k", "a", 1, 60) == 0.0
@@ -94,7 +89,6 @@ class PermitRules(Rules):
 
     @needs("acquire")
     async def test_a_full_key_says_when_there_is_room_for_one_more(self, driver: Driver) -> None:
-        """MID-10."""
         await driver.acquire("k", "a", 9, 10)
         await driver.acquire("k", "b", 9, 20)
         await driver.acquire("k", "c", 9, 30)
@@ -104,7 +98,6 @@ class PermitRules(Rules):
     async def test_of_many_at_once_only_so_many_get_one(
         self, driver: Driver, other: Driver
     ) -> None:
-        """MID-09."""
         handles = [driver, other] * 10
         waits = await asyncio.gather(
             *(handle.acquire("k", f"h{n}", 3, 60) for n, handle in enumerate(handles))
@@ -117,7 +110,6 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_no_more_than_the_limit_are_processed(self, driver: Driver) -> None:
-        """PRI-13."""
         await driver.enqueue(limited("a", "b", "c", "d"))
         first, second = await claim(driver)
         assert ids([first, second]) == ["a", "b"]
@@ -129,14 +121,12 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_those_behind_are_claimed_instead(self, driver: Driver) -> None:
-        """PRI-01."""
         await driver.enqueue([*limited("a", "b", "c", "d"), record("e"), record("f")])
         assert ids(await claim(driver, limit=3)) == ["a", "b", "e"]
         assert ids(await claim(driver)) == ["f"]
 
     @needs("acquire")
     async def test_they_still_wait_for_those_who_look(self, driver: Driver) -> None:
-        """MON-01."""
         await driver.enqueue(limited("a", "b", "c", "d"))
         await claim(driver)
         assert await driver.count(Filter(source=Q, states=WAITING)) == 2
@@ -150,7 +140,6 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_they_come_in_their_order(self, driver: Driver) -> None:
-        """PRI-01."""
         await driver.enqueue(limited("a", "b", "c", "d"))
         held = await claim(driver)
         await claim(driver)
@@ -164,7 +153,6 @@ class LimitRules(Rules):
     async def test_one_that_waits_again_gives_its_permit_back(
         self, driver: Driver, state: State
     ) -> None:
-        """PRI-11."""
         await driver.enqueue(limited("a", "b", limits=(Limited("one", 1),)))
         first = await claim_one(driver)
         assert await claim(driver) == []
@@ -173,7 +161,6 @@ class LimitRules(Rules):
 
     @needs("acquire", "sweep")
     async def test_a_crash_gives_it_back(self, driver: Driver, clock: Clock) -> None:
-        """MON-13."""
         await driver.enqueue(limited("a", "b", limits=(Limited("one", 1),)))
         await claim_one(driver)
         assert await claim(driver) == []
@@ -186,7 +173,6 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_keys_are_apart(self, driver: Driver) -> None:
-        """PRI-13."""
         for tenant in "xyz":
             names = [f"{tenant}{n}" for n in range(3)]
             await driver.enqueue(limited(*names, limits=(Limited(tenant, 1),)))
@@ -196,7 +182,6 @@ class LimitRules(Rules):
     async def test_a_rate_is_never_exceeded_in_any_window(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MID-10."""
         names = [f"j{n:02}" for n in range(8)]
         await driver.enqueue(limited(*names, limits=PER_MINUTE))
         started: list[tuple[float, str]] = []
@@ -222,7 +207,6 @@ class LimitRules(Rules):
     async def test_a_claim_tells_when_there_will_be_a_permit(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MID-10."""
         await driver.enqueue(limited("a", "b", "c", limits=PER_MINUTE))
         claimed = await driver.claim([Q], 10, LEASE, "w1")
         assert ids(claimed.claims) == ["a", "b"]
@@ -235,7 +219,6 @@ class LimitRules(Rules):
     async def test_a_rate_counts_starts_whatever_becomes_of_them(
         self, driver: Driver, clock: Clock
     ) -> None:
-        """MID-10."""
         await driver.enqueue(limited("a", limits=(Limited("one", 1, per=60.0),)))
         again = settlement(await claim_one(driver), State.DELAYED)
         await driver.settle([again])
@@ -245,7 +228,6 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_several_limits_hold_all_at_once(self, driver: Driver, clock: Clock) -> None:
-        """MID-10."""
         both = (Limited("one", 1), Limited("calls", 2, per=60.0))
         await driver.enqueue(limited("a", "b", "c", limits=both))
         await end(driver, await claim_one(driver), State.COMPLETED)
@@ -259,7 +241,6 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_their_holders_are_told(self, driver: Driver) -> None:
-        """MON-19."""
         await driver.enqueue(limited("a", "b", "c"))
         await claim(driver)
         permits = await driver.holders("two")
@@ -268,7 +249,6 @@ class LimitRules(Rules):
 
     @needs("acquire", "pause")
     async def test_a_paused_queue_keeps_no_other_from_its_turn(self, driver: Driver) -> None:
-        """PRI-13."""
         one = (Limited("one", 1),)
         await driver.enqueue(limited("a", "b", limits=one))
         await driver.enqueue(limited("c", "d", limits=one, queue="r"))
@@ -283,7 +263,6 @@ class LimitRules(Rules):
 
     @needs("acquire", "cancel", "delete")
     async def test_one_that_goes_while_it_may_try_lets_another_try(self, driver: Driver) -> None:
-        """MON-16."""
         await driver.enqueue(limited("a", "b", "c", "d", limits=(Limited("one", 1),)))
         first = await claim_one(driver)
         assert await claim(driver) == []
@@ -299,7 +278,6 @@ class LimitRules(Rules):
 
     @needs("acquire", "watch")
     async def test_who_watches_their_queue_hears_of_a_permit(self, driver: Driver) -> None:
-        """WRK-03."""
         one = (Limited("one", 1),)
         await driver.enqueue([*limited("a", limits=one), *limited("b", limits=one, queue="r")])
         first = await claim_one(driver)
@@ -313,7 +291,6 @@ class LimitRules(Rules):
 
     @needs("acquire")
     async def test_many_that_wait_cost_the_others_nothing(self, driver: Driver) -> None:
-        """PRI-13."""
         flood = [f"f{n}" for n in range(2500)]
         await driver.enqueue(limited(*flood, limits=(Limited("one", 1),)))
         await driver.enqueue([record("plain")])
@@ -324,7 +301,6 @@ class LimitRules(Rules):
 
     @needs("acquire", "requeue")
     async def test_a_requeued_one_keeps_its_limits(self, driver: Driver) -> None:
-        """FLD-17."""
         await driver.enqueue(limited("a", "b", limits=(Limited("one", 1),)))
         await end(driver, await claim_one(driver), State.FAILED)
         await claim_one(driver)
@@ -333,7 +309,6 @@ class LimitRules(Rules):
 
     @needs("acquire", "clone")
     async def test_two_handles_share_the_permits(self, driver: Driver, other: Driver) -> None:
-        """PRI-13."""
         await driver.enqueue(limited(*(f"j{n}" for n in range(40)), limits=(Limited("k", 5),)))
         both = await asyncio.gather(
             *(
@@ -349,7 +324,6 @@ class FairRules(Rules):
 
     @needs("acquire")
     async def test_a_flood_does_not_hold_up_others(self, driver: Driver) -> None:
-        """PRI-13."""
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(50)])
         assert ids(await claim(driver, limit=5)) == ["a0", "a1", "a2", "a3", "a4"]
         await driver.enqueue([record(f"b{n}", fair="b") for n in range(3)])
@@ -360,7 +334,6 @@ class FairRules(Rules):
 
     @needs("acquire")
     async def test_claims_one_by_one_take_turns_as_well(self, driver: Driver) -> None:
-        """PRI-13."""
         for key in "abc":
             await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(4)])
         order = [(await claim_one(driver)).id for _ in range(12)]
@@ -369,14 +342,12 @@ class FairRules(Rules):
 
     @needs("acquire")
     async def test_priority_comes_first(self, driver: Driver) -> None:
-        """PRI-03."""
         await driver.enqueue([record(f"low{n}", fair="x", priority=0) for n in range(2)])
         await driver.enqueue([record(f"high{n}", fair="y", priority=9) for n in range(2)])
         assert ids(await claim(driver)) == ["high0", "high1", "low0", "low1"]
 
     @needs("acquire")
     async def test_those_without_a_key_have_a_turn(self, driver: Driver) -> None:
-        """PRI-13."""
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(20)])
         await driver.enqueue([record("p0"), record("p1")])
         order = ids(await claim(driver, limit=6))
@@ -384,7 +355,6 @@ class FairRules(Rules):
 
     @needs("acquire")
     async def test_those_that_are_not_due_have_none(self, driver: Driver, clock: Clock) -> None:
-        """PRI-12."""
         await driver.enqueue([record("later", fair="a", delay=60), record("now", fair="b")])
         assert ids(await claim(driver)) == ["now"]
         clock.advance(61)
@@ -392,7 +362,6 @@ class FairRules(Rules):
 
     @needs("acquire")
     async def test_limits_hold_for_them(self, driver: Driver) -> None:
-        """PRI-13."""
         one = (Limited("one", 1),)
         await driver.enqueue([record(f"a{n}", fair="a", limits=one) for n in range(3)])
         await driver.enqueue([record(f"b{n}", fair="b") for n in range(3)])
@@ -402,7 +371,6 @@ class FairRules(Rules):
 
     @needs("acquire", "cancel", "counts")
     async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:
-        """MON-01, MON-16."""
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(3)])
         await driver.cancel(Filter(ids=("a0", "a1")), 3600)
         assert (await driver.counts())["q"].pending == 1
