@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ssl
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.drivers.postgres.guests import GuestError
@@ -84,7 +85,7 @@ def explained(place: Place) -> Generator[None]:
 def explain(error: Exception, place: Place) -> Exception:
     """What an error means; the same error where it is not of the server or the network."""
     if isinstance(error, (OSError, EOFError)):  # TimeoutError is an OSError
-        return unreachable(place, str(error) or type(error).__name__)
+        return unreachable(place, _of_network(error))
     if not isinstance(error, GuestError) and not is_from_server(error):
         return error
     code, text = _sqlstate(error), str(error)
@@ -94,6 +95,18 @@ def explain(error: Exception, place: Place) -> Exception:
         if advice is not None:
             return unreachable(place, f"{text}; {advice}")
     return _refused(place, text, _REFUSED.get(code))
+
+
+def _of_network(error: OSError | EOFError) -> str:
+    text = str(error) or type(error).__name__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        why = error.verify_message.rstrip(".")
+        return f"its certificate is refused: {why}; check sslrootcert and the host of the URL"
+    if isinstance(error, ssl.SSLError):
+        return f"{text}; check sslmode and the certificates"
+    if isinstance(error, FileNotFoundError):
+        return f"{text}; check the files that sslrootcert, sslcert and sslkey name, or the socket"
+    return text
 
 
 def unreachable(place: Place, why: str) -> DriverUnavailable:

@@ -16,7 +16,7 @@ EVERYTHING = Filter()
 
 
 def record(id: str, queue: str = "q", **fields: Any) -> Record:
-    return Record(id=id, queue=queue, name="kind", payload=b"payload", **fields)
+    return Record(**({"id": id, "queue": queue, "name": "kind", "payload": b"payload"} | fields))
 
 
 async def claim(driver: Driver, limit: int = 100, *, queue: str = "q") -> list[Claim]:
