@@ -3,6 +3,8 @@
 Durations cross, instants do not: a driver adds a duration to its own clock, so the clocks of
 producers and workers may drift apart. The floats that come back (``created_at`` and the like)
 are seconds since the epoch by the driver's clock.
+
+Where ``gc=False`` is said, nothing within can refer back to it: the garbage collector need not look.
 """
 
 from __future__ import annotations
@@ -84,7 +86,7 @@ class Permit(msgspec.Struct):
     expires_in: float | None = None
 
 
-class Record(msgspec.Struct):
+class Record(msgspec.Struct, gc=False):
     """A job on its way into the store.
 
     ``max_attempts`` is None where the worker's default decides. ``key`` is a uniqueness key:
@@ -119,7 +121,7 @@ class Record(msgspec.Struct):
     fair: str | None = None
 
 
-class Claim(msgspec.Struct):
+class Claim(msgspec.Struct, gc=False):
     """A job that belongs to one worker until its lease runs out.
 
     ``token`` rises with every claim and is never given twice for one id, not even after its job
@@ -154,7 +156,7 @@ class Claimed(msgspec.Struct):
     due_in: float | None = None
 
 
-class Extension(msgspec.Struct):
+class Extension(msgspec.Struct, gc=False):
     """Asks for more time for a claim; may carry the progress (0 to 100) of its job."""
 
     id: str
@@ -209,7 +211,7 @@ class Counted(msgspec.Struct):
     opened: bool = False
 
 
-class Settlement(msgspec.Struct):
+class Settlement(msgspec.Struct, gc=False):
     """How a claim ends. Ignored by the store unless ``token`` is the job's newest.
 
     ``pending``: back to its old place, at the front, at once.
@@ -239,7 +241,7 @@ class Settlement(msgspec.Struct):
     """Left here by a transaction that ended with it."""
 
 
-class StoredJob(msgspec.Struct):
+class StoredJob(msgspec.Struct, gc=False):
     """Everything a store knows of one job, failed ones included."""
 
     id: str
