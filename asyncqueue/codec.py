@@ -1,7 +1,8 @@
 """Jobs to bytes and back: a versioned MessagePack envelope around the job's own fields.
 
-Decoding is strict and typed. What is encoded is decoded once before it is stored, so a job that
-could not come back as it was dispatched is refused while its producer can still be told.
+Decoding is strict and typed, and nothing is decoded that nests deeper than ``DEEPEST`` levels.
+What is encoded is decoded once before it is stored, so a job that could not come back as it was
+dispatched is refused while its producer can still be told. No message shows what a field holds.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from asyncqueue.errors import JobError, PayloadError, PayloadTooLarge
 from asyncqueue.hints import hints_of
 from asyncqueue.job import Job
 from asyncqueue.links import Cause, Rest
+from asyncqueue.nesting import DEEPEST, nests_too_deep
+from asyncqueue.refusals import no_fields, of_another_version, refused, too_deep
 from asyncqueue.registry import Registry, suggest
 from asyncqueue.roundtrip import refuse_changed, untyped_fields
+from asyncqueue.sealing import explain_sealed
 from asyncqueue.trace import Trace
 
 VERSION: Final = 1
@@ -48,7 +52,12 @@ class Envelope(msgspec.Struct, omit_defaults=True):
     """The failure that it was dispatched for."""
 
 
+class _Version(msgspec.Struct):
+    v: int
+
+
 _envelopes: Final = msgspec.msgpack.Decoder(Envelope)
+_versions: Final = msgspec.msgpack.Decoder(_Version)
 _plain: Final[msgspec.msgpack.Decoder[Any]] = msgspec.msgpack.Decoder()
 
 
@@ -97,11 +106,12 @@ def encode(job: Any, max_payload: int, **header: Any) -> bytes:
         if shape.untyped or back != job:
             refuse_changed(job, back)
     except _DECODE_ERRORS as error:
-        raise PayloadError(f"{cls.__job_name__}: {error}") from error
-    return seal(cls.__job_name__, data, max_payload, **header)
+        refusal = refused(cls.__job_name__, error)
+        raise refusal from refusal.__cause__
+    return enveloped(cls.__job_name__, data, max_payload, **header)
 
 
-def seal(name: str, data: bytes, max_payload: int, **header: Any) -> bytes:
+def enveloped(name: str, data: bytes, max_payload: int, **header: Any) -> bytes:
     """The envelope around a job's encoded fields."""
     payload = _encoder.encode(Envelope(VERSION, msgspec.Raw(data), **header))
     if len(payload) > max_payload:
@@ -109,6 +119,8 @@ def seal(name: str, data: bytes, max_payload: int, **header: Any) -> bytes:
             f"{name}: {len(payload):,} bytes is over max_payload, {max_payload:,}. "
             "Store the data elsewhere and dispatch a reference to it."
         )
+    if nests_too_deep(payload):
+        raise too_deep(name)
     return payload
 
 
@@ -120,13 +132,13 @@ def extended(payload: bytes, **header: Any) -> bytes:
 def encode_fields(name: str, payload: Any, maker: Any, max_payload: int, **header: Any) -> bytes:
     """The envelope of a job given as a mapping, for producers without its class."""
     if not isinstance(payload, dict):
-        raise PayloadError(f"{name}: the payload must be a dict of its fields, got {payload!r}")
+        raise PayloadError(no_fields(name, payload))
     if not is_job_class(maker):
         try:
             data = _encoder.encode(payload)
         except _ENCODE_ERRORS as error:
             raise PayloadError(f"{name}: {error}") from error
-        return seal(name, data, max_payload, **header)
+        return enveloped(name, data, max_payload, **header)
     fields = cast("dict[Any, Any]", payload)
     return encode(build(name, maker, fields), max_payload, **header)
 
@@ -143,23 +155,25 @@ def build(name: str, cls: Any, payload: dict[Any, Any]) -> Any:
             return cls(**payload)
         return msgspec.convert(payload, cls)
     except (msgspec.ValidationError, TypeError) as error:
-        raise PayloadError(f"{name}: {error}") from error
+        refusal = refused(name, error)
+        raise refusal from refusal.__cause__
 
 
 def open_envelope(name: str, payload: bytes) -> Envelope:
     """The envelope in stored bytes, its job not yet decoded.
 
-    Raises :class:`~asyncqueue.errors.PayloadError` when they are not one of ours.
+    Raises :class:`~asyncqueue.errors.PayloadError` when they are not one of ours, and
+    ``SignatureInvalid`` when they are still sealed: this queue has no keys.
     """
+    if nests_too_deep(payload):
+        raise too_deep(name)
     try:
         envelope = _envelopes.decode(payload)
     except _DECODE_ERRORS as error:
-        raise PayloadError(f"{name}: the stored bytes are not a job: {error}") from error
+        refusal = _unreadable(name, payload, error)
+        raise refusal from refusal.__cause__
     if envelope.v != VERSION:
-        raise PayloadError(
-            f"{name}: the stored job has format {envelope.v}, this version reads {VERSION}. "
-            "Run it with the version that wrote it, or upgrade."
-        )
+        raise of_another_version(name, envelope.v, VERSION)
     return envelope
 
 
@@ -175,12 +189,9 @@ def decode(name: str, envelope: Envelope, registry: Registry) -> Any:
     return _from_factory(name, maker, envelope.data)
 
 
-def to_builtins(payload: bytes) -> Any:
-    """The fields in stored bytes as plain values, or the bytes where that is impossible."""
-    try:
-        return _plain.decode(_envelopes.decode(payload).data)
-    except _DECODE_ERRORS:
-        return payload
+def to_builtins(name: str, payload: bytes) -> Any:
+    """The fields in an envelope as plain values. Raises as :func:`open_envelope`."""
+    return fitted(name, _plain, open_envelope(name, payload).data)
 
 
 def is_job_class(maker: Any) -> bool:
@@ -193,22 +204,31 @@ def encode_result(name: str, value: Any) -> bytes | None:
     if value is None:
         return None
     try:
-        return _encoder.encode(value)
+        result = _encoder.encode(value)
+        if not nests_too_deep(result):
+            return result
+        reason: object = f"it nests deeper than {DEEPEST} levels"
     except _ENCODE_ERRORS as error:
-        raise PayloadError(
-            f"{name}: handle returned a {type(value).__qualname__} that cannot be stored: {error}"
-        ) from error
+        reason = error
+    raise PayloadError(
+        f"{name}: handle returned a {type(value).__qualname__} that cannot be stored: {reason}"
+    )
 
 
-def decode_result(result: bytes | None, maker: Any) -> Any:
-    """A stored result as the type that ``handle`` declares; plain values where it does not."""
+def decode_result(name: str, result: bytes | None, maker: Any) -> Any:
+    """A stored result as the type that ``handle`` declares; plain values where it does not.
+
+    Raises :class:`~asyncqueue.errors.PayloadError` for bytes that are no result.
+    """
     if result is None:
         return None
+    if nests_too_deep(result):
+        raise too_deep(name)
     kind = result_type(maker)
     try:
         return msgspec.msgpack.decode(result, type=kind)
-    except (msgspec.MsgspecError, TypeError, NameError):
-        return msgspec.msgpack.decode(result)
+    except (*_DECODE_ERRORS, NameError):
+        return _plain_result(name, result)
 
 
 def result_type(maker: Any) -> Any:
@@ -225,7 +245,8 @@ def fitted(name: str, decoder: msgspec.msgpack.Decoder[Any], data: msgspec.Raw) 
     try:
         return decoder.decode(data)
     except _DECODE_ERRORS as error:
-        raise PayloadError(f"{name}: the stored payload does not fit: {error}") from error
+        refusal = refused(f"{name}: the stored payload does not fit", error)
+        raise refusal from refusal.__cause__
 
 
 def _from_factory(name: str, factory: Any, data: msgspec.Raw) -> Any:
@@ -237,8 +258,30 @@ def _from_factory(name: str, factory: Any, data: msgspec.Raw) -> Any:
     made = factory(fitted(name, _plain, data)) if takes_payload else factory()
     cls = made if isinstance(made, type) else type(made)
     if not is_job_class(cls):
-        raise JobError(f"The factory {factory!r} must give a job, got {made!r}")
+        raise JobError(f"The factory {factory!r} must give a job, got a {type(made).__qualname__}")
     return made if takes_payload else fitted(name, shape_of(cls).decoder, data)
+
+
+def _plain_result(name: str, result: bytes) -> Any:
+    try:
+        return _plain.decode(result)
+    except _DECODE_ERRORS as error:
+        refusal = refused(f"{name}: the stored result cannot be read", error)
+        raise refusal from refusal.__cause__
+
+
+def _unreadable(name: str, payload: bytes, error: Exception) -> JobError:
+    """Why bytes are no envelope: sealed, of another version, or none at all."""
+    sealed = explain_sealed(name, payload)
+    if sealed is not None:
+        return sealed
+    try:
+        version = _versions.decode(payload).v
+    except _DECODE_ERRORS:
+        version = VERSION
+    if version != VERSION:
+        return of_another_version(name, version, VERSION)
+    return refused(f"{name}: the stored bytes are not a job", error)
 
 
 def _unencodable(job: Any, error: Exception) -> PayloadError:

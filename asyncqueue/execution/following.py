@@ -11,16 +11,19 @@ from asyncqueue.record import State
 if TYPE_CHECKING:
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.links import Rest
+    from asyncqueue.sealing import Seal
 
 
-def follow(verdict: Verdict, rest: Rest | None) -> Verdict:
+def follow(verdict: Verdict, rest: Rest | None, seal: Seal) -> Verdict:
     """Let the rest of a chain be stored in the step that stores this verdict."""
     settlement = verdict.settlement
     if rest is None:
         return verdict
     if settlement.state is State.COMPLETED and rest.links:
-        settlement.follow_ups, settlement.latches = chaining.begin(rest.links, rest.catch)
+        records, settlement.latches = chaining.begin(rest.links, rest.catch)
+        settlement.follow_ups = seal.closed(records)
     elif settlement.state is State.FAILED:
         cause = Cause(verdict.claim.id, settlement.error or "")
-        settlement.follow_ups, settlement.latches = chaining.catch(rest, cause)
+        records, settlement.latches = chaining.catch(rest, cause)
+        settlement.follow_ups = seal.closed(records)
     return verdict

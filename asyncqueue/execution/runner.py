@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from asyncqueue.listeners import Listeners
     from asyncqueue.record import Claim, Settlement
     from asyncqueue.registry import Registry
+    from asyncqueue.sealing import Seal
     from asyncqueue.services import Services
 
 UNKNOWN_DELAY: Final = 15.0
@@ -83,6 +84,7 @@ class Runner:
         self,
         driver: Driver,
         registry: Registry,
+        seal: Seal,
         defaults: Defaults,
         *,
         services: Services,
@@ -109,6 +111,7 @@ class Runner:
         self._listeners = listeners
         self._driver = driver
         self._registry = registry
+        self._seal = seal
         self._defaults = defaults
         self._middleware = tuple(middleware)
         self._handler = handler
@@ -126,7 +129,8 @@ class Runner:
             return self.call_off(claim)
         envelope: Envelope | None = None
         try:
-            envelope = codec.open_envelope(claim.name, claim.payload)
+            payload = self._seal.open(claim.name, claim.id, claim.payload)
+            envelope = codec.open_envelope(claim.name, payload)
             known = self._find(claim.name)
             if known is None:
                 job = codec.decode(claim.name, envelope, self._registry)
@@ -165,8 +169,11 @@ class Runner:
         settlement = decide(run.claim, outcome, run.budget, now=now, retention=run.plan.retention)
         if settlement is None:
             return None
+        if settlement.result is not None:
+            claim = run.claim
+            settlement.result = self._seal.close_result(claim.name, claim.id, settlement.result)
         verdict = Verdict(run.claim, outcome, settlement, run, duration)
-        return verdict if run.rest is None else follow(verdict, run.rest)
+        return verdict if run.rest is None else follow(verdict, run.rest, self._seal)
 
     @staticmethod
     def hand_back(claim: Claim) -> Verdict:
@@ -212,7 +219,7 @@ class Runner:
                 waiting.connection = connection
                 yield connection
                 _refuse_to_complete(run)
-                follow(verdict, run.rest)  # It may have changed inside the block.
+                follow(verdict, run.rest, self._seal)  # It may have changed inside the block.
             run.settled = True
             verdict.duration = self.clock.monotonic() - run.started
             self.report.settled(verdict)
@@ -251,7 +258,7 @@ class Runner:
         if release:
             return Verdict(claim, outcome, release_unrun(claim, UNKNOWN_DELAY), None)
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
-        return follow(verdict, None if envelope is None else envelope.rest)
+        return follow(verdict, None if envelope is None else envelope.rest, self._seal)
 
     def _exhausted(self, run: Run) -> Verdict:
         claim, budget = run.claim, run.budget
@@ -263,7 +270,7 @@ class Runner:
             )
         )
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
-        return follow(verdict, run.rest)
+        return follow(verdict, run.rest, self._seal)
 
     def _settlement(self, claim: Claim, outcome: Outcome, budget: Budget) -> Settlement:
         settlement = decide(claim, outcome, budget, now=self.clock.time(), retention=0.0)

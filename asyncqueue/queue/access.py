@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from asyncqueue.after_commit import refuse_in_transaction
 from asyncqueue.errors import JobNotFound, QueueClosed
 from asyncqueue.record import Filter, StoredJob
+from asyncqueue.sealing import seal_of
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
@@ -31,6 +32,7 @@ class Access:
         self.driver = driver
         self.settings = settings
         self.registry = registry
+        self.seal = seal_of(settings.signing_keys, settings.encryption_keys, settings.max_payload)
         self.listeners = listeners
         self._owns_driver = owns_driver
         self._opening: tuple[asyncio.AbstractEventLoop, asyncio.Lock] | None = None

@@ -29,6 +29,7 @@ from asyncqueue.options import (
     is_storable,
 )
 from asyncqueue.record import Record
+from asyncqueue.refusals import no_fields
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Builder:
         """The record of a job given by kind and fields."""
         if codec.is_job_class(maker):
             if not isinstance(fields, dict):
-                raise TypeError(f"{name}: the payload must be a dict of its fields, got {fields!r}")
+                raise TypeError(no_fields(name, fields))
             job = codec.build(name, maker, cast("dict[str, Any]", fields))
             record = self.record(job, given, clock)
             record.name = name
@@ -257,8 +258,8 @@ def _unique_key(job: Job, options: JobOptions) -> str:
         key: Any = options.unique(job)
         if key is None:
             raise TypeError(
-                f"{name}: unique= returned None for {job!r}, so all such jobs would be duplicates "
-                "of each other; return what tells them apart."
+                f"{name}: unique= returned None, so all such jobs would be duplicates of each "
+                "other; return what tells them apart."
             )
         return f"{name}:{key}"
     digest = hashlib.blake2b(msgspec.msgpack.encode(job, order="deterministic"), digest_size=16)

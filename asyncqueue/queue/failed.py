@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from asyncqueue.drivers.base import Driver
+    from asyncqueue.sealing import Seal
 
 
 class FailedStore:
@@ -24,9 +25,11 @@ class FailedStore:
         self,
         driver: Callable[[], Awaitable[Driver]],
         driver_to_write: Callable[[str], Awaitable[Driver]],
+        seal: Seal,
     ) -> None:
         self._driver = driver
         self._driver_to_write = driver_to_write
+        self._seal = seal
 
     async def list(self, queue: str | None = None, limit: int = 50, offset: int = 0) -> FailedPage:
         """Failed jobs, newest first, and how many there are in all."""
@@ -35,7 +38,7 @@ class FailedStore:
         driver = await self._driver()
         found = await driver.find(which, limit=limit, offset=offset, order="finished")
         total = await driver.count(which)
-        return FailedPage([failed_job(stored) for stored in found.items], total)
+        return FailedPage([failed_job(stored, self._seal) for stored in found.items], total)
 
     async def get(self, id: str) -> FailedJob:
         """The record of one job; :class:`~asyncqueue.errors.JobNotFound` if there is none."""
@@ -43,7 +46,7 @@ class FailedStore:
         found = await driver.find(_failed(id=id), limit=1)
         if not found.items:
             raise _not_found(id)
-        return failed_job(found.items[0])
+        return failed_job(found.items[0], self._seal)
 
     async def retry(self, id: str) -> None:
         """Put one job back on its queue with fresh attempts; its record goes in the same step.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from asyncqueue import codec
 from asyncqueue.errors import JobCancelled, JobFailedError
+from asyncqueue.queue.info import result_of
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
@@ -45,15 +45,16 @@ class JobHandle(Generic[R_co]):
 
         Raises ``TimeoutError`` after ``timeout`` seconds,
         :class:`~asyncqueue.errors.JobFailedError` and
-        :class:`~asyncqueue.errors.JobCancelled` when it ended that way, and
-        :class:`~asyncqueue.errors.JobNotFound` when its record is past its retention.
+        :class:`~asyncqueue.errors.JobCancelled` when it ended that way,
+        :class:`~asyncqueue.errors.JobNotFound` when its record is past its retention, and
+        ``SignatureInvalid`` or ``PayloadError`` when what is stored cannot be trusted or read.
         """
         stored = await self._queue.wait_finished(self.id, timeout)
         if stored.state is State.FAILED:
             raise JobFailedError(f"{stored.name} {stored.id} failed: {stored.error}")
         if stored.state is State.CANCELLED:
             raise JobCancelled(f"{stored.name} {stored.id} was cancelled")
-        result: Any = codec.decode_result(stored.result, self._maker)
+        result: Any = result_of(stored, self._maker, self._queue.seal)
         return result  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:

@@ -9,17 +9,22 @@ import msgspec
 
 from asyncqueue import codec
 from asyncqueue.clock import moment
+from asyncqueue.errors import JobError
 from asyncqueue.record import QueueCounts, State, StoredJob
 
 if TYPE_CHECKING:
     from asyncqueue.record import Presence
     from asyncqueue.registry import Registry
+    from asyncqueue.sealing import Seal
 
 T = TypeVar("T")
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One job as the store shows it. ``progress`` is in percent."""
+    """One job as the store shows it. ``progress`` is in percent.
+
+    ``result`` is decoded, or raw bytes where that is impossible.
+    """
 
     id: str
     name: str
@@ -109,7 +114,7 @@ def moment_or_none(seconds: float | None) -> datetime | None:
     return None if seconds is None else moment(seconds)
 
 
-def job_info(stored: StoredJob, registry: Registry, default_attempts: int) -> JobInfo:
+def job_info(stored: StoredJob, registry: Registry, seal: Seal, default_attempts: int) -> JobInfo:
     """What the store holds of a job, its result decoded."""
     return JobInfo(
         id=stored.id,
@@ -125,20 +130,32 @@ def job_info(stored: StoredJob, registry: Registry, default_attempts: int) -> Jo
         finished_at=moment_or_none(stored.finished_at),
         progress=stored.progress or 0.0,
         message=stored.message or "",
-        result=codec.decode_result(stored.result, registry.get(stored.name)),
+        result=_result_or_bytes(stored, registry, seal),
         error=stored.error,
         batch_id=stored.latch,
         worker=stored.worker,
     )
 
 
-def failed_job(stored: StoredJob) -> FailedJob:
+def result_of(stored: StoredJob, maker: Any, seal: Seal) -> Any:
+    """What a completed job returned.
+
+    Raises :class:`~asyncqueue.errors.SignatureInvalid` and ``PayloadError`` where it cannot be
+    trusted or read.
+    """
+    if stored.result is None:
+        return None
+    result = seal.open_result(stored.name, stored.id, stored.result)
+    return codec.decode_result(stored.name, result, maker)
+
+
+def failed_job(stored: StoredJob, seal: Seal) -> FailedJob:
     """A record of the failed store, its payload as plain values where that is possible."""
     return FailedJob(
         id=stored.id,
         queue=stored.queue,
         name=stored.name,
-        payload=codec.to_builtins(stored.payload),
+        payload=_payload_or_bytes(stored, seal),
         error=stored.error or "",
         traceback=stored.traceback or "",
         attempts=stored.attempts,
@@ -146,6 +163,21 @@ def failed_job(stored: StoredJob) -> FailedJob:
         last_attempt_at=moment_or_none(stored.started_at),
         batch_id=stored.latch,
     )
+
+
+def _result_or_bytes(stored: StoredJob, registry: Registry, seal: Seal) -> Any:
+    try:
+        return result_of(stored, registry.get(stored.name), seal)
+    except JobError:
+        return stored.result
+
+
+def _payload_or_bytes(stored: StoredJob, seal: Seal) -> Any:
+    try:
+        envelope = seal.open(stored.name, stored.id, stored.payload)
+        return codec.to_builtins(stored.name, envelope)
+    except JobError:
+        return stored.payload
 
 
 def queue_stats(counts: QueueCounts | None, *, paused: bool) -> QueueStats:

@@ -40,6 +40,7 @@ class InlineRunner:
         self._runner = Runner(
             queue.driver,
             queue.registry,
+            queue.seal,
             Defaults(
                 timeout=settings.timeout,
                 max_attempts=1,

@@ -176,7 +176,7 @@ class Operator(Access):
         return await driver.pause([name], on)
 
     def _info(self, stored: StoredJob) -> JobInfo:
-        return job_info(stored, self.registry, self.settings.max_attempts)
+        return job_info(stored, self.registry, self.seal, self.settings.max_attempts)
 
     def _cancelled(self, stored: StoredJob) -> JobCancelled:
         return JobCancelled(

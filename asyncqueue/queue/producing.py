@@ -189,6 +189,7 @@ class Producer(Operator):
         latches: Sequence[Latch] = (),
     ) -> list[str | None]:
         driver = self.driver if self._open else await self.ready()
+        records = self.seal.closed(records)
         if within is not None:
             # Nobody knows when the caller's transaction commits, so no event is sent.
             return await driver.enqueue(records, within=within, **_linked(latches))

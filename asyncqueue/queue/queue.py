@@ -6,11 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self
 
 import anyio
+import msgspec
 
 from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.durations import Duration, to_finite_seconds
-from asyncqueue.errors import AsyncQueueError, ConfigError
+from asyncqueue.errors import AsyncQueueError
 from asyncqueue.forks import tell_of_forks
 from asyncqueue.listeners import Listeners
 from asyncqueue.options import check_middleware
@@ -23,6 +24,7 @@ from asyncqueue.queue.linking import Linking
 from asyncqueue.registry import Registry, default_registry
 from asyncqueue.services import check_services
 from asyncqueue.settings import Settings
+from asyncqueue.settings_checks import check
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -58,12 +60,17 @@ class Queue(Linking):
     ``async with``. It closes what it opened from a URL, and nothing else; after that every call
     raises :class:`~asyncqueue.errors.QueueClosed`.
 
+    With ``signing_keys`` (any text or bytes) nothing is run that was not signed with one of them;
+    with ``encryption_keys`` (32 bytes each, or those in hex or base64) payloads and results are
+    encrypted in the store. The first key makes, all of them read. Without, or empty, those of the
+    settings count.
+
     Raises :class:`~asyncqueue.errors.UnknownDriver` and ``ConfigError`` for a URL that cannot
     be understood. Every call that needs the store raises ``DriverUnavailable`` within a bounded
     time when it cannot be reached, with nothing half-stored.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a queue is made of, all but the first by name
         self,
         url: str | Driver | None = None,
         *,
@@ -71,9 +78,11 @@ class Queue(Linking):
         registry: Registry | None = None,
         services: Sequence[Any] | Mapping[str, Any] = (),
         middleware: Sequence[Callable[..., Any]] = (),
+        signing_keys: Sequence[str | bytes] = (),
+        encryption_keys: Sequence[str | bytes] = (),
         clock: Clock | None = None,
     ) -> None:
-        settings = _checked(settings)
+        settings = _with_keys(settings, signing_keys, encryption_keys)
         given = isinstance(url, Driver)
         super().__init__(
             url if given else driver_from(settings if url is None else url, settings),
@@ -86,7 +95,7 @@ class Queue(Linking):
         self.middleware = check_middleware(middleware)
         if clock is not None:
             self.driver.clock = clock
-        self.failed = FailedStore(self.ready, self.ready_to_write)
+        self.failed = FailedStore(self.ready, self.ready_to_write, self.seal)
         self._builder = Builder(self.settings, self.driver)
         self._linker = Linker(self._builder, self.settings, self.driver)
         self._dispatcher = Dispatcher(self.driver)
@@ -186,15 +195,14 @@ class Queue(Linking):
         return f"<Queue on {self.driver.name}{' closed' if self._closed else ''}>"
 
 
-def _checked(settings: Settings | None) -> Settings:
-    """What cannot be kept must not be promised: this version neither signs nor encrypts."""
+def _with_keys(
+    settings: Settings | None,
+    signing_keys: Sequence[str | bytes],
+    encryption_keys: Sequence[str | bytes],
+) -> Settings:
     settings = Settings() if settings is None else settings
     if not isinstance(settings, Settings):
         raise TypeError(f"settings must be a Settings(…), got {settings!r}")
-    for name in ("signing_keys", "encryption_keys"):
-        if getattr(settings, name):
-            raise ConfigError(
-                f"QUEUE_{name.upper()} is set, but this version of asyncqueue does not sign or "
-                "encrypt jobs. Unset it, or keep secrets out of the payloads."
-            )
-    return settings
+    given = {"signing_keys": signing_keys, "encryption_keys": encryption_keys}
+    keys = {name: check(name, keys, name) for name, keys in given.items() if keys}
+    return msgspec.structs.replace(settings, **keys) if keys else settings

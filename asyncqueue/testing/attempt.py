@@ -139,7 +139,7 @@ def attempt_of(verdict: Verdict) -> Attempt:
     again = settlement.state is State.DELAYED
     result = None
     if isinstance(outcome, Completed) and verdict.run is not None:
-        result = codec.decode_result(outcome.result, type(verdict.run.job))
+        result = codec.decode_result(claim.name, outcome.result, type(verdict.run.job))
     return Attempt(
         id=claim.id,
         name=claim.name,

@@ -55,6 +55,7 @@ class Hand:
         self._runner = Runner(
             queue.driver,
             queue.registry,
+            queue.seal,
             defaults_of(None, None, None, queue.settings),
             services=self._services,
             middleware=(*queue.middleware, *middleware),
@@ -162,10 +163,12 @@ class Popped:
     def job(self) -> Job:
         """The job, rebuilt from what is stored.
 
-        Raises :class:`~asyncqueue.errors.UnknownJob` and ``PayloadError`` where that cannot be.
+        Raises :class:`~asyncqueue.errors.UnknownJob`, ``PayloadError`` and ``SignatureInvalid``
+        where that cannot be.
         """
-        envelope = codec.open_envelope(self.name, self._claim.payload)
-        job: Job = codec.decode(self.name, envelope, self._hand.queue.registry)
+        queue = self._hand.queue
+        payload = queue.seal.open(self.name, self.id, self._claim.payload)
+        job: Job = codec.decode(self.name, codec.open_envelope(self.name, payload), queue.registry)
         return job
 
     async def run(self) -> Attempt:

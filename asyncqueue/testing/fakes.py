@@ -83,7 +83,8 @@ class FakeQueue(Queue):
     def pushed(self, kind: Kind | None = None) -> list[Pushed[Any]]:
         """What was dispatched so far, in order: of this job class or name, or everything."""
         pushed: list[Pushed[Any]] = [
-            Pushed(record, self.registry, within) for record, within in self._recorder.recorded
+            Pushed(record, self.registry, self.seal, within)
+            for record, within in self._recorder.recorded
         ]
         return pushed if kind is None else Wanted(kind).among(pushed)
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from asyncqueue.job import Job
     from asyncqueue.record import Record
     from asyncqueue.registry import Registry
+    from asyncqueue.sealing import Seal
 
     Kind = type[Job] | JobFunction[..., Any] | str
 
@@ -39,8 +40,11 @@ class Pushed(Generic[J_co]):
     that was given.
     """
 
-    def __init__(self, record: Record, registry: Registry, within: object | None = None) -> None:
-        envelope = codec.open_envelope(record.name, record.payload)
+    def __init__(
+        self, record: Record, registry: Registry, seal: Seal, within: object | None = None
+    ) -> None:
+        payload = seal.open(record.name, record.id, record.payload)
+        envelope = codec.open_envelope(record.name, payload)
         self.id = record.id
         self.name = record.name
         self.queue = record.queue
@@ -53,7 +57,7 @@ class Pushed(Generic[J_co]):
         self.backoff: Backoff | None = envelope.backoff
         self.trace = envelope.trace
         self.within = within
-        self._payload = record.payload
+        self._payload = payload
         self._registry = registry
 
     @functools.cached_property
@@ -91,7 +95,7 @@ class Pushed(Generic[J_co]):
         try:
             text = repr(self.job)
         except JobError:
-            text = f"{self.name} {codec.to_builtins(self._payload)!r}"
+            text = f"{self.name} {codec.to_builtins(self.name, self._payload)!r}"
         return text if len(text) <= WIDTH else f"{text[: WIDTH - 1]}…"
 
 

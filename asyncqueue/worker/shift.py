@@ -207,6 +207,7 @@ class Shift:
         return Runner(
             queue.driver,
             queue.registry,
+            queue.seal,
             worker.defaults,
             services=worker.services,
             middleware=(*queue.middleware, *worker.middleware),

@@ -116,7 +116,7 @@ class TestByName:
         def factory(payload: Any) -> Any: ...
 
         payload = codec.encode_fields("made", {"a": [1, "x"]}, factory, LIMIT)
-        assert codec.to_builtins(payload) == {"a": [1, "x"]}
+        assert codec.to_builtins("x", payload) == {"a": [1, "x"]}
         with pytest.raises(PayloadError, match="made: .*object"):
             codec.encode_fields("made", {"a": object()}, factory, LIMIT)
 
@@ -155,13 +155,14 @@ class TestEnvelope:
             codec.open_envelope("Loose", stored)
 
     def test_it_can_be_shown_as_plain_values(self) -> None:
-        assert codec.to_builtins(codec.encode(Typed(5), LIMIT)) == {
+        assert codec.to_builtins("x", codec.encode(Typed(5), LIMIT)) == {
             "number": 5,
             "ratio": 0.0,
             "text": "",
             "listed": [],
         }
-        assert codec.to_builtins(b"\xc1garbage") == b"\xc1garbage"
+        with pytest.raises(PayloadError, match="x: the stored bytes are not a job"):
+            codec.to_builtins("x", b"\xffgarbage")
 
 
 class TestResults:
@@ -170,36 +171,36 @@ class TestResults:
             async def handle(self, ctx: Any) -> Pair: ...
 
         stored = codec.encode_result("Counting", Pair(1, "x"))
-        assert codec.decode_result(stored, Counting) == Pair(1, "x")
-        assert isinstance(codec.decode_result(stored, Counting), Pair)
+        assert codec.decode_result("x", stored, Counting) == Pair(1, "x")
+        assert isinstance(codec.decode_result("x", stored, Counting), Pair)
 
     def test_a_context_imported_for_checkers_only_does_no_harm(self) -> None:
         class Countless(Job, replace=True):
             async def handle(self, ctx: Absent) -> Pair: ...
 
-        got = codec.decode_result(codec.encode_result("x", Pair(1, "x")), Countless)
+        got = codec.decode_result("x", codec.encode_result("x", Pair(1, "x")), Countless)
         assert isinstance(got, Pair)
 
     def test_a_declaration_that_cannot_be_found_gives_plain_values(self) -> None:
         class Lost(Job, replace=True):
             async def handle(self, ctx: Any) -> Absent: ...
 
-        assert codec.decode_result(codec.encode_result("x", Pair(1, "x")), Lost) == [1, "x"]
+        assert codec.decode_result("x", codec.encode_result("x", Pair(1, "x")), Lost) == [1, "x"]
 
     def test_as_plain_values_without_a_declaration(self) -> None:
         stored = codec.encode_result("Loose", Pair(1, "x"))
-        assert codec.decode_result(stored, Loose) == [1, "x"]
-        assert codec.decode_result(stored, None) == [1, "x"]
+        assert codec.decode_result("x", stored, Loose) == [1, "x"]
+        assert codec.decode_result("x", stored, None) == [1, "x"]
 
     def test_as_plain_values_where_it_no_longer_fits(self) -> None:
         class Declared(Job, replace=True):
             async def handle(self, ctx: Any) -> int: ...
 
-        assert codec.decode_result(codec.encode_result("x", "text"), Declared) == "text"
+        assert codec.decode_result("x", codec.encode_result("x", "text"), Declared) == "text"
 
     def test_none_is_nothing(self) -> None:
         assert codec.encode_result("x", None) is None
-        assert codec.decode_result(None, Loose) is None
+        assert codec.decode_result("x", None, Loose) is None
 
     def test_one_that_cannot_be_stored_is_named(self) -> None:
         with pytest.raises(PayloadError, match=r"x: handle returned a object that cannot"):
