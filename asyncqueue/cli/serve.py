@@ -68,6 +68,10 @@ class Service:
         self._running = asyncio.create_task(self._serve(), name="asyncqueue-serve")
         try:
             await self._running
+        except asyncio.CancelledError:
+            if self._signal is None:
+                raise
+            # By a signal that came before it took its first step.
         finally:
             await queue.close()
         reason = self._reason()

@@ -157,6 +157,17 @@ def test_so_many_jobs_and_no_more(start, stored):
     assert sorted(stored.states().values()) == ["completed"] * 3 + ["pending"]
 
 
+@pytest.mark.case("CLI-04")
+def test_a_signal_while_it_says_what_it_will_do_is_a_clean_end(start, stored):
+    """The first step of the worker is still to come."""
+    for _ in range(3):
+        worker = start("shop:queue")
+        worker.until("driver")
+        worker.send(TERM)
+        assert worker.ended() == 0, worker.said
+        assert worker.out[-1].startswith("Stopped (SIGTERM): 0 completed")
+
+
 @pytest.mark.case("CLI-08", "WRK-32")
 def test_once_and_stop_when_empty(start, stored):
     """Each ends by itself with success."""
