@@ -4,7 +4,8 @@ Durations cross, instants do not: a driver adds a duration to its own clock, so 
 producers and workers may drift apart. The floats that come back (``created_at`` and the like)
 are seconds since the epoch by the driver's clock.
 
-Where ``gc=False`` is said, nothing within can refer back to it: the garbage collector need not look.
+Where ``gc=False`` is said, nothing within can refer back to it, so the garbage collector need not
+look.
 """
 
 from __future__ import annotations

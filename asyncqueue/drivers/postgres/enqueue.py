@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncqueue.drivers.postgres.failures import is_taken
 from asyncqueue.drivers.postgres.states import HELD, HELD_UNTIL_CLAIMED
 from asyncqueue.drivers.postgres.store import column
+from asyncqueue.drivers.postgres.wire import PostgresError
 from asyncqueue.errors import DriverUnavailable
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
 
 TRIES: Final = 20
 """How often somebody else may take an id or a key and let go of it again at the wrong moment."""
+
+UUID_LENGTH: Final = 36
 
 
 def check(records: Sequence[Record]) -> None:
@@ -55,11 +59,25 @@ async def enqueue(store: Store, records: Sequence[Record]) -> list[str | None]:
 
 
 async def _enqueue_plain(store: Store, records: Sequence[Record]) -> list[str | None]:
-    rows = await store.rows("enqueue.insert", **_columns(records))
+    columns = _columns(records)
+    if store.alone and all(map(_looks_new, columns["ids"])):
+        try:
+            rows = await store.rows("enqueue.insert_new", **columns)
+        except PostgresError as error:
+            if not is_taken(error):
+                raise
+            rows = await store.rows("enqueue.insert", **columns)
+    else:
+        rows = await store.rows("enqueue.insert", **columns)
     if len(rows) == len(records):
         return [None] * len(records)
     stored = {row[0] for row in rows}
     return [None if record.id in stored else record.id for record in records]
+
+
+def _looks_new(id: str) -> bool:
+    """Whether it is an id like those that asyncqueue makes, and not a name that comes back."""
+    return len(id) == UUID_LENGTH and id[14] == "7"
 
 
 def _runs(records: Sequence[Record]) -> Iterator[list[Record]]:

@@ -56,6 +56,11 @@ def lacks_rights(error: BaseException) -> bool:
     return _sqlstate(error) == "42501"
 
 
+def is_taken(error: BaseException) -> bool:
+    """True where a row is in the way of another one."""
+    return _sqlstate(error) == "23505"
+
+
 def has_no_transaction(error: BaseException) -> bool:
     """True where a statement needs a transaction and the connection is in none."""
     return _sqlstate(error) == "25P01"

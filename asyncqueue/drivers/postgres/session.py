@@ -170,6 +170,7 @@ class Session:
             # Behind a pooler only a transaction has one connection from its begin to its end.
             answer = await _in_transaction(connection, verb(store))
         else:
+            store.alone = True
             answer = await verb(store)
         if store.rung or store.finished:
             self.settled(store)

@@ -29,7 +29,8 @@ class Store:
     ``now`` is the time of a clock that is moved by hand, None where the server's own counts.
     ``rung`` collects the topics of watches to ring once all is committed; ``finished`` the ids of
     settled jobs, of which others are told if ``awaited`` says that somebody waits for any.
-    ``put_back`` says that jobs took their old places again, before those who wait there.
+    ``alone`` says that each statement is a transaction of its own: one may fail without harm to the
+    next. ``put_back`` says that jobs took their old places again, before those who wait there.
     """
 
     def __init__(self, connection: Executing, sql: Statements, now: float | None) -> None:
@@ -38,6 +39,7 @@ class Store:
         self.now = now
         self.rung: set[str] = set()
         self.put_back = False
+        self.alone = False
         self.finished: list[str] = []
         self.awaited = False
 

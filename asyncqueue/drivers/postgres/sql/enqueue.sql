@@ -8,8 +8,8 @@ INSERT INTO {jobs} AS old (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload
 )
 SELECT
-    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, {now},
-    CASE WHEN given.delay > 0 THEN {now} + given.delay ELSE {now} END,
+    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, (SELECT {now}),
+    CASE WHEN given.delay > 0 THEN (SELECT {now}) + given.delay ELSE (SELECT {now}) END,
     given.id, given.queue, given.name, given.payload
 FROM unnest(
     :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
@@ -25,6 +25,23 @@ ON CONFLICT (id) DO UPDATE SET
     key_until = NULL, started_at = NULL, finished_at = NULL, expires_at = NULL, progress = NULL,
     worker = NULL, message = NULL, error = NULL, result = NULL, traceback = NULL
 WHERE old.state >= 3 AND old.expires_at <= {now}
+RETURNING id;
+
+-- name: insert_new
+-- The same, less work, for ids that are new most likely: one that is known fails the whole statement.
+INSERT INTO {jobs} (
+    state, priority, max_attempts, created_at, available_at, id, queue, name, payload
+)
+SELECT
+    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, (SELECT {now}),
+    CASE WHEN given.delay > 0 THEN (SELECT {now}) + given.delay ELSE (SELECT {now}) END,
+    given.id, given.queue, given.name, given.payload
+FROM unnest(
+    :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
+    :max_attempts::bigint[], :delays::double precision[]
+) WITH ORDINALITY AS given (id, queue, name, payload, priority, max_attempts, delay, place)
+WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
+ORDER BY given.place
 RETURNING id;
 
 -- name: insert_unique
