@@ -6,6 +6,8 @@ not leak: they arrive as the ``__cause__`` of a :class:`DriverError`.
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class AsyncQueueError(Exception):
     """Base of everything that asyncqueue raises on purpose."""
@@ -81,6 +83,19 @@ class DriverError(AsyncQueueError):
 
 class DriverUnavailable(DriverError):
     """The store cannot be reached within its time limit; nothing was half-stored."""
+
+
+class PartlyUnavailable(DriverUnavailable):
+    """A part of the store cannot be reached; what concerns the others was done.
+
+    ``answers`` has one for each thing that was asked for; those at the indexes in ``missing``
+    mean nothing, for of these nobody knows.
+    """
+
+    def __init__(self, message: str, answers: list[Any], missing: frozenset[int]) -> None:
+        super().__init__(message)
+        self.answers = answers
+        self.missing = missing
 
 
 class TransactionUnsupported(DriverError):

@@ -103,6 +103,9 @@ class Record(msgspec.Struct, gc=False):
     ``limits`` are permits that its claim needs, all of them at once. Jobs of one queue and
     priority with a ``fair`` key take turns: after a job of one key comes one of every other key
     that waits, then the next of that key. Those without one are all of one key.
+
+    ``fresh``: its id was made for it, so no other job can have it. Records that have the same word
+    in ``together`` are stored in one step, also where the store is in several parts.
     """
 
     id: str
@@ -120,6 +123,8 @@ class Record(msgspec.Struct, gc=False):
     guards: bool = False
     limits: tuple[Limited, ...] = ()
     fair: str | None = None
+    fresh: bool = False
+    together: str | None = None
 
 
 class Claim(msgspec.Struct, gc=False):

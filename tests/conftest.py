@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
 import pytest
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 
     from asyncqueue import Driver
 
+SHARDS: Final = "ASYNCQUEUE_TEST_REDIS_SHARDS"
+"""Over how many shards behaviour tests spread jobs in Redis; a few rely on a strict order."""
 # How long an example takes says how busy the machine is, not how good the code.
 hypothesis.settings.register_profile("asyncqueue", deadline=None)
 hypothesis.settings.load_profile("asyncqueue")
@@ -52,8 +55,9 @@ def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:
 
 
 def _redis(request: pytest.FixtureRequest, clock: Clock) -> Driver:
-    prefix = request.getfixturevalue("redis_prefix")
-    return RedisDriver(request.getfixturevalue("redis_url"), prefix=prefix, clock=clock)
+    prefix, shards = request.getfixturevalue("redis_prefix"), int(os.environ.get(SHARDS, "1"))
+    url = request.getfixturevalue("redis_url")
+    return RedisDriver(url, prefix=prefix, shards=shards, clock=clock)
 
 
 def _sqlite(request: pytest.FixtureRequest, clock: Clock) -> Driver:

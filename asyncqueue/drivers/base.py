@@ -57,6 +57,9 @@ class Driver(ABC):
     """True where producer and worker always share one process."""
     remote: ClassVar[bool] = False
     """True where the store is a server, which may be away for a while and come back by itself."""
+    fifo: bool = True
+    """False where the store is in several parts, and jobs of equal priority are claimed in order of
+    dispatch only within each: drivers say so to the conformance suite and to their users."""
     clock: Clock = SYSTEM_CLOCK
 
     async def open(self) -> None:

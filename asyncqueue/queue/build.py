@@ -162,8 +162,10 @@ class Form:
     def around(self, payload: bytes, job: Any, clock: Clock) -> Record:
         """The record with this payload."""
         queue, priority, delay = self._terms_of(job, clock) if self._varies else self._terms
-        id = _id(self._given.id)
-        return Record(id, queue, self._name, payload, priority, delay, self._max_attempts)
+        given = self._given.id
+        record = Record(_id(given), queue, self._name, payload, priority, delay, self._max_attempts)
+        record.fresh = given is None
+        return record
 
     def _terms_of(self, job: Any, clock: Clock) -> tuple[str, int, float]:
         options, given = self._options, self._given

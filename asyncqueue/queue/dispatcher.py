@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from asyncqueue.errors import DriverUnavailable
+from asyncqueue.errors import DriverUnavailable, PartlyUnavailable
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
@@ -93,6 +93,8 @@ class Dispatcher:
         """Whether every caller has its answer; a refused group of several has to be taken apart."""
         try:
             answers = await self._driver.enqueue(self._as_of_now(group))
+        except PartlyUnavailable as error:
+            _hand_out(group, error.answers, error.missing, error)
         except BaseException as error:
             if len(group) > 1 and not isinstance(error, _OF_ALL):
                 return False
@@ -134,10 +136,19 @@ def _later(record: Record, waited: float) -> Record:
     )
 
 
-def _hand_out(group: list[Dispatch], answers: Answers) -> None:
+def _hand_out(
+    group: list[Dispatch],
+    answers: Answers,
+    missing: frozenset[int] = frozenset(),
+    error: Exception | None = None,
+) -> None:
+    """Tell every caller; those of whom an answer is missing get the error."""
     start = 0
     for records, future, _ in group:
         end = start + len(records)
         if not future.done():
-            future.set_result(answers[start:end])
+            if error is not None and not missing.isdisjoint(range(start, end)):
+                future.set_exception(error)
+            else:
+                future.set_result(answers[start:end])
         start = end

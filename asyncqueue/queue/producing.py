@@ -152,6 +152,8 @@ class Producer(Operator):
         if not records:
             await self.ready()
             return []
+        for record in records:
+            record.together = records[0].id
         duplicates = await self._store(records, within, after_commit)
         return [
             self._handle(record, type(job), duplicate)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.drivers.base import Driver
+from asyncqueue.errors import PartlyUnavailable
 from asyncqueue.record import Extension, Hold
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.pulse import Pulse
@@ -19,7 +20,7 @@ from asyncqueue.worker.side import beside, in_own_thread
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncGenerator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.context import Cause
@@ -153,13 +154,21 @@ class Heartbeat:
         held = self._holdings.snapshot()
         if held:
             extensions = [Extension(item.claim.id, item.claim.token) for item in held]
-            answers = await driver.extend(extensions, self._lease)
-            for holding, answer in zip(held, answers, strict=True):
-                if answer is Hold.LOST:
-                    self._ask(holding, "lease_lost")
-                elif answer is Hold.CANCELLED:
-                    self._ask(holding, "cancelled")
+            try:
+                self._heed(held, await driver.extend(extensions, self._lease))
+            except PartlyUnavailable as error:
+                known = [n for n in range(len(held)) if n not in error.missing]
+                self._heed([held[n] for n in known], [error.answers[n] for n in known])
+                await self._announce(driver)
+                raise
         await self._announce(driver)
+
+    def _heed(self, held: Sequence[Holding], answers: Sequence[Hold]) -> None:
+        for holding, answer in zip(held, answers, strict=True):
+            if answer is Hold.LOST:
+                self._ask(holding, "lease_lost")
+            elif answer is Hold.CANCELLED:
+                self._ask(holding, "cancelled")
 
     async def _announce(self, driver: Driver) -> None:
         await driver.announce(self._presence, max(self._lease, 2.0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncqueue.cancellation import raise_if_cancelled
-from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.errors import DriverError, DriverUnavailable, PartlyUnavailable
 from asyncqueue.record import Filter, State
 from asyncqueue.worker.outage import Outage
 
@@ -58,6 +58,8 @@ class Settler:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._unsettled = 0
+        self._late: set[int] = set()
+        """The identities of verdicts whose part of the store was away."""
         self._patience = math.inf
         self._closing: asyncio.Timeout | None = None
         self._ending = asyncio.Event()
@@ -65,6 +67,7 @@ class Settler:
         self._broken: list[str] = []
         self._skipped_retention = skipped_retention
         self._outage = Outage("store how jobs ended", 0.05, log)
+        self._partial_outage = Outage("store how some jobs ended", 0.05, log)
 
     @property
     def idle(self) -> bool:
@@ -155,6 +158,11 @@ class Settler:
         while True:
             try:
                 held = await self._driver.settle([self._as_of_now(verdict) for verdict in group])
+            except PartlyUnavailable as error:
+                self._store_later([group[n] for n in sorted(error.missing)], error)
+                known = [n for n in range(len(group)) if n not in error.missing]
+                group, held = [group[n] for n in known], [error.answers[n] for n in known]
+                break
             except DriverUnavailable as error:
                 await self._pause(self._outage.failed(error))
             except DriverError as error:
@@ -169,6 +177,7 @@ class Settler:
                 await self._pause(self._outage.failed(error))
             else:
                 self._outage.over()
+                self._stored_at_last(group)
                 break
         for verdict, answer in zip(group, held, strict=True):
             self._after(verdict, answer)
@@ -201,6 +210,25 @@ class Settler:
         waited = self._driver.clock.monotonic() - (run.started + verdict.duration)
         return msgspec.structs.replace(settlement, delay=max(settlement.delay - waited, 0.0))
 
+    def _store_later(self, verdicts: list[Verdict], error: PartlyUnavailable) -> None:
+        """Keep these for another try, so that nobody waits for the part that is away."""
+        pause = self._partial_outage.failed(error)
+        self._unsettled += len(verdicts)
+        self._late.update(map(id, verdicts))
+        if self._ending.is_set():
+            pause = min(pause, SHORT_PAUSE)
+        asyncio.get_running_loop().call_later(pause, self._store_again, verdicts)
+
+    def _store_again(self, verdicts: list[Verdict]) -> None:
+        self._waiting += verdicts
+        self._wake.set()
+
+    def _stored_at_last(self, verdicts: list[Verdict]) -> None:
+        if self._late:
+            self._late.difference_update(map(id, verdicts))
+            if not self._late:
+                self._partial_outage.over()
+
     async def _pause(self, seconds: float) -> None:
         """Wait for the next try, which comes soon once the worker ends."""
         if self._ending.is_set():
@@ -228,6 +256,7 @@ class Settler:
 
     def _leave(self, group: list[Verdict]) -> None:
         """Leave these jobs to their leases."""
+        self._late.difference_update(map(id, group))
         for verdict in group:
             self._holdings.drop(verdict.claim)
 

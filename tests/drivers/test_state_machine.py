@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from asyncqueue.drivers.base import Driver
+    from asyncqueue.record import Record
     from asyncqueue.testing import Clock
 
 # Few long histories find more than many short ones: a stale claim takes a while to grow.
@@ -53,12 +54,18 @@ HUNT = settings(
 )
 
 
-def compare(make: Callable[[Clock], Driver], length: settings) -> None:
+def compare(
+    make: Callable[[Clock], Driver],
+    length: settings,
+    part_of: Callable[[Driver, Record], int] | None = None,
+) -> None:
     """Run the machine on drivers that are made like this."""
 
     class Machine(DriverMachine):
         make_driver = staticmethod(make)
 
+    if part_of is not None:
+        Machine.part_of = staticmethod(part_of)
     run_state_machine_as_test(Machine, settings=length)
 
 
@@ -104,6 +111,27 @@ def test_redis_does_what_memory_does(redis_url: str) -> None:
         return RedisDriver(redis_url, prefix=next(prefixes), clock=clock)
 
     compare(make, SERVED)
+
+
+@pytest.mark.parametrize("where", ["one server", "a cluster"])
+def test_redis_in_three_shards_does_what_memory_does(
+    where: str, request: pytest.FixtureRequest
+) -> None:
+    """In any order that is FIFO in each shard."""
+    if where == "a cluster":
+        url = request.getfixturevalue("redis_cluster_server").url
+    else:
+        url = request.getfixturevalue("redis_url")
+    prefixes = (f"sharded{n}" for n in itertools.count())
+
+    def make(clock: Clock) -> Driver:
+        return RedisDriver(url, prefix=next(prefixes), shards=3, clock=clock)
+
+    def shard_of(driver: Driver, record: Record) -> int:
+        assert isinstance(driver, RedisDriver)
+        return driver._shards.of(record)
+
+    compare(make, SERVED, shard_of)
 
 
 @pytest.mark.parametrize("defect", DEFECTS)

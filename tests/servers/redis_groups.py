@@ -83,6 +83,19 @@ class RedisCluster:
         for server in self.nodes:
             server.kill()
 
+    def spread(self, prefix: str, shards: int = 3) -> str:
+        """A prefix that begins so, whose first shards are on all primaries."""
+        for n in range(1000):
+            name = f"{prefix}_{n}"
+            holders = [self.holder(f"{{{name}:{shard}}}") for shard in range(shards)]
+            if len({one.port for one in holders}) == len(self.primaries):
+                return name
+        raise ServerError(f"No prefix like {prefix!r} has {shards} shards on all primaries.")
+
+    def replica_of(self, primary: RedisServer) -> RedisServer:
+        """Its replica at the start."""
+        return self.replicas[self.primaries.index(primary)]
+
     def holder(self, slot_of: str) -> RedisServer:
         """The primary that holds a key at the start."""
         slot = int(ask(self.primaries[0].port, f"CLUSTER KEYSLOT {slot_of}").strip(":\r\n"))
@@ -91,8 +104,14 @@ class RedisCluster:
 
 def _node(folder: Path) -> RedisServer:
     port = free_port(above=BUS)
-    options = ("--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--appendonly", "no")
-    return RedisServer(folder, *options, "--repl-ping-replica-period", "1", port=port)
+    return RedisServer(
+        folder,
+        *("--cluster-enabled", "yes", "--cluster-node-timeout", "500", "--appendonly", "no"),
+        # What a lost node held is away, and nothing else.
+        *("--cluster-require-full-coverage", "no", "--repl-ping-replica-period", "1"),
+        *("--cluster-replica-validity-factor", "0"),  # However long it was cut off.
+        port=port,
+    )
 
 
 def _do(server: RedisServer, command: str) -> None:

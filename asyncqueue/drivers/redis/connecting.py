@@ -14,29 +14,67 @@ from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
 from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncqueue.drivers.redis.place import Address, Place
     from asyncqueue.drivers.redis.wire import Word
 
     AnyWire = TypeVar("AnyWire", bound=Wire)
+    T = TypeVar("T")
 
 SLOTS: Final = 16384
+_WHO_HOLDS_WHAT: Final = ("CLUSTER", "SLOTS")
 
 
 class Router:
-    """Finds the server that holds the keys of a tag, and connects to it.
+    """Finds the servers that hold the keys of shards, and connects to them.
 
-    Nothing is remembered but whom to ask first: every connection is made to whoever holds the
-    keys at that moment.
+    Of a cluster it remembers who holds which shard until it is told that this is wrong; of
+    sentinels nothing, so that every connection is made to whoever is the primary at that moment.
+    ``tags`` are the hash tags of the shards.
     """
 
-    def __init__(self, place: Place, tag: str) -> None:
+    def __init__(self, place: Place, tags: Sequence[str]) -> None:
         self.place = place
-        self._tag = tag
+        self._slots = [crc_hqx(tag.strip("{}").encode(), 0) % SLOTS for tag in tags]
         self._nodes = list(place.nodes)
+        self._holders: dict[int, Address] = {}
 
-    async def connect(self, make: Callable[[], AnyWire]) -> AnyWire:
+    @property
+    def divided(self) -> bool:
+        """Whether shards may be on servers of their own."""
+        return self.place.kind == "cluster"
+
+    def known(self, shard: int) -> Address | None:
+        """The server that held this shard when it was last looked for."""
+        return self._holders.get(shard)
+
+    def forget(self, shard: int) -> None:
+        """It is not where it was."""
+        self._holders.pop(shard, None)
+
+    def forget_server(self, address: Address | None) -> None:
+        """A server does not answer: whatever it held may be elsewhere by now."""
+        self._holders = {one: at for one, at in self._holders.items() if at != address}
+
+    async def holder(self, shard: int) -> Address | None:
+        """Who holds this shard; None where there is only one server to connect to.
+
+        Raises DriverUnavailable or DriverError, within ``place.timeout``.
+        """
+        if not self.divided:
+            return None
+        if shard not in self._holders:
+            try:
+                async with asyncio.timeout(self.place.timeout):
+                    self._holders = await self._find(self._ask_for_holders)
+            except OSError as error:
+                raise explain(error, self.place) from error
+        if shard not in self._holders:
+            raise DriverUnavailable(f"No server of {self.place} holds slot {self._slots[shard]}.")
+        return self._holders[shard]
+
+    async def connect(self, make: Callable[[], AnyWire], address: Address | None) -> AnyWire:
         """A connection, made by ``make``, that is ready for commands.
 
         Raises DriverUnavailable or DriverError, within ``place.timeout``.
@@ -44,24 +82,22 @@ class Router:
         place = self.place
         try:
             async with asyncio.timeout(place.timeout):
-                if place.kind == "standalone":
-                    return await _connect(place, place.nodes[0], make, _greetings(place))
-                address = await self._find()
                 greetings = _greetings(place)
                 if place.kind == "sentinel":
+                    address = await self._find(self._ask_for_primary)
                     greetings.append(("ROLE",))
-                return await _connect(place, address, make, greetings)
+                return await _connect(place, address or place.nodes[0], make, greetings)
         except (OSError, ReplyError) as error:
             raise explain(error, place) from error
 
-    async def _find(self) -> Address:
-        """The server, as told by the first that answers."""
+    async def _find(self, ask: Callable[[Address], Awaitable[T]]) -> T:
+        """What the first says that answers."""
         patience = self.place.timeout / (len(self._nodes) + 1)
         reasons: list[str] = []
         for node in tuple(self._nodes):
             try:
                 async with asyncio.timeout(patience):
-                    return await self._ask(node)
+                    return await ask(node)
             except (OSError, ReplyError, DriverUnavailable) as error:
                 reasons.append(f"{shown(node)}: {error or 'no answer'}")
                 self._nodes.remove(node)  # The next to ask is another.
@@ -70,14 +106,15 @@ class Router:
             f"None of {self.place} tells where the jobs are: {'; '.join(reasons)}."
         )
 
-    async def _ask(self, node: Address) -> Address:
+    async def _ask_for_primary(self, node: Address) -> Address:
         place = self.place
-        if place.kind == "sentinel":
-            greetings = _auth(None, place.sentinel_password)
-            question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", place.service)
-            return _primary(place, await self._answer(node, greetings, question))
-        greetings = _auth(place.username, place.password)
-        return _holder(node, self._tag, await self._answer(node, greetings, ("CLUSTER", "SLOTS")))
+        greetings = _auth(None, place.sentinel_password)
+        question = ("SENTINEL", "GET-MASTER-ADDR-BY-NAME", place.service)
+        return _primary(place, await self._answer(node, greetings, question))
+
+    async def _ask_for_holders(self, node: Address) -> dict[int, Address]:
+        greetings = _auth(self.place.username, self.place.password)
+        return _holders(node, self._slots, await self._answer(node, greetings, _WHO_HOLDS_WHAT))
 
     async def _answer(
         self, node: Address, greetings: list[Sequence[Word]], question: Sequence[Word]
@@ -102,13 +139,16 @@ def _primary(place: Place, reply: Any) -> Address:
     return host.decode(), int(port)
 
 
-def _holder(asked: Address, tag: str, reply: Any) -> Address:
-    slot = crc_hqx(tag.strip("{}").encode(), 0) % SLOTS
+def _holders(asked: Address, slots: Sequence[int], reply: Any) -> dict[int, Address]:
+    """Who holds which shard, of those that anybody holds."""
+    holders: dict[int, Address] = {}
     for first, last, primary, *_ in reply:
-        if first <= slot <= last:
-            host, port = primary[0], primary[1]
-            return (host.decode() if host else asked[0]), port
-    raise DriverUnavailable(f"nobody holds slot {slot}")
+        host, port = primary[0], primary[1]
+        address = (host.decode() if host else asked[0]), port
+        holders |= {shard: address for shard, slot in enumerate(slots) if first <= slot <= last}
+    if not holders:
+        raise DriverUnavailable("nobody holds these slots")
+    return holders
 
 
 def _auth(username: str | None, password: str | None) -> list[Sequence[Word]]:

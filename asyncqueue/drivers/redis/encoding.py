@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from asyncqueue.drivers.redis.place import MOST_SHARDS
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, State, StoredJob
 
 if TYPE_CHECKING:
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 LONGEST: Final = 0xFFFF
 """Bytes that an id, a queue's name or a key may have."""
 CLAIM_BITS: Final = 20
-"""A token is the number of a job and, in these bits, how often it was claimed."""
+"""A token is the number of a job, its shard and, in these bits, how often it was claimed."""
+SHARD_BITS: Final = 8
 MOST_CLAIMS: Final = (1 << CLAIM_BITS) - 1
 """After so many the count begins anew: no worker is a million claims behind."""
 NO_NUMBER: Final = 10**12
@@ -178,17 +180,22 @@ def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
     return text[at:end].decode(), end
 
 
-def token_of(number: int, claims: int) -> int:
+def token_of(number: int, claims: int, shard: int = 0) -> int:
     """The token of a claim. Numbers are given once, so none fits a later job of the same id."""
-    return (number - NO_NUMBER << CLAIM_BITS) + (claims & MOST_CLAIMS)
+    return (number - NO_NUMBER << SHARD_BITS | shard) << CLAIM_BITS | claims & MOST_CLAIMS
 
 
 def parts_of(token: int) -> tuple[int, int]:
     """The number and the count of claims of a token; of no job where it is none of ours."""
-    return NO_NUMBER + (token >> CLAIM_BITS), token & MOST_CLAIMS
+    return NO_NUMBER + (token >> CLAIM_BITS + SHARD_BITS), token & MOST_CLAIMS
 
 
-def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim:
+def shard_of(token: int) -> int:
+    """The shard of the job of a token."""
+    return token >> CLAIM_BITS & MOST_SHARDS - 1
+
+
+def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: int = 0) -> Claim:
     """A job that was just claimed, from its number, its body and the state it had before.
 
     Raises :class:`UnreadableError`.
@@ -203,7 +210,7 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None) -> Claim
         claims, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
     return Claim(
         body.id,
-        token_of(int(number), claims),
+        token_of(int(number), claims, shard),
         body.queue,
         body.name,
         body.payload,

@@ -1,4 +1,4 @@
-"""The way to the server: a connection that is made when it is needed, and again when it broke."""
+"""The ways to the servers: connections that are made when needed, and again when they broke."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
 from asyncqueue.errors import DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from asyncqueue.drivers.redis.connecting import Router
+    from asyncqueue.drivers.redis.place import Address
     from asyncqueue.drivers.redis.wire import Word
 
 
 class Line:
-    """The one connection of an event loop."""
+    """The one connection of an event loop to a server."""
 
-    def __init__(self, router: Router) -> None:
-        self._router = router
+    def __init__(self, router: Router, address: Address | None) -> None:
+        self.address = address
         self.wire: Wire | None = None
         self.connecting: asyncio.Task[Wire] | None = None
+        self._router = router
 
     async def ask(self, words: Sequence[Word]) -> Any:
         """The reply to a command, an error included."""
@@ -62,7 +64,7 @@ class Line:
         return await asyncio.shield(self.connecting)
 
     async def _connect(self) -> Wire:
-        return await self._router.connect(lambda: Wire(self._router.place.timeout))
+        return await self._router.connect(lambda: Wire(self._router.place.timeout), self.address)
 
     def _made(self, connecting: asyncio.Task[Wire]) -> None:
         self.connecting = None
@@ -70,8 +72,53 @@ class Line:
             self.wire = connecting.result()
 
 
+class Lines:
+    """The lines of one event loop: which leads to which shard."""
+
+    def __init__(self, router: Router) -> None:
+        self.to: dict[int, Line] = {}
+        self._router = router
+        self._all: dict[Address | None, Line] = {}
+
+    async def find(self, shard: int) -> Line:
+        """The line to a shard; one that leads nowhere any more is dropped."""
+        address = await self._router.holder(shard)
+        line = self._all.get(address)
+        if line is None:
+            line = self._all[address] = Line(self._router, address)
+        self.to[shard] = line
+        self._tidy()
+        return line
+
+    def lost(self, shard: int, line: Line) -> None:
+        """This line does not lead to where the shard is."""
+        if not self._router.divided:
+            line.drop()
+            return
+        self._router.forget(shard)
+        if self.to.get(shard) is line:
+            del self.to[shard]
+
+    def silent(self, line: Line) -> None:
+        """There is no server at the end of this line."""
+        if self._router.divided:
+            self._router.forget_server(line.address)
+            self.to = {shard: other for shard, other in self.to.items() if other is not line}
+
+    def all(self) -> list[Line]:
+        """Every line there is."""
+        return list(self._all.values())
+
+    def _tidy(self) -> None:
+        used = {id(line) for line in self.to.values()}
+        for address, line in tuple(self._all.items()):
+            if id(line) not in used:
+                line.drop()
+                del self._all[address]
+
+
 class Link:
-    """Calls a server, from any event loop: each has a line of its own.
+    """Calls the servers of all shards, from any event loop: each has lines of its own.
 
     Every call ends within ``place.timeout`` seconds without an answer. It raises
     DriverUnavailable where the server cannot be reached or cannot help at the moment, and
@@ -81,41 +128,68 @@ class Link:
     def __init__(self, router: Router) -> None:
         self.place = router.place
         self._router = router
-        self._lines: dict[asyncio.AbstractEventLoop, Line] = {}
+        self._lines: dict[asyncio.AbstractEventLoop, Lines] = {}
 
-    async def call(self, *words: Word) -> Any:
+    async def call(self, *words: Word, shard: int = 0) -> Any:
         """The reply to a command."""
-        return await self.ask(words)
+        return await self.ask(words, shard)
 
-    async def ask(self, words: Sequence[Word]) -> Any:
-        """The reply to a command."""
+    async def ask(self, words: Sequence[Word], shard: int = 0) -> Any:
+        """The reply to a command from the server that holds this shard."""
         loop = asyncio.get_running_loop()
-        line = self._lines.get(loop) or self._new_line(loop)
+        lines = self._lines.get(loop) or self._new_lines(loop)
+        line = lines.to.get(shard)
         try:
-            reply = await line.ask(words)
+            if line is None:
+                async with asyncio.timeout(self.place.timeout):
+                    line = await lines.find(shard)
+                    reply = await line.ask(words)
+            else:
+                reply = await line.ask(words)
+        except DriverUnavailable:
+            if line is not None:
+                lines.silent(line)
+            raise
         except OSError as error:
+            if line is not None:
+                lines.silent(line)
             raise explain(error, self.place) from error
         if isinstance(reply, ReplyError):
-            if is_elsewhere(reply) and line.wire is not None:
-                line.wire.give_up(ConnectionEndedError("it led to a server that takes no writes"))
+            if is_elsewhere(reply):
+                lines.lost(shard, line)
             raise explain(reply, self.place) from reply
         return reply
 
+    @contextlib.contextmanager
+    def together(self) -> Generator[None]:
+        """What asyncio tasks that are made inside ask first goes to each server in one piece."""
+        loop = asyncio.get_running_loop()
+        lines = self._lines.get(loop) or self._new_lines(loop)
+        wires = [line.wire for line in lines.all() if line.wire is not None]
+        for wire in wires:
+            wire.hold()
+        try:
+            yield
+        finally:
+            for wire in wires:
+                loop.call_soon(wire.let_go)
+
     async def close(self) -> None:
-        """Close all connections. The next call would make a new one."""
-        lines, self._lines = self._lines, {}
-        mine = lines.pop(asyncio.get_running_loop(), None)
-        for loop, line in lines.items():
-            with contextlib.suppress(RuntimeError):  # That loop is closed, and all that was on it.
-                loop.call_soon_threadsafe(line.drop)
+        """Close all connections. The next call would make new ones."""
+        of_loops, self._lines = self._lines, {}
+        mine = of_loops.pop(asyncio.get_running_loop(), None)
+        for loop, lines in of_loops.items():
+            for line in lines.all():
+                with contextlib.suppress(RuntimeError):  # That loop is closed, with all on it.
+                    loop.call_soon_threadsafe(line.drop)
         if mine is not None:
-            await mine.close()
+            await asyncio.gather(*(line.close() for line in mine.all()))
 
     def forget(self) -> None:
         """Leave the connections to the process from which this one was forked."""
         self._lines = {}
 
-    def _new_line(self, loop: asyncio.AbstractEventLoop) -> Line:
-        self._lines = {one: line for one, line in self._lines.items() if not one.is_closed()}
-        line = self._lines[loop] = Line(self._router)
-        return line
+    def _new_lines(self, loop: asyncio.AbstractEventLoop) -> Lines:
+        self._lines = {one: lines for one, lines in self._lines.items() if not one.is_closed()}
+        lines = self._lines[loop] = Lines(self._router)
+        return lines

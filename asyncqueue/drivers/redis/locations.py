@@ -6,7 +6,13 @@ import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from asyncqueue.drivers.redis.place import PORT, SENTINEL_PORT, Place, check_timeout
+from asyncqueue.drivers.redis.place import (
+    PORT,
+    SENTINEL_PORT,
+    Place,
+    check_shards,
+    check_timeout,
+)
 from asyncqueue.durations import parse_duration
 from asyncqueue.errors import ConfigError
 from asyncqueue.registry import suggest
@@ -29,6 +35,12 @@ def _patience(text: str) -> float:
     return check_timeout(parse_duration(text))
 
 
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ValueError(f"{text!r} must be a whole number")
+    return check_shards(int(text))
+
+
 OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
     "timeout": _patience,
     "tls": _flag,
@@ -37,6 +49,7 @@ OPTIONS: Final[dict[str, Callable[[str], Any]]] = {
     "key": str,
     "check_hostname": _flag,
     "sentinel_password": str,
+    "shards": _count,
 }
 """The options of a redis URL, and how their text is read."""
 _PARTS: Final = re.compile(

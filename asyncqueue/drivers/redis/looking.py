@@ -1,4 +1,4 @@
-"""Finding jobs: which rows are asked for, and which of them a filter means."""
+"""Finding the jobs of one shard: which rows are asked for, and which a filter means."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from asyncqueue.drivers.redis.encoding import PHASES, UnreadableError, read_standing, stored_job
 from asyncqueue.drivers.redis.moving import CHUNK, chunks
-from asyncqueue.record import FINISHED, WAITING, Found, QueueCounts, State
+from asyncqueue.record import FINISHED, WAITING, QueueCounts, State
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
     from asyncqueue.drivers.base import Order
     from asyncqueue.drivers.redis.scripts import Scripts
@@ -23,46 +23,21 @@ FEW: Final = frozenset({State.PROCESSING, State.FAILED, State.CANCELLED})
 """States that are found from their own sets; others are met soon enough among all jobs."""
 
 Place = tuple[float, ...]
-"""Where a job stands in a listing: its number, or when it finished and its number."""
+"""Where a job stands in a listing: number and shard, behind when it finished if by that."""
 
 
 class Row(NamedTuple):
-    """A job and its number in the order of dispatch."""
+    """A job, its number in the order of dispatch, and its shard."""
 
     number: int
+    shard: int
     job: StoredJob
-
-
-class Page(NamedTuple):
-    """Which part of what is meant is to be shown."""
-
-    limit: int
-    offset: int
-    cursor: str | None
-
-
-async def find(scripts: Scripts, which: Filter, page: Page, order: Order) -> Found:
-    """A page of what a filter means."""
-    before = _read_cursor(page.cursor, order)
-    if page.limit <= 0:
-        return Found([])
-    skip = max(0, page.offset)
-    window: list[Row] = []
-    async for row in rows(scripts, which, order, before):
-        if skip:
-            skip -= 1
-            continue
-        window.append(row)
-        if len(window) > page.limit:
-            last = window[page.limit - 1]
-            return Found([one.job for one in window[: page.limit]], _cursor(last, order))
-    return Found([one.job for one in window])
 
 
 async def rows(
     scripts: Scripts, which: Filter, order: Order = "created", before: Place | None = None
-) -> AsyncIterator[Row]:
-    """What a filter means, the newest first."""
+) -> AsyncGenerator[Row]:
+    """What a filter means of one shard, the newest first."""
     states = frozenset(State if which.states is None else which.states)
     if order == "finished":
         found = _by_place(scripts, await _ended_places(scripts, which, states), before)
@@ -78,7 +53,7 @@ async def rows(
 
 
 async def count(scripts: Scripts, which: Filter) -> int:
-    """How many jobs a filter means."""
+    """How many jobs of one shard a filter means."""
     simple = which.ids is None and which.name is None and which.finished_before is None
     waiting = which.states is not None and set(which.states).issubset(WAITING)
     if simple and (which.source is None or waiting):
@@ -103,31 +78,16 @@ def _counted(numbers: list[Any], now: float) -> QueueCounts:
 def place(row: Row, order: Order) -> Place:
     """Where a row stands in a listing."""
     if order == "finished":
-        return (row.job.finished_at or 0.0, row.number)
-    return (row.number,)
-
-
-def _cursor(row: Row, order: Order) -> str:
-    return "/".join(repr(part) for part in place(row, order))
-
-
-def _read_cursor(cursor: str | None, order: Order) -> Place | None:
-    if cursor is None:
-        return None
-    try:
-        numbers = tuple(float(part) for part in cursor.split("/"))
-    except ValueError:
-        numbers = ()
-    if len(numbers) != (2 if order == "finished" else 1):
-        raise ValueError(f"{cursor!r} is not a cursor of this listing; give one that it returned.")
-    return numbers
+        return row.job.finished_at or 0.0, row.number, row.shard
+    return row.number, row.shard
 
 
 async def _all(scripts: Scripts, before: Place | None) -> AsyncIterator[tuple[float, Row]]:
-    cursor = "" if before is None else f"{before[-1]:.0f}"
+    # Jobs of other shards may have the same number.
+    cursor = "" if before is None else f"{before[0] + (scripts.shard < before[1]):.0f}"
     while True:
         reply = await scripts.run("walk", cursor, STEP)
-        for found in _rows(reply):
+        for found in _rows(reply, scripts.shard):
             yield found
         cursor = reply[1].decode()
         if not cursor:
@@ -137,7 +97,7 @@ async def _all(scripts: Scripts, before: Place | None) -> AsyncIterator[tuple[fl
 async def _by_id(scripts: Scripts, ids: Iterable[str]) -> AsyncIterator[tuple[float, Row]]:
     found: list[tuple[float, Row]] = []
     for chunk in chunks(list(dict.fromkeys(ids))):
-        found += _rows(await scripts.run("fetch", "ids", *chunk))
+        found += _rows(await scripts.run("fetch", "ids", *chunk), scripts.shard)
     for one in sorted(found, key=lambda one: one[1].number, reverse=True):
         yield one
 
@@ -145,30 +105,30 @@ async def _by_id(scripts: Scripts, ids: Iterable[str]) -> AsyncIterator[tuple[fl
 async def _by_place(
     scripts: Scripts, places: list[Place], before: Place | None
 ) -> AsyncIterator[tuple[float, Row]]:
-    """Rows from places, whose last part is the number, in their order backwards."""
+    """Rows from places, whose last parts are number and shard, in their order backwards."""
     ordered = sorted((one for one in places if before is None or one < before), reverse=True)
     for chunk in chunks(ordered, STEP):
-        numbers = [f"{one[-1]:.0f}" for one in chunk]
-        found = _rows(await scripts.run("fetch", "numbers", *numbers))
+        numbers = [f"{one[-2]:.0f}" for one in chunk]
+        found = _rows(await scripts.run("fetch", "numbers", *numbers), scripts.shard)
         for one in found:
             yield one
 
 
-def _rows(reply: list[Any]) -> list[tuple[float, Row]]:
+def _rows(reply: list[Any], shard: int) -> list[tuple[float, Row]]:
     """The rows of a reply that can be read and whose time is not over."""
     now = float(reply[0])
     found: list[tuple[float, Row]] = []
     for at in range(2, len(reply), COLUMNS):
         job = stored_job(reply[at : at + COLUMNS], now)
         if job is not None:
-            found.append((now, Row(int(reply[at]), job)))
+            found.append((now, Row(int(reply[at]), shard, job)))
     return found
 
 
 async def _places(scripts: Scripts, which: Filter, states: Iterable[State]) -> list[Place]:
     found: list[Place] = []
     for name in await _sets(scripts, which, states):
-        found += [(float(number),) for number, _ in await _members(scripts, name)]
+        found += [(float(number), scripts.shard) for number, _ in await _members(scripts, name)]
     return found
 
 
@@ -176,13 +136,14 @@ async def _ended_places(scripts: Scripts, which: Filter, states: frozenset[State
     found: list[Place] = []
     failed = states & {State.FAILED}
     for name in await _sets(scripts, which, failed):
-        found += [(float(at), float(number)) for number, at in await _members(scripts, name)]
+        members = await _members(scripts, name)
+        found += [(float(at), float(number), scripts.shard) for number, at in members]
     for name in await _sets(scripts, which, (states & set(FINISHED)) - failed):
         numbers = [number for number, _ in await _members(scripts, name)]
         for chunk in chunks(numbers, CHUNK):
-            told = await scripts.link.call("HMGET", f"{scripts.tag}:state", *chunk)
+            told = await scripts.call("HMGET", f"{scripts.tag}:state", *chunk)
             found += [
-                (at, float(number))
+                (at, float(number), scripts.shard)
                 for number, text in zip(chunk, told, strict=True)
                 if (at := _finished_at(text)) is not None
             ]
@@ -204,7 +165,7 @@ async def _sets(scripts: Scripts, which: Filter, states: Iterable[State]) -> lis
     if which.source is not None:
         queues: list[bytes] = [which.source.queue.encode()]
     else:
-        queues = list(await scripts.link.call("SMEMBERS", f"{scripts.tag}:queues"))
+        queues = list(await scripts.call("SMEMBERS", f"{scripts.tag}:queues"))
     tag = scripts.tag.encode()
     return [
         b"%b:leased:%b" % (tag, queue)
@@ -220,7 +181,7 @@ async def _members(scripts: Scripts, key: bytes) -> list[tuple[bytes, bytes]]:
     found: dict[bytes, bytes] = {}
     cursor = b"0"
     while True:
-        cursor, told = await scripts.link.call("ZSCAN", key, cursor, "COUNT", CHUNK)
+        cursor, told = await scripts.call("ZSCAN", key, cursor, "COUNT", CHUNK)
         found.update(zip(told[::2], told[1::2], strict=True))
         if cursor == b"0":
             return list(found.items())

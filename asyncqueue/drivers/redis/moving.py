@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import logging
+import struct
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncqueue.drivers.redis.encoding import (
     UnreadableError,
     claim_of,
     packed,
-    packed_settlement,
     parts_of,
 )
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed, Hold
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from asyncqueue.drivers.redis.scripts import Scripts
     from asyncqueue.drivers.redis.wire import Word
-    from asyncqueue.record import Claim, Extension, Record, Settlement, Source
+    from asyncqueue.record import Claim, Extension, Record, Source
 
     T = TypeVar("T")
 
@@ -28,6 +28,7 @@ MOST_RECORDS: Final = 300_000
 """Jobs of one call: all are stored by one script or none, and a command has that many words."""
 CHUNK: Final = 500
 """Jobs that one script moves where a call need not be one step, so that none runs for long."""
+_PLACE: Final = struct.Struct(">I")
 HOLDS: Final = (Hold.LOST, Hold.HELD, Hold.CANCELLED)
 
 log = logging.getLogger("asyncqueue.redis")
@@ -40,19 +41,33 @@ def chunks(items: Sequence[T], size: int = CHUNK) -> Iterator[Sequence[T]]:
 
 
 async def enqueue(scripts: Scripts, records: Sequence[Record]) -> list[str | None]:
-    """Store all records or none."""
+    """Store all records in the only shard, or none."""
     if not records:
         return []
+    check_count(records)
+    return answers_of(await scripts.run_with("enqueue", ["", *runs_of(records)]), len(records))
+
+
+def check_count(records: Sequence[Record]) -> None:
+    """Raise DriverError where there are more than a command can carry."""
     if len(records) > MOST_RECORDS:
         raise DriverError(f"{len(records)} jobs at once; give at most {MOST_RECORDS}.")
-    reply = await scripts.run_with("enqueue", _runs(records))
+
+
+def answers_of(reply: Any, count: int) -> list[str | None]:
+    """What a driver answers for so many records."""
     if reply == 0:
-        return [None] * len(records)
+        return [None] * count
     return [None if answer is None else answer.decode() for answer in reply]
 
 
-def _runs(records: Sequence[Record]) -> list[Word]:
-    """Jobs that differ in id, key and content only are told of together."""
+def places_of(highest: int, places: Iterable[int]) -> bytes:
+    """What scripts are told that give numbers: where to begin, and who comes where from there."""
+    return b"%d/%b" % (highest, b"".join(_PLACE.pack(place) for place in places))
+
+
+def runs_of(records: Iterable[Record]) -> list[Word]:
+    """Records as the script takes them: those alike but for id, key and content together."""
     words: list[Word] = []
     line: tuple[str, int, float] | None = None
     counted = 0
@@ -71,30 +86,36 @@ async def claim(
     scripts: Scripts, sources: Sequence[Source], limit: int, lease: float, worker: str
 ) -> Claimed:
     """Claim up to ``limit`` jobs, in steps of which each is atomic."""
-    where = [word for source in sources for word in (source.queue, source.low, source.high)]
+    where = words_of(sources)
     claimed = Claimed([])
     while len(claimed.claims) < limit:
         room = min(limit - len(claimed.claims), CHUNK)
         try:
-            reply = await scripts.run("claim", room, repr(lease), worker, *where)
+            reply = await scripts.run("claim", room, repr(lease), worker, 0, *where)
         except DriverError:
             if claimed.claims:  # They are ours already; the next call will meet the error.
                 return claimed
             raise
         found = len(reply) // 3
-        claimed.claims += await _read_claims(scripts, reply)
+        claimed.claims += await read_claims(scripts, reply)
         if found < room:
             claimed.due_in = float(reply[0]) if reply[0] else None
             break
     return claimed
 
 
-async def _read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
+def words_of(sources: Iterable[Source]) -> list[Word]:
+    """Sources as scripts take them."""
+    return [word for source in sources for word in (source.queue, source.low, source.high)]
+
+
+async def read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
+    """The claims of a reply. Jobs that cannot be read are put aside."""
     claims: list[Claim] = []
     damaged: list[bytes] = []
-    for at in range(1, len(reply), 3):
+    for at in range(2, len(reply), 3):
         try:
-            claims.append(claim_of(reply[at], reply[at + 1], reply[at + 2]))
+            claims.append(claim_of(*reply[at : at + 3], shard=scripts.shard))
         except UnreadableError as error:
             log.warning("Job number %s is put aside: %s", reply[at].decode(errors="replace"), error)
             damaged.append(reply[at])
@@ -119,9 +140,8 @@ async def extend(scripts: Scripts, extensions: Sequence[Extension], lease: float
     return holds
 
 
-async def settle(scripts: Scripts, settlements: Sequence[Settlement]) -> list[bool]:
-    """End claims; answers which were held."""
-    words = [packed_settlement(settlement) for settlement in settlements]
+async def settle(scripts: Scripts, words: Sequence[tuple[Word, ...]]) -> list[bool]:
+    """End claims, of which each is told by its packed settlement; answers which were held."""
     answers: list[bool] = []
     for chunk in chunks(words):
         flat = [word for one in chunk for word in one]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PORT: Final = 6379
 SENTINEL_PORT: Final = 26379
+MOST_SHARDS: Final = 256
 _PREFIX: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 
 Address = tuple[str, int]
@@ -42,6 +43,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     check_hostname: bool = True
     timeout: float = 5.0
     """Seconds to wait for a connection or an answer."""
+    shards: int = 1
+    """Over how many parts of the keyspace, and so of a cluster, the jobs of a queue are spread."""
 
     def __str__(self) -> str:
         """As a URL without secrets."""
@@ -64,6 +67,13 @@ def check_timeout(timeout: Duration) -> float:
     if not 0 < seconds < math.inf:
         raise ConfigError(f"The timeout must be more than 0 seconds and finite, got {timeout!r}")
     return seconds
+
+
+def check_shards(shards: int) -> int:
+    """The number of shards, if there can be so many."""
+    if type(shards) is not int or not 1 <= shards <= MOST_SHARDS:
+        raise ConfigError(f"shards={shards!r} must be a whole number from 1 to {MOST_SHARDS}.")
+    return shards
 
 
 def check_prefix(prefix: str) -> str:

@@ -10,48 +10,58 @@ import msgspec
 from asyncqueue.record import Presence
 
 if TYPE_CHECKING:
-    from asyncqueue.drivers.redis.scripts import Scripts
+    from asyncqueue.drivers.redis.shards import Shards
 
 _SEEN: Final = struct.Struct(">d")
 _decode: Final = msgspec.msgpack.Decoder(Presence).decode
 
 
-async def announce(scripts: Scripts, worker: Presence, ttl: float) -> None:
+async def announce(shards: Shards, worker: Presence, ttl: float) -> None:
     """Keep a worker visible for a while."""
-    here = msgspec.structs.replace(worker, running=[])
-    await scripts.run("announce", worker.id, repr(ttl), msgspec.msgpack.encode(here))
+    here = msgspec.msgpack.encode(msgspec.structs.replace(worker, running=[]))
+    await shards.some(lambda shard: shard.run("announce", worker.id, repr(ttl), here))
 
 
-async def retire(scripts: Scripts, worker: str) -> None:
+async def retire(shards: Shards, worker: str) -> None:
     """Forget a worker."""
-    await scripts.link.call("HDEL", f"{scripts.tag}:workers", worker)
+    await shards.every(lambda shard: shard.call("HDEL", f"{shard.tag}:workers", worker))
 
 
-async def workers(scripts: Scripts) -> list[Presence]:
+async def workers(shards: Shards) -> list[Presence]:
     """The workers that are present, with what they hold."""
-    present, held = await scripts.run("workers")
-    running: dict[bytes, list[str]] = {}
-    for worker, id in zip(held[::2], held[1::2], strict=True):
-        running.setdefault(worker, []).append(id.decode())
-    found: list[Presence] = []
-    for name, text in zip(present[::2], present[1::2], strict=True):
-        try:
-            presence = _decode(text[_SEEN.size :])
-        except msgspec.DecodeError:  # Written by another version.
-            continue
-        presence.last_seen = _SEEN.unpack_from(text)[0]
-        presence.running = running.get(name, [])
-        found.append(presence)
-    return found
+    found: dict[str, Presence] = {}
+    running: dict[str, list[str]] = {}
+    for present, held in await shards.some(lambda shard: shard.run("workers")):
+        for worker, id in zip(held[::2], held[1::2], strict=True):
+            running.setdefault(worker.decode(), []).append(id.decode())
+        for text in present[1::2]:
+            presence = _read(text)
+            if presence is not None and (
+                presence.id not in found or presence.last_seen > found[presence.id].last_seen
+            ):
+                found[presence.id] = presence
+    for id, presence in found.items():
+        presence.running = running.get(id, [])
+    return list(found.values())
 
 
-async def called_off(scripts: Scripts, worker: str) -> list[str]:
+def _read(text: bytes) -> Presence | None:
+    """A presence; None where another version has written it."""
+    try:
+        presence = _decode(text[_SEEN.size :])
+    except msgspec.DecodeError:
+        return None
+    presence.last_seen = _SEEN.unpack_from(text)[0]
+    return presence
+
+
+async def called_off(shards: Shards, worker: str) -> list[str]:
     """This worker's claims whose cancellation was asked for."""
-    told = await scripts.link.call("HVALS", f"{scripts.tag}:called_off")
+    told = await shards.some(lambda shard: shard.call("HVALS", f"{shard.tag}:called_off"))
     mine = worker.encode()
     return [
         id.decode("utf-8", "replace")
-        for holder, id in (_split(text) for text in told)
+        for holder, id in (_split(text) for part in told for text in part)
         if holder == mine
     ]
 

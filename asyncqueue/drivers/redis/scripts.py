@@ -12,9 +12,10 @@ from asyncqueue.drivers.redis.wire import ReplyError
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncqueue.drivers.redis.link import Link
+    from asyncqueue.drivers.redis.resting import Rest
     from asyncqueue.drivers.redis.wire import Word
 
 _INCLUDE: Final = re.compile(r"^-- include: (\w+)\n", re.MULTILINE)
@@ -48,11 +49,23 @@ def _read(name: str) -> str:
 
 
 class Scripts:
-    """Runs scripts for one shard; ``now`` gives what the clock says, empty for the server's."""
+    """Runs scripts for one shard; ``now`` gives what the clock says, empty for the server's.
 
-    def __init__(self, link: Link, tag: str, now: Callable[[], str]) -> None:
-        self.link = link
+    With ``rest``, nothing is asked of a shard that just did not answer.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        tag: str,
+        now: Callable[[], str],
+        shard: int = 0,
+        rest: Rest | None = None,
+    ) -> None:
         self.tag = tag
+        self.shard = shard
+        self.rest = rest
+        self._link = link
         self._now = now
 
     async def run(self, verb: str, *arguments: Word) -> Any:
@@ -64,11 +77,31 @@ class Scripts:
         text, sha = script(verb)
         rest = (1, self.tag, self._now(), *arguments)
         try:
-            return await self.link.ask(("EVALSHA", sha, *rest))
+            return await self._ask(("EVALSHA", sha, *rest))
         except DriverError as error:
             if not _is_unknown(error.__cause__):
                 raise
-        return await self.link.ask(("EVAL", text, *rest))
+        return await self._ask(("EVAL", text, *rest))
+
+    async def call(self, *words: Word) -> Any:
+        """The reply to a command."""
+        return await self._ask(words)
+
+    @property
+    def is_resting(self) -> bool:
+        """Whether it did not answer when it was last asked."""
+        return self.rest is not None and self.rest.resting
+
+    def let_rest(self) -> None:
+        """It is slow: others need not wait for it."""
+        if self.rest is not None:
+            self.rest.begin(None)
+
+    async def _ask(self, words: Sequence[Word]) -> Any:
+        if self.rest is None:
+            return await self._link.ask(words, self.shard)
+        with self.rest.unless_resting():
+            return await self._link.ask(words, self.shard)
 
 
 def _is_unknown(cause: BaseException | None) -> bool:

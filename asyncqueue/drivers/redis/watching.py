@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from asyncqueue.drivers.base import Watch, Watches
 from asyncqueue.drivers.redis.failures import explain
 from asyncqueue.drivers.redis.wire import ConnectionEndedError, ReplyError, Wire
-from asyncqueue.errors import DriverError
+from asyncqueue.errors import DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncqueue.drivers.redis.connecting import Router
 
@@ -32,7 +32,7 @@ log = logging.getLogger("asyncqueue.redis")
 class SubscribedWire(Wire):
     """A connection on which notifications come between answers."""
 
-    def __init__(self, patience: float, notified: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, patience: float, notified: Callable[[bytes, bytes, bytes], None]) -> None:
         super().__init__(patience)
         self._notified = notified
 
@@ -40,7 +40,7 @@ class SubscribedWire(Wire):
         """A whole reply or notification came."""
         notice = cast("list[Any]", reply) if isinstance(reply, list) else ()
         if notice and notice[0] in _NOTICES:
-            self._notified(notice[0], notice[1])
+            self._notified(notice[0], notice[1], notice[2])
         else:
             super().received(reply)
 
@@ -49,18 +49,25 @@ _NOTICES: Final = (b"message", b"subscribe", b"unsubscribe")
 
 
 class Subscriptions(Watches):
-    """The open watches of one handle; what they watch is subscribed to while it is open."""
+    """The open watches of one handle; what they watch is subscribed to while it is open.
 
-    def __init__(self, router: Router, tag: str) -> None:
+    ``heard`` is called with each ring: the shard, the topic and what was told with it.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        tags: Sequence[str],
+        heard: Callable[[int, str, bytes], None] | None = None,
+    ) -> None:
         super().__init__()
-        self._router = router
-        self._place = router.place
-        self._prefix = f"{tag}:"
-        self._wire: SubscribedWire | None = None
-        self._subscribed: set[str] = set()
-        self._listening: asyncio.Task[None] | None = None
-        self._home: asyncio.AbstractEventLoop | None = None
-        self._is_open = False
+        # A server of a cluster tells of nobody but its own subscribers how many there are.
+        groups = [[shard] for shard in range(len(tags))] if router.divided else [range(len(tags))]
+        self._listeners = [
+            Listener(router, {shard: f"{tags[shard]}:" for shard in group}, self, heard)
+            for group in groups
+        ]
+        self._of = {shard: one for one in self._listeners for shard in one.prefixes}
 
     def open(self, topics: Iterable[str]) -> Watch:
         """A new watch on these topics."""
@@ -73,10 +80,64 @@ class Subscriptions(Watches):
         super().discard(watch)
         self._follow()
 
+    def hears(self, shard: int, topic: str) -> bool:
+        """Whether every ring of this topic in this shard is heard at the moment."""
+        return self._of[shard].hears(shard, topic)
+
+    def start(self) -> None:
+        """The handle was opened."""
+        for listener in self._listeners:
+            listener.start()
+
+    async def stop(self) -> None:
+        """The handle is closed: nothing rings any more."""
+        for listener in self._listeners:
+            await listener.stop()
+
+    def forget(self) -> None:
+        """Leave the connections to the process from which this one was forked."""
+        for listener in self._listeners:
+            listener.forget()
+
+    def _follow(self) -> None:
+        for listener in self._listeners:
+            listener.follow()
+
+
+class Listener:
+    """One subscribed connection: to the server that holds these shards.
+
+    ``prefixes`` are those of the channels of each shard.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        prefixes: dict[int, str],
+        watches: Watches,
+        heard: Callable[[int, str, bytes], None] | None,
+    ) -> None:
+        self.prefixes = prefixes
+        self._router = router
+        self._place = router.place
+        self._shards = {prefix: shard for shard, prefix in prefixes.items()}
+        self._watches = watches
+        self._heard = heard
+        self._wire: SubscribedWire | None = None
+        self._subscribed: set[str] = set()
+        self._confirmed: set[bytes] = set()
+        self._listening: asyncio.Task[None] | None = None
+        self._home: asyncio.AbstractEventLoop | None = None
+        self._is_open = False
+
+    def hears(self, shard: int, topic: str) -> bool:
+        """Whether every ring of this topic in this shard is heard at the moment."""
+        return f"{self.prefixes[shard]}{topic}".encode() in self._confirmed
+
     def start(self) -> None:
         """The handle was opened."""
         self._is_open = True
-        self._follow()
+        self.follow()
 
     async def stop(self) -> None:
         """The handle is closed: nothing rings any more."""
@@ -95,8 +156,9 @@ class Subscriptions(Watches):
         """Leave the connection to the process from which this one was forked."""
         self._is_open = False
         self._listening = self._home = self._wire = None
+        self._confirmed = set()
 
-    def _follow(self) -> None:
+    def follow(self) -> None:
         """Subscribe to what is watched, and to nothing else: on the loop that listens."""
         if not self._is_open:
             return
@@ -104,22 +166,25 @@ class Subscriptions(Watches):
         if self._listening is not None and self._home is not loop and self._home is not None:
             if not self._home.is_closed():
                 with contextlib.suppress(RuntimeError):  # It closes at this moment.
-                    self._home.call_soon_threadsafe(self._follow)
+                    self._home.call_soon_threadsafe(self.follow)
                 return
             self._listening = self._wire = None
         if self._listening is None:
-            if not self.idle:
+            if not self._watches.idle:
                 self._home, self._listening = loop, loop.create_task(self._listen())
             return
         wire = self._wire
         if wire is None or not wire.open:
             return
-        wanted = self.topics()
+        wanted = self._watches.topics()
         if new := wanted - self._subscribed:
-            wire.tell(("SUBSCRIBE", *(self._prefix + topic for topic in new)))
+            wire.tell(("SUBSCRIBE", *self._channels(new)))
         if old := self._subscribed - wanted:
-            wire.tell(("UNSUBSCRIBE", *(self._prefix + topic for topic in old)))
+            wire.tell(("UNSUBSCRIBE", *self._channels(old)))
         self._subscribed = wanted
+
+    def _channels(self, topics: Iterable[str]) -> list[str]:
+        return [prefix + topic for topic in topics for prefix in self.prefixes.values()]
 
     async def _listen(self) -> None:
         pause = SHORTEST_PAUSE
@@ -138,14 +203,20 @@ class Subscriptions(Watches):
             await asyncio.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - spreads workers
 
     async def _session(self) -> None:
-        """Be subscribed until the connection ends."""
-        wire = await self._router.connect(
-            lambda: SubscribedWire(self._place.timeout, self._notified)
-        )
+        """Be subscribed until the connection ends, or leads to a server that holds nothing here."""
+        shard = min(self.prefixes)
+        address = await self._router.holder(shard)
+        try:
+            wire = await self._router.connect(
+                lambda: SubscribedWire(self._place.timeout, self._notified), address
+            )
+        except DriverUnavailable:
+            self._router.forget_server(address)
+            raise
         self._wire, self._subscribed = wire, set()
         try:
-            self._follow()
-            while wire.open:
+            self.follow()
+            while wire.open and address == await self._router.holder(shard):
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(self._place.timeout):
                         await asyncio.shield(wire.ended)
@@ -156,10 +227,20 @@ class Subscriptions(Watches):
         except OSError as error:
             raise explain(error, self._place) from error
         finally:
-            self._wire = None
+            self._wire, self._confirmed = None, set()
             wire.give_up(ConnectionEndedError("the connection was closed here"))
 
-    def _notified(self, kind: bytes, channel: bytes) -> None:
+    def _notified(self, kind: bytes, channel: bytes, told: bytes) -> None:
+        if kind == b"unsubscribe":
+            self._confirmed.discard(channel)
+            return
         # A subscription rings, too: what happened before it was made came to nobody's notice.
-        if kind != b"unsubscribe":
-            self.ring((channel.decode("utf-8", "replace")[len(self._prefix) :],))
+        if kind == b"subscribe":
+            self._confirmed.add(channel)
+            told = b""
+        prefix, brace, rest = channel.decode("utf-8", "replace").partition("}:")
+        shard, topic = self._shards.get(prefix + brace), rest
+        if shard is not None:
+            if self._heard is not None:
+                self._heard(shard, topic, told)
+            self._watches.ring((topic,))

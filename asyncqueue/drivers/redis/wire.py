@@ -52,6 +52,7 @@ class Wire(asyncio.Protocol):
         self._watchdog: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._gave_up: Exception | None = None
+        self._held: list[bytes] | None = None
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     @property
@@ -105,7 +106,10 @@ class Wire(asyncio.Protocol):
         if self._transport is None or not self.open:
             future.set_exception(self._gave_up or ConnectionEndedError("the connection is closed"))
             return future
-        self._transport.write(_packed(tuple(words)))
+        if self._held is None:
+            self._transport.write(_packed(tuple(words)))
+        else:
+            self._held.append(_packed(tuple(words)))
         self._waiting.append((future, self._loop.time()))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._patience, self._watch)
@@ -115,6 +119,17 @@ class Wire(asyncio.Protocol):
         """Send a command whose reply is not that of a call."""
         if self._transport is not None:
             self._transport.write(_packed(tuple(words)))
+
+    def hold(self) -> None:
+        """Send nothing for a moment, so that several commands go out in one piece."""
+        if self._held is None:
+            self._held = []
+
+    def let_go(self) -> None:
+        """Send what was held back, and hold back no more."""
+        held, self._held = self._held, None
+        if held and self._transport is not None:
+            self._transport.write(b"".join(held))
 
     def give_up(self, error: Exception) -> None:
         """Drop the connection; whoever waits gets this error."""

@@ -13,6 +13,7 @@ from asyncqueue.testing.conformance.rules import (
     REAL_SECONDS,
     Q,
     Rules,
+    assert_fifo,
     claim,
     claim_one,
     end,
@@ -106,7 +107,7 @@ class ClaimRules(Rules):
         clock.advance(10)
         await driver.enqueue([record("b2"), record("d", delay=15), record("c2", delay=10)])
         clock.advance(60)
-        assert ids(await claim(driver)) == ["b", "b2", "c", "c2", "d"]
+        assert_fifo(driver, ids(await claim(driver)), ["b", "b2", "c", "c2", "d"])
 
     @proves("PRI-12")
     async def test_a_job_that_is_not_due_is_not_first(self, driver: Driver) -> None:
@@ -153,7 +154,7 @@ class ClaimRules(Rules):
         got: list[Claim] = []
         while page := await claim(driver, limit=700):
             got += page
-        assert ids(got) == names
+        assert_fifo(driver, ids(got), names)
 
     @proves("DRV-04", "DRV-15")
     async def test_concurrent_claims_never_share_a_job(self, driver: Driver, other: Driver) -> None:

@@ -12,6 +12,7 @@ from asyncqueue.record import FINISHED, MAX_PRIORITY, MIN_PRIORITY, Filter, Sour
 from asyncqueue.testing.conformance.rules import (
     Q,
     Rules,
+    assert_fifo,
     claim,
     claim_one,
     end,
@@ -145,7 +146,7 @@ class EnqueueRules(Rules):
         delays = {"c": 0.5, "now": 0, "a": 0.125, "b": 0.25}
         await driver.enqueue([record(id, delay=delay) for id, delay in delays.items()])
         clock.advance(1)
-        assert ids(await claim(driver)) == ["now", "a", "b", "c"]
+        assert_fifo(driver, ids(await claim(driver)), ["now", "a", "b", "c"])
 
     @proves("DSP-10")
     @pytest.mark.parametrize("delay", [0, -1, -1e9])

@@ -78,15 +78,17 @@ class LeaseRules(Rules):
     @proves("MON-13")
     @needs("sweep")
     async def test_a_sweep_leaves_others_alone(self, driver: Driver, clock: Clock) -> None:
-        names = ["done", "failed", "short", "long", "waiting"]
-        await driver.enqueue([*records(*names), record("delayed", delay=9e6)])
-        await end(driver, await claim_one(driver), State.COMPLETED)
-        await end(driver, await claim_one(driver), State.FAILED)
-        await claim(driver, limit=1, lease=10)
-        await claim(driver, limit=1, lease=100)
+        await driver.enqueue([*records("a", "b", "c", "d", "e"), record("delayed", delay=9e6)])
+        done, failed = await claim_one(driver), await claim_one(driver)
+        await end(driver, done, State.COMPLETED)
+        await end(driver, failed, State.FAILED)
+        (short,) = await claim(driver, limit=1, lease=10)
+        (long,) = await claim(driver, limit=1, lease=100)
+        (waiting,) = set("abcde") - set(ids([done, failed, short, long]))
         clock.advance(50)
         assert await driver.sweep() == 1
-        states = [await state_of(driver, id) for id in (*names, "delayed")]
+        names = [*ids([done, failed, short, long]), waiting, "delayed"]
+        states = [await state_of(driver, id) for id in names]
         assert states == [
             State.COMPLETED,
             State.FAILED,

@@ -247,6 +247,14 @@ async def state_of(driver: Driver, id: str) -> State | None:
     return None if job is None else job.state
 
 
+def assert_fifo(driver: Driver, got: Sequence[str], expected: Sequence[str]) -> None:
+    """Jobs of equal priority come in this order; from a driver that says it is not FIFO, in any."""
+    if driver.fifo:
+        assert list(got) == list(expected)
+    else:
+        assert sorted(got) == sorted(expected)
+
+
 def ids(jobs: list[Claim] | list[StoredJob]) -> list[str]:
     """Which jobs, in this order."""
     return [job.id for job in jobs]

@@ -44,7 +44,7 @@ async def opened(url: str, **options: Any) -> AsyncGenerator[RedisDriver]:
 @contextlib.asynccontextmanager
 async def operator(url: str) -> AsyncGenerator[Link]:
     """A connection of somebody else."""
-    link = Link(Router(place_of(url), ""))
+    link = Link(Router(place_of(url), [""]))
     try:
         yield link
     finally:

@@ -5,9 +5,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue.drivers.redis import RedisDriver
+from tests.servers.redis_groups import RedisCluster, start_group
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
+    """A cluster of this test's own, whose nodes may be killed."""
+    group = start_group(RedisCluster, tmp_path)
+    yield group
+    group.kill()
 
 
 @pytest.fixture

@@ -30,13 +30,6 @@ def watched(tmp_path: Path) -> Iterator[WatchedRedis]:
     group.kill()
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[RedisCluster]:
-    group = start_group(RedisCluster, tmp_path)
-    yield group
-    group.kill()
-
-
 def replicated(server: RedisServer) -> None:
     """Return when a replica has everything: replication is asynchronous, which is not ours."""
     until(lambda: ask(server.port, "WAIT 1 100").startswith(":1"), "a replica has it")

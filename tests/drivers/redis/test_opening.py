@@ -219,8 +219,9 @@ async def test_several_event_loops_may_use_one_driver(driver) -> None:
         try:
             return await use(name)
         finally:
-            lines = driver._link._lines
-            await lines.pop(asyncio.get_running_loop()).close()
+            mine = driver._link._lines.pop(asyncio.get_running_loop())
+            for line in mine.all():
+                await line.close()
 
     first = await use("a")
     others = await asyncio.gather(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue.drivers.redis import RedisDriver
+from asyncqueue.drivers.redis.scripts import script
 from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.record import Extension, Filter, Hold, State
 
@@ -154,7 +155,7 @@ async def test_what_a_server_says_is_told_in_words(reply: str, kind: type, reaso
 
 @contextlib.asynccontextmanager
 async def grumbling(reply: str) -> AsyncGenerator[str]:
-    """A server that answers every script with an error."""
+    """A server that answers every script with an error, but for the one that opens a driver."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while line := await reader.readline():
@@ -163,7 +164,8 @@ async def grumbling(reply: str) -> AsyncGenerator[str]:
                 await reader.readline()
                 words.append((await reader.readline()).strip())
             if words[0] in (b"EVALSHA", b"EVAL"):
-                writer.write(f"-{reply}\r\n".encode())
+                met = script("meet").sha.encode() in words
+                writer.write(b"*2\r\n$1\r\n1\r\n$1\r\n0\r\n" if met else f"-{reply}\r\n".encode())
             else:
                 writer.write(b"$0\r\n\r\n" if words[0] == b"INFO" else b"+PONG\r\n")
         writer.close()

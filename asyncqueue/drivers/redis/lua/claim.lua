@@ -1,7 +1,10 @@
 -- Claim jobs: take them from their lines and lease them, in one step.
 --
--- ARGV     now, limit, lease, worker, then for each source: queue, lowest and highest priority.
--- Answers  seconds until the next delayed job is due (empty: there is none), then for each job its
+-- ARGV     now, limit, lease, worker, how many to look at of those that are left (0: none), then for
+--          each source: queue, lowest and highest priority.
+-- Answers  seconds until the next delayed job is due (empty: there is none; where the limit was
+--          reached, it is told only with what is left); what is left for each source: its index from
+--          0, priority, and how many or more, with spaces between; then for each job its
 --          number, its body, and the state that it had before (false: it was never claimed; a
 --          lone ! where body or state cannot be read: such a job is not leased).
 
@@ -12,7 +15,8 @@
 even_when_full()
 
 local limit, lease, worker = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
-local answer = { '' }
+local look_at = tonumber(ARGV[5])
+local answer = { '', '' }
 local claimed = 0
 local DAMAGED = '!' -- told instead of a state; the client puts such jobs aside
 local paused = {}
@@ -179,7 +183,24 @@ local function look_ahead(queue, priority)
   end
 end
 
-for at = 5, #ARGV, 3 do
+-- Those who can be claimed now. Gaps in a list count, too: whoever comes for them learns better.
+local left, seen = {}, 0
+local function look_at_rest(source, queue, priority)
+  local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
+  local due = call('ZCOUNT', later, '-inf', now)
+  local count = call('LLEN', list) + due
+  if count > 0 then
+    seen = seen + count
+    left[#left + 1] = string.format('%d %s %d', source, priority, count)
+  end
+  local first = call('ZRANGE', later, due, due, 'WITHSCORES')
+  if first[2] then
+    local time = tonumber(first[2])
+    if not next_due or time < next_due then next_due = time end
+  end
+end
+
+for at = 6, #ARGV, 3 do
   local queue = ARGV[at]
   if not paused[queue] then
     local low, high = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
@@ -187,13 +208,18 @@ for at = 5, #ARGV, 3 do
     for _, priority in ipairs(levels) do
       if claimed < limit then take(queue, priority) end
     end
-    if claimed < limit then
-      for _, priority in ipairs(levels) do look_ahead(queue, priority) end
+    for _, priority in ipairs(levels) do
+      if look_at > 0 then
+        look_at_rest((at - 6) / 3, queue, priority)
+      elseif claimed < limit then
+        look_ahead(queue, priority)
+      end
     end
   end
 end
 
-if claimed < limit and next_due then
+if next_due and (claimed < limit or look_at > 0) then
   answer[1] = string.format('%.17g', next_due - now)
 end
+answer[2] = table.concat(left, ' ')
 return answer

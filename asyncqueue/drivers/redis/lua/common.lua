@@ -6,8 +6,10 @@
 -- ARGV[1]  the time in seconds, or empty: then the server's own clock counts.
 --
 -- A job is known by its number, which is given in order of dispatch and always has 13 digits, so
--- that numbers sort as text, too.
+-- that numbers sort as text, too. Several shards give numbers of their own, see numbering.
 --
+--   about      hash   shards: how many there are
+--   seq        the number that was given last
 --   ids        hash   id -> number
 --   body       hash   number -> what never changes, see bodies
 --   state      hash   number -> what does, see states; none until a job is first claimed

@@ -1,18 +1,20 @@
 -- Store jobs, all of them or none.
 --
--- ARGV     now, then runs of jobs
+-- ARGV     now; places, empty where this is the only shard (see numbering); then runs of jobs
 --          that differ in id, key and content only: queue, priority, delay, how many, and for
 --          each job: id, key, body after its two times (see read_body).
 --          key: empty, or the seconds for which it is held (8 bytes, infinity for no limit) and the key.
--- Answers  0 if all were stored, else for each job false or the id that is in its way.
+-- Answers  0 if all were stored, else for each job false or the id that is in its way; where there
+--          are other shards, this and the highest number.
 
 -- include: common
 -- include: blocks
 -- include: levels
+-- include: numbering
 -- include: rings
 
 local RUN, JOB = 4, 3
-local count, at = 0, 2
+local count, at = 0, 3
 local ids = {}
 while at <= #ARGV do
   local many = tonumber(ARGV[at + 3])
@@ -50,7 +52,9 @@ local here, held = {}, {} -- ids and keys that earlier jobs of this call have ta
 local answers, refused = {}, false
 local bodies, pairs_of_ids, taken_keys, numbers, lines, rung = {}, {}, {}, {}, {}, {}
 local gone, gone_ids = {}, {}
+local places = {}
 local stored = 0
+local highest = 0
 
 local function in_the_way(n, id, key)
   if here[id] then return id end
@@ -69,7 +73,7 @@ local function in_the_way(n, id, key)
 end
 
 local n = 0
-at = 2
+at = 3
 while at <= #ARGV do
   local queue, priority, delay = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   local many = tonumber(ARGV[at + 3])
@@ -88,6 +92,7 @@ while at <= #ARGV do
       here[id] = true
       bodies[stored] = head .. ARGV[job + 2]
       numbers[stored] = id
+      places[stored] = n
     end
   end
   line.last = stored
@@ -98,11 +103,11 @@ end
 if #gone > 0 then forget_expired(gone, gone_ids) end
 if stored > 0 then
   -- The first write that can fail: where memory is used up, nothing is stored yet.
-  local last = call('INCRBY', P .. 'seq', stored)
-  if last < 1e12 then last = call('INCRBY', P .. 'seq', '1000000000000') end
+  local given
+  given, highest = take_numbers(ARGV[2], places)
   local into_body, into_ids = {}, {}
   for k = 1, stored do
-    local number = string.format('%.0f', last - stored + k)
+    local number = given[k]
     into_body[2 * k - 1], into_body[2 * k] = number, bodies[k]
     into_ids[2 * k - 1], into_ids[2 * k] = numbers[k], number
     numbers[k] = number
@@ -126,9 +131,13 @@ if stored > 0 then
         -- A list in which somebody stands has its level.
         if length == #standing then open_level(line.queue, line.priority) end
       end
-      rung[line.queue] = true
+      local before = rung[line.queue]
+      rung[line.queue] = (line.due or before == true)
+        or (before or '') .. line.priority .. ' ' .. #standing .. ' '
     end
   end
   ring_all('queue:', rung)
 end
-return refused and answers or 0
+local answer = refused and answers or 0
+if ARGV[2] == '' then return answer end
+return { answer, highest }

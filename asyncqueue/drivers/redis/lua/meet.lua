@@ -1,0 +1,18 @@
+-- What a handle asks before all else: how many shards there are, and where numbers stand.
+--
+-- ARGV     now, how many shards there are to be from now on if nobody said so before (empty: only look).
+-- Answers  how many shards there are (empty: nobody said so), and the highest number.
+
+-- include: common
+-- include: full
+
+local told = call('HGET', P .. 'about', 'shards')
+if not told and call('EXISTS', P .. 'seq') == 1 then
+  told = '1' -- Stored by a version that knew of no others.
+end
+if not told and ARGV[2] ~= '' then
+  even_when_full()
+  call('HSET', P .. 'about', 'shards', ARGV[2])
+  told = ARGV[2]
+end
+return { told or '', call('GET', P .. 'seq') or '0' }

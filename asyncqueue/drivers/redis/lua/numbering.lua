@@ -1,0 +1,21 @@
+-- Numbers for jobs that are stored now. In the only shard they follow one after the other. Where there
+-- are others, clients say above which number to begin, the highest they know of any shard, so that numbers
+-- of different shards tell who came first; and for each job its place in the call, as 4 bytes.
+--
+-- `told`: that number as text, a slash, the places of all jobs of the call; or empty. `chosen`: which of
+-- these jobs are meant, counted from 1. Answers their numbers as text, and the highest.
+local function take_numbers(told, chosen)
+  local count = #chosen
+  local slash = string.find(told, '/', 1, true)
+  local span = count
+  if slash then span = unpack_text('>I4', told, slash + 1 + 4 * (chosen[count] - 1)) + 1 end
+  local last = call('INCRBY', P .. 'seq', span)
+  local least = math.max(1e12, slash and tonumber(string.sub(told, 1, slash - 1)) or 0)
+  if last - span < least then last = call('INCRBY', P .. 'seq', string.format('%.0f', least + span - last)) end
+  local numbers = {}
+  for n = 1, count do
+    local place = slash and unpack_text('>I4', told, slash + 1 + 4 * (chosen[n] - 1)) + 1 or n
+    numbers[n] = string.format('%.0f', last - span + place)
+  end
+  return numbers, last
+end

@@ -1,0 +1,67 @@
+"""Extend and settle over all shards: to each what is its own, all at once.
+
+Where a shard cannot be reached, the others do what concerns them all the same.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asyncqueue.drivers.redis import moving
+from asyncqueue.drivers.redis.encoding import packed_settlement, shard_of
+from asyncqueue.errors import DriverError
+from asyncqueue.record import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Sequence
+
+    from asyncqueue.drivers.redis.scripts import Scripts
+    from asyncqueue.drivers.redis.shards import Shards
+    from asyncqueue.record import Extension, Settlement
+
+    T = TypeVar("T")
+
+
+async def settle(shards: Shards, settlements: Sequence[Settlement]) -> list[bool]:
+    """End claims; answers which were held."""
+    words = [packed_settlement(one) for one in settlements]
+    if shards.only is not None:
+        return await moving.settle(shards.only, words)
+    homes = [shard_of(one.token) for one in settlements]
+    return await _spread(shards, homes, words, moving.settle, False)  # noqa: FBT003 - not held
+
+
+async def extend(shards: Shards, extensions: Sequence[Extension], lease: float) -> list[Hold]:
+    """Renew leases."""
+
+    async def act(scripts: Scripts, part: Sequence[Extension]) -> list[Hold]:
+        return await moving.extend(scripts, part, lease)
+
+    if shards.only is not None:
+        return await act(shards.only, extensions)
+    homes = [shard_of(one.token) for one in extensions]
+    return await _spread(shards, homes, extensions, act, Hold.LOST)
+
+
+async def _spread(
+    shards: Shards,
+    homes: Sequence[int],
+    things: Sequence[Any],
+    act: Callable[[Scripts, list[Any]], Coroutine[Any, Any, list[T]]],
+    nobody: T,
+) -> list[T]:
+    """Do this to all things where they are at home; what is nowhere at home gets ``nobody``.
+
+    Raises PartlyUnavailable where some shards answer and some cannot be reached.
+    """
+    parts = shards.split((home, n) for n, home in enumerate(homes) if home < len(shards))
+    told = await shards.each(lambda one: act(one, [things[n] for n in parts[one.shard]]), parts)
+    answers, missing = [nobody] * len(things), dict[int, DriverError]()
+    for home, part in parts.items():
+        reply = told[home]
+        if isinstance(reply, DriverError):
+            missing |= dict.fromkeys(part, reply)
+        else:
+            for n, answer in zip(part, reply, strict=True):
+                answers[n] = answer
+    return shards.checked(answers, missing)
