@@ -8,6 +8,7 @@ from asyncqueue import starting as starting  # before all others: it minds the s
 
 # isort: split
 
+from asyncqueue.attempts import Attempt
 from asyncqueue.backoff import Backoff, exponential, fixed, linear
 from asyncqueue.batch import BatchInfo
 from asyncqueue.callbacks import register_callback
@@ -70,6 +71,7 @@ from asyncqueue.options import Priority
 from asyncqueue.queue import (
     Batch,
     Chain,
+    Explanation,
     FailedJob,
     FailedPage,
     JobHandle,
@@ -77,6 +79,7 @@ from asyncqueue.queue import (
     Page,
     Queue,
     QueueStats,
+    RunningJob,
     WorkerInfo,
     default_queue,
     dispatch,
@@ -93,6 +96,7 @@ from asyncqueue.worker import Worker
 
 __all__ = [
     "AsyncQueueError",
+    "Attempt",
     "AttemptsExhausted",
     "Backoff",
     "Batch",
@@ -110,6 +114,7 @@ __all__ = [
     "DriverUnavailable",
     "DuplicateJob",
     "Event",
+    "Explanation",
     "Fail",
     "FailOn",
     "FailedJob",
@@ -143,6 +148,7 @@ __all__ = [
     "RateLimited",
     "Registry",
     "Retry",
+    "RunningJob",
     "Settings",
     "SignatureInvalid",
     "SkipIfBatchCancelled",

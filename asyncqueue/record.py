@@ -330,3 +330,5 @@ class Presence(msgspec.Struct):
     last_seen: float = 0.0
     running: list[str] = []
     places: dict[str, str] = {}
+    kinds: list[str] = []
+    """Which jobs it knows."""

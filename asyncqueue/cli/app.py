@@ -7,7 +7,7 @@ import click
 from asyncqueue.cli.demo import demo
 from asyncqueue.cli.doctor import doctor
 from asyncqueue.cli.failed import failed
-from asyncqueue.cli.jobs import cancel, jobs, show
+from asyncqueue.cli.jobs import cancel, explain, jobs, ps, show
 from asyncqueue.cli.program import Verbs
 from asyncqueue.cli.queues import clear, migrate, monitor, pause, resume, size, stats, workers
 from asyncqueue.cli.worker import worker
@@ -35,6 +35,8 @@ for verb in (
     monitor,
     jobs,
     show,
+    explain,
+    ps,
     cancel,
     pause,
     resume,

@@ -15,6 +15,7 @@ from asyncqueue.cli.text import ago, escaped, shortened
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
+    from asyncqueue.attempts import Attempt
     from asyncqueue.queue import JobInfo, Page, Queue
 
 
@@ -104,7 +105,52 @@ def _described(info: JobInfo) -> list[tuple[str, str]]:
         pairs.append(("worker", info.worker))
     if info.error:
         pairs.append(("error", escaped(info.error)))
+    pairs += [(f"attempt {attempt.number}", _told(attempt)) for attempt in info.history]
     return pairs
+
+
+def _told(attempt: Attempt) -> str:
+    where = f" on {attempt.worker}" if attempt.worker else ""
+    error = f": {shortened(attempt.error, 80)}" if attempt.error else ""
+    return f"{attempt.state} after {attempt.duration:.3g} s{where}{error}"
+
+
+@click.command(cls=Verb)
+@click.argument("job_id", metavar="ID")
+@operating
+def explain(operator: Operator, job_id: str) -> None:
+    """Say why a job is not running, or what became of it; ID may be the beginning of an id."""
+
+    async def work(queue: Queue) -> None:
+        told = await queue.explain(await full_id(queue, job_id))
+        operator.out.line(told, escaped(told.text))
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@operating
+def ps(operator: Operator) -> None:
+    """List every job that runs, since when, where, and which line of source it has got to."""
+
+    async def work(queue: Queue) -> None:
+        found = await queue.running()
+        rows = [
+            (
+                job.id,
+                job.name,
+                job.queue,
+                str(job.attempt),
+                ago(job.started_at),
+                f"{job.host}:{job.pid}" if job.host else f"{job.worker} (gone)",
+                escaped(job.place) or "-",
+            )
+            for job in found
+        ]
+        headings = ("id", "name", "queue", "attempt", "started", "worker", "at")
+        operator.out.table(found, headings, rows, "Nothing runs.")
+
+    operator.run(work)
 
 
 @click.command(cls=Verb)

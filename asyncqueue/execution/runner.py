@@ -11,6 +11,7 @@ import msgspec
 
 from asyncqueue import codec
 from asyncqueue.after_commit import collect_after_commit
+from asyncqueue.attempts import MAX_TRACEBACK, MOST_KEPT, Attempt, packed
 from asyncqueue.errors import AttemptsExhausted, DriverError, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
 from asyncqueue.execution.following import follow
@@ -97,6 +98,7 @@ class Runner:
         handler: Callable[[Any], Any] | None = None,
         unknown_jobs: Literal["fail", "release"] = "fail",
         stopping: Callable[[], bool] = lambda: False,
+        worker: str | None = None,
     ) -> None:
         self.clock: Clock = driver.clock
         self.trace = current_trace()
@@ -115,6 +117,7 @@ class Runner:
         self._defaults = defaults
         self._middleware = tuple(middleware)
         self._handler = handler
+        self._worker = worker
         self._lease = lease
         self._unknown_jobs = unknown_jobs
         self._known: dict[str, Known] = {}
@@ -173,7 +176,27 @@ class Runner:
             claim = run.claim
             settlement.result = self._seal.close_result(claim.name, claim.id, settlement.result)
         verdict = Verdict(run.claim, outcome, settlement, run, duration)
+        if settlement.delay > 0 or settlement.error is not None:
+            self._note_attempt(verdict, now)
         return verdict if run.rest is None else follow(verdict, run.rest, self._seal)
+
+    def _note_attempt(self, verdict: Verdict, now: float) -> None:
+        """Keep how an attempt ended that is not the last, of which the job itself tells."""
+        settlement, claim = verdict.settlement, verdict.claim
+        again = settlement.state is State.DELAYED and settlement.attempts == claim.attempts
+        if not again or claim.attempts > MOST_KEPT:
+            return
+        traceback = settlement.traceback
+        settlement.attempt = packed(
+            Attempt(
+                number=claim.attempts,
+                started_at=now - verdict.duration,
+                duration=verdict.duration,
+                worker=self._worker,
+                error=settlement.error,
+                traceback=None if traceback is None else traceback[-MAX_TRACEBACK:],
+            )
+        )
 
     @staticmethod
     def hand_back(claim: Claim) -> Verdict:

@@ -9,6 +9,7 @@ from asyncqueue.queue.default import (
     dispatch_named,
     set_default,
 )
+from asyncqueue.queue.explaining import Explanation
 from asyncqueue.queue.handle import JobHandle
 from asyncqueue.queue.info import (
     FailedJob,
@@ -16,6 +17,7 @@ from asyncqueue.queue.info import (
     JobInfo,
     Page,
     QueueStats,
+    RunningJob,
     WorkerInfo,
 )
 from asyncqueue.queue.queue import Queue
@@ -23,6 +25,7 @@ from asyncqueue.queue.queue import Queue
 __all__ = [
     "Batch",
     "Chain",
+    "Explanation",
     "FailedJob",
     "FailedPage",
     "JobHandle",
@@ -30,6 +33,7 @@ __all__ = [
     "Page",
     "Queue",
     "QueueStats",
+    "RunningJob",
     "WorkerInfo",
     "default_queue",
     "dispatch",

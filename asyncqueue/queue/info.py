@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 
 from asyncqueue import codec
+from asyncqueue.attempts import Attempt, unpacked
 from asyncqueue.clock import moment
 from asyncqueue.errors import JobError
-from asyncqueue.record import QueueCounts, State, StoredJob
+from asyncqueue.record import WAITING, QueueCounts, State, StoredJob
 
 if TYPE_CHECKING:
     from asyncqueue.record import Presence
@@ -43,6 +44,7 @@ class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
     error: str | None = None
     batch_id: str | None = None
     worker: str | None = None
+    history: list[Attempt] = []
 
 
 class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
@@ -134,6 +136,64 @@ def job_info(stored: StoredJob, registry: Registry, seal: Seal, default_attempts
         error=stored.error,
         batch_id=stored.latch,
         worker=stored.worker,
+        history=_history(stored),
+    )
+
+
+def _history(stored: StoredJob) -> list[Attempt]:
+    """All attempts that are told of; the last one, or the one that runs, as the job itself has it.
+
+    Those that ended with their worker are missing: nobody was left to tell of them.
+    """
+    earlier = unpacked(stored.history)
+    if stored.started_at is None or stored.state in WAITING:
+        return earlier
+    ended = stored.finished_at
+    last = Attempt(
+        number=stored.attempts,
+        started_at=stored.started_at,
+        duration=0.0 if ended is None else max(ended - stored.started_at, 0.0),
+        worker=stored.worker,
+        state=stored.state.value,
+        error=None if ended is None else stored.error,
+        traceback=None if ended is None else stored.traceback,
+    )
+    return [*earlier, last]
+
+
+class RunningJob(msgspec.Struct, frozen=True, kw_only=True):
+    """A job that a worker has at this moment. ``place`` is the line of source it has got to.
+
+    ``seen`` is when its worker was last heard of, and the place was told.
+    """
+
+    id: str
+    name: str
+    queue: str
+    attempt: int
+    started_at: datetime | None
+    worker: str | None
+    host: str = ""
+    pid: int = 0
+    place: str = ""
+    progress: float = 0.0
+    seen: datetime | None = None
+
+
+def running_job(stored: StoredJob, presence: Presence | None) -> RunningJob:
+    """A job that is being processed, with what its worker tells of it, if that is alive."""
+    return RunningJob(
+        id=stored.id,
+        name=stored.name,
+        queue=stored.queue,
+        attempt=stored.attempts,
+        started_at=moment_or_none(stored.started_at),
+        worker=stored.worker,
+        host="" if presence is None else presence.host,
+        pid=0 if presence is None else presence.pid,
+        place="" if presence is None else presence.places.get(stored.id, ""),
+        progress=stored.progress or 0.0,
+        seen=None if presence is None else moment(presence.last_seen),
     )
 
 

@@ -11,14 +11,17 @@ from asyncqueue.events import JobCancelled, QueueBusy, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
 from asyncqueue.options import check_queue
 from asyncqueue.queue.access import Access
+from asyncqueue.queue.explaining import Explanation, explain, gather
 from asyncqueue.queue.info import (
     JobInfo,
     Page,
     QueueStats,
+    RunningJob,
     WorkerInfo,
     check_page,
     job_info,
     queue_stats,
+    running_job,
     worker_info,
 )
 from asyncqueue.record import FINISHED, WAITING, Filter, State, StoredJob
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
     from asyncqueue.events import Event
 
 E = TypeVar("E", bound="Event")
+_PROCESSING = Filter(states=(State.PROCESSING,))
 
 
 class Operator(Access):
@@ -99,6 +103,32 @@ class Operator(Access):
         """The live workers on this store, in whatever process."""
         driver = await self.ready()
         return [worker_info(presence) for presence in await driver.workers()]
+
+    async def running(self) -> list[RunningJob]:
+        """Every job that is being processed, in whatever process, those that began first, first.
+
+        Workers tell three times a lease which line of source their jobs have got to.
+        """
+        driver = await self.ready()
+        presences = {one.id: one for one in await driver.workers()}
+        found: list[StoredJob] = []
+        cursor: str | None = None
+        while True:
+            page = await driver.find(_PROCESSING, limit=500, cursor=cursor)
+            found += page.items
+            cursor = page.next
+            if cursor is None:
+                break
+        found.sort(key=lambda job: job.started_at or 0.0)
+        return [running_job(job, presences.get(job.worker or "")) for job in found]
+
+    async def explain(self, id: str) -> Explanation:
+        """Why a job is not running, or what became of it: a sentence and the facts behind it.
+
+        Raises :class:`~asyncqueue.errors.JobNotFound` for an unknown id.
+        """
+        stored = await self._find(id)
+        return explain(stored, await gather(await self.ready(), stored))
 
     async def wait_finished(self, id: str, timeout: Duration | None = None) -> StoredJob:
         """Wait until a job is finished; for :meth:`JobHandle.result`."""

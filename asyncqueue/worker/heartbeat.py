@@ -10,9 +10,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.drivers.base import Driver
 from asyncqueue.errors import PartlyUnavailable
+from asyncqueue.execution.whereabouts import place_of
 from asyncqueue.record import Extension, Hold
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.pulse import Pulse
@@ -32,6 +35,8 @@ LOOK: Final = 0.25
 """Seconds between two looks at the loop and at cancellations."""
 BLOCKED_AFTER: Final = 1.0
 """Seconds without a turn after which an event loop counts as blocked."""
+MOST_PLACES: Final = 1_000
+"""Running jobs of a worker of which is told what they are doing."""
 BLOCKED_LEASES: Final = 20
 BLOCKED_AT_LEAST: Final = 300.0
 """A blocked worker keeps its jobs for 20 leases, but at least 300 seconds."""
@@ -171,7 +176,13 @@ class Heartbeat:
                 self._ask(holding, "cancelled")
 
     async def _announce(self, driver: Driver) -> None:
-        await driver.announce(self._presence, max(self._lease, 2.0))
+        here = msgspec.structs.replace(self._presence, places=self._places())
+        await driver.announce(here, max(self._lease, 2.0))
+
+    def _places(self) -> dict[str, str]:
+        """What running jobs are doing at this moment, of some of them."""
+        runs = [run for run in self._holdings.runs() if run.task is not None][:MOST_PLACES]
+        return {run.claim.id: place_of(run.task) for run in runs if run.task is not None}
 
     async def _look(self, driver: Driver) -> None:
         self._look_at_loop()

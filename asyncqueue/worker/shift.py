@@ -219,6 +219,7 @@ class Shift:
             handler=worker.handler,
             unknown_jobs=worker.unknown_jobs,
             stopping=self._is_stopping,
+            worker=worker.id,
         )
 
     def _heartbeat(self) -> Heartbeat:

@@ -254,6 +254,7 @@ class Worker:
             queues=self.queues,
             concurrency=self.concurrency,
             started_at=self._started_at,
+            kinds=list(self.queue.registry),
         )
 
     def announce_started(self) -> None:

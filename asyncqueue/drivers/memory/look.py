@@ -111,6 +111,7 @@ def _copy(presence: Presence, running: list[str]) -> Presence:
         last_seen=presence.last_seen,
         running=running,
         places=dict(presence.places),
+        kinds=list(presence.kinds),
     )
 
 
