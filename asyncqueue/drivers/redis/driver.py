@@ -10,6 +10,7 @@ import msgspec
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order, Watch
+from asyncqueue.drivers.redis import latches as latching
 from asyncqueue.drivers.redis import merging, moving, operating, presence, spreading, storing
 from asyncqueue.drivers.redis.claiming import Claiming, Wish
 from asyncqueue.drivers.redis.connecting import Router
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from asyncqueue.durations import Duration
     from asyncqueue.record import (
         Claim,
+        Counted,
         Extension,
         Filter,
         Found,
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
         QueueCounts,
         Record,
         Source,
+        Tally,
     )
 
 log = logging.getLogger("asyncqueue.redis")
@@ -197,7 +200,7 @@ class RedisDriver(Driver):
     ) -> list[str | None]:
         """See :meth:`asyncqueue.drivers.base.Driver.enqueue`."""
         self.refuse_within(within)
-        return await storing.enqueue(self._open_shards, records)
+        return await storing.enqueue(self._open_shards, records, latches)
 
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str
@@ -237,7 +240,7 @@ class RedisDriver(Driver):
         """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
         return await spreading.extend(self._open_shards, extensions, lease)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    async def settle(self, settlements: Sequence[Settlement]) -> list[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
         return await spreading.settle(self._open_shards, settlements)
 
@@ -278,6 +281,22 @@ class RedisDriver(Driver):
     async def count(self, which: Filter) -> int:
         """How many jobs are meant."""
         return await merging.count(self._open_shards, which)
+
+    async def ahead(self, id: str) -> int | None:
+        """See :meth:`asyncqueue.drivers.base.Driver.ahead`; counts those of its shard."""
+        return await latching.ahead(self._open_shards, id)
+
+    async def latches(self, ids: Sequence[str] | None = None) -> list[Tally]:
+        """See :meth:`asyncqueue.drivers.base.Driver.latches`."""
+        return await latching.latches(self._open_shards, ids)
+
+    async def call_off(self, ids: Sequence[str]) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.call_off`."""
+        return await latching.call_off(self._open_shards, ids)
+
+    async def forget_latches(self, ids: Sequence[str]) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
+        return await latching.forget(self._open_shards, ids)
 
     # Operate
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from asyncqueue.drivers.redis.place import MOST_SHARDS
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, State, StoredJob
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, On, State, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,8 @@ PHASES: Final = {
 """The letters of the states. A job that waits has phase w whether it is due or not."""
 STATES: Final = {letter: state for state, letter in PHASES.items()}
 
+TIED: Final = 4
+"""Added to the mode of a job that a latch binds."""
 _HEAD: Final = struct.Struct(">ddBhHHH")
 _TIMES: Final = struct.calcsize(">dd")
 """Bytes of the head that the scripts write, who know the time."""
@@ -45,6 +47,8 @@ _SETTLEMENT: Final = struct.Struct(">cIIIdd")
 _SECONDS: Final = struct.Struct(">d")
 
 _Content = tuple[str, int | None, bytes]
+_TIE: Final = struct.Struct(">ccd")
+ON: Final = {b"s": On.SUCCESS, b"f": On.FAILURE, b"e": On.END}
 DAMAGED: Final = b"!"
 """What `claim.lua` tells instead of a state that it could not read."""
 
@@ -104,6 +108,8 @@ def packed(record: Record) -> tuple[bytes, bytes, bytes]:
         key = record.key.encode()
         mode = 2 if record.key_until_claimed else 1
         held = _SECONDS.pack(math.inf if record.key_ttl is None else record.key_ttl) + key
+    if record.latch is not None:
+        mode += TIED
     if max(len(id), len(queue), len(key)) > LONGEST:
         raise ValueError(f"Id, queue or key of job {record.id[:50]!r}… is over {LONGEST} bytes.")
     content = _encode((record.name, record.max_attempts, payload))
@@ -129,7 +135,7 @@ def read_body(text: bytes) -> Body:
         after_queue = after_id + of_queue
         after_key = after_queue + of_key
         id, queue = text[_HEAD.size : after_id].decode(), text[after_id:after_queue].decode()
-        key = text[after_queue:after_key].decode() if mode else None
+        key = text[after_queue:after_key].decode() if mode % TIED else None
         # Where lengths are wrong, this is no content either.
         name, max_attempts, payload = _decode_content(text[after_key:])
     except (struct.error, UnicodeError, msgspec.DecodeError) as error:
@@ -203,6 +209,7 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: i
     body = read_body(body_text)
     claims = attempts = 1
     exceptions = 0
+    latch, called_off, state_text = _untied(state_text)
     if state_text is not None:
         if state_text == DAMAGED:
             raise UnreadableError("a state that cannot be read")
@@ -219,6 +226,21 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: i
         exceptions,
         body.max_attempts,
         body.created_at,
+        latch,
+        called_off,
+    )
+
+
+def _untied(state_text: bytes | None) -> tuple[str | None, bool, bytes | None]:
+    """The latch of a claimed job, whether it is called off, and what stands behind these."""
+    if state_text is None or not state_text.startswith(b"+"):
+        return None, False, state_text
+    (length,) = _LENGTH.unpack_from(state_text, 2)
+    end = 2 + _LENGTH.size + length
+    return (
+        state_text[2 + _LENGTH.size : end].decode(),
+        state_text[1:2] == b"1",
+        state_text[end:] or None,
     )
 
 
@@ -242,7 +264,7 @@ def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
 
 def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
     """A job from a row that a script found; None where it cannot be read or its time is over."""
-    _, body_text, state_text, outcome_text, progress, message = row
+    _, body_text, state_text, outcome_text, progress, message, tie, history, lease_end = row
     try:
         body = read_body(body_text or b"")
         standing = None if state_text is None else read_standing(state_text)
@@ -266,12 +288,19 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
         error=outcome[1],
         traceback=outcome[2],
         key=body.key,
+        history=history,
+        lease_left=None if lease_end is None else float(lease_end) - now,
     )
+    if tie is not None:
+        job.latch = tie[_TIE.size :].decode()
+        job.held = ON.get(tie[1:2])
+        if job.held is not None:
+            job.available_at += _TIE.unpack_from(tie)[2]
     if standing is not None:
         if standing.phase in "cx" and standing.mark <= now:
             return None
         _stand(job, standing)
-    if job.state is State.PENDING and job.available_at > now:
+    if job.state is State.PENDING and (job.available_at > now or job.held is not None):
         job.state = State.DELAYED
     return job
 

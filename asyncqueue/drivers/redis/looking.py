@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STEP: Final = 200
 """Jobs that are looked at by one call."""
-COLUMNS: Final = 6
+COLUMNS: Final = 9
 """Of a row; the first is the number."""
 FEW: Final = frozenset({State.PROCESSING, State.FAILED, State.CANCELLED})
 """States that are found from their own sets; others are met soon enough among all jobs."""
@@ -43,6 +43,8 @@ async def rows(
         found = _by_place(scripts, await _ended_places(scripts, which, states), before)
     elif which.ids is not None:
         found = _by_id(scripts, which.ids)
+    elif which.latch is not None:
+        found = _by_place(scripts, await _member_places(scripts, which.latch), before)
     elif states <= FEW:
         found = _by_place(scripts, await _places(scripts, which, states), before)
     else:
@@ -54,7 +56,12 @@ async def rows(
 
 async def count(scripts: Scripts, which: Filter) -> int:
     """How many jobs of one shard a filter means."""
-    simple = which.ids is None and which.name is None and which.finished_before is None
+    simple = (
+        which.ids is None
+        and which.name is None
+        and which.latch is None
+        and which.finished_before is None
+    )
     waiting = which.states is not None and set(which.states).issubset(WAITING)
     if simple and (which.source is None or waiting):
         told = (await counts(scripts, which.source)).values()
@@ -132,6 +139,11 @@ async def _places(scripts: Scripts, which: Filter, states: Iterable[State]) -> l
     return found
 
 
+async def _member_places(scripts: Scripts, latch: str) -> list[Place]:
+    numbers = await scripts.call("ZRANGE", f"{scripts.tag}:members:{latch}", 0, -1)
+    return [(float(number), scripts.shard) for number in numbers]
+
+
 async def _ended_places(scripts: Scripts, which: Filter, states: frozenset[State]) -> list[Place]:
     found: list[Place] = []
     failed = states & {State.FAILED}
@@ -191,7 +203,9 @@ def _matches(job: StoredJob, which: Filter, states: frozenset[State], now: float
     source = which.source
     return (
         job.state in states
+        and (which.ids is not None or job.held is None)
         and (which.ids is None or job.id in which.ids)
+        and (which.latch is None or job.latch == which.latch)
         and (which.name is None or job.name == which.name)
         and (
             source is None

@@ -50,7 +50,10 @@ class Shards:
 
     def of(self, record: Record) -> int:
         """The shard in which a record is stored."""
-        word = record.latch or record.key or record.together or record.id
+        return self.home(record.latch or record.key or record.together or record.id)
+
+    def home(self, word: str) -> int:
+        """The shard in which all that belongs to this word is stored."""
         return crc32(word.encode()) % len(self.all)
 
     def split(self, records: Iterable[tuple[int, T]]) -> dict[int, list[T]]:

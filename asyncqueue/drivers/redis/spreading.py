@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncqueue.drivers.redis import moving
+from asyncqueue.drivers.redis import latches, moving
 from asyncqueue.drivers.redis.encoding import packed_settlement, shard_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Hold
@@ -17,18 +17,44 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.redis.scripts import Scripts
     from asyncqueue.drivers.redis.shards import Shards
-    from asyncqueue.record import Extension, Settlement
+    from asyncqueue.record import Counted, Extension, Settlement
 
     T = TypeVar("T")
 
 
-async def settle(shards: Shards, settlements: Sequence[Settlement]) -> list[bool]:
+async def settle(shards: Shards, settlements: Sequence[Settlement]) -> list[bool | Counted]:
     """End claims; answers which were held."""
-    words = [packed_settlement(one) for one in settlements]
+    for one in settlements:
+        packed_settlement(one)  # All are refused where one must not be stored.
+
+    async def act(scripts: Scripts, part: Sequence[Settlement]) -> list[bool | Counted]:
+        return await _settle(shards, scripts, part)
+
     if shards.only is not None:
-        return await moving.settle(shards.only, words)
+        return await act(shards.only, settlements)
     homes = [shard_of(one.token) for one in settlements]
-    return await _spread(shards, homes, words, moving.settle, False)  # noqa: FBT003 - not held
+    return await _spread(shards, homes, settlements, act, False)  # noqa: FBT003 - not held
+
+
+async def _settle(
+    shards: Shards, scripts: Scripts, settlements: Sequence[Settlement]
+) -> list[bool | Counted]:
+    """End claims of one shard: the plain ones by the script that does nothing else."""
+    if not any(map(latches.is_linked, settlements)):
+        return [*await moving.settle(scripts, [packed_settlement(one) for one in settlements])]
+    answers: list[bool | Counted] = [False] * len(settlements)
+    linked = [n for n, one in enumerate(settlements) if latches.is_linked(one)]
+    rest = [n for n, one in enumerate(settlements) if not latches.is_linked(one)]
+    if rest:
+        told = await moving.settle(scripts, [packed_settlement(settlements[n]) for n in rest])
+        for n, answer in zip(rest, told, strict=True):
+            answers[n] = answer
+    highest = None if shards.only is not None else shards.highest
+    counted, last = await latches.settle(scripts, [settlements[n] for n in linked], highest)
+    shards.highest = max(shards.highest, last)
+    for n, one in zip(linked, counted, strict=True):
+        answers[n] = one
+    return answers
 
 
 async def extend(shards: Shards, extensions: Sequence[Extension], lease: float) -> list[Hold]:

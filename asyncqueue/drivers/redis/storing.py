@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from asyncqueue.drivers.redis import moving
+from asyncqueue.drivers.redis import latches, moving
 from asyncqueue.drivers.redis.encoding import packed
 from asyncqueue.drivers.redis.moving import answers_of, check_count, places_of, runs_of
 from asyncqueue.drivers.redis.shards import answered
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.redis.scripts import Scripts
     from asyncqueue.drivers.redis.shards import Shards
-    from asyncqueue.record import Record
+    from asyncqueue.record import Latch, Record
 
 
-async def enqueue(shards: Shards, records: Sequence[Record]) -> list[str | None]:
-    """Store these records.
+async def enqueue(
+    shards: Shards, records: Sequence[Record], new: Sequence[Latch] = ()
+) -> list[str | None]:
+    """Store these records and latches.
 
     Raises PartlyUnavailable where some shards answer and some cannot be reached; the records of
     those that answer are stored.
     """
+    if new or any(record.latch is not None for record in records):
+        return await _enqueue_linked(shards, records, new)
     if shards.only is not None:
         return await moving.enqueue(shards.only, records)
     check_count(records)
@@ -41,6 +45,43 @@ async def enqueue(shards: Shards, records: Sequence[Record]) -> list[str | None]
         await storing.store(first.values(), later)
         waiting = [n for n in later if not storing.follow(n, first[records[n].id])]
     return storing.result()
+
+
+async def _enqueue_linked(
+    shards: Shards, records: Sequence[Record], new: Sequence[Latch]
+) -> list[str | None]:
+    """Store records of latches: each latch with all that is its own in one step of its shard."""
+    taken = await _taken(shards, records) if shards.only is None else {}
+    joined = {record.latch for record in records if record.latch} - {latch.id for latch in new}
+    places = await _places_of(shards, joined)
+    homes = [places.get(record.latch or "", shards.of(record)) for record in records]
+    elsewhere = [
+        bool(taken.get(one.id, set()) - {home}) for one, home in zip(records, homes, strict=True)
+    ]
+    parts = shards.split((home, n) for n, home in enumerate(homes) if not elsewhere[n])
+    latches_of = shards.split((shards.home(latch.id), latch) for latch in new)
+    answers = [one.id if taken else None for one, taken in zip(records, elsewhere, strict=True)]
+    # Those with a latch may be refused: others are stored after them.
+    linked = {homes[n] for n, record in enumerate(records) if record.latch} | latches_of.keys()
+    for home in sorted(parts.keys() | linked, key=lambda home: home not in linked):
+        part = parts.get(home, [])
+        order = "" if shards.only is not None else places_of(shards.highest, part)
+        stored, highest = await latches.enqueue(
+            shards.all[home], [records[n] for n in part], latches_of.get(home, ()), order
+        )
+        shards.highest = max(shards.highest, highest)
+        for n, answer in zip(part, stored, strict=True):
+            answers[n] = answer
+    return answers
+
+
+async def _places_of(shards: Shards, ids: Iterable[str]) -> dict[str, int]:
+    """The shards of latches. One that followed a job is in the shard of that job."""
+    ids = list(ids)
+    if shards.only is not None or not ids:
+        return {}
+    told = answered(await shards.each(lambda one: one.run("latches", *ids)))
+    return {id.decode(): shard for shard, (_, *found) in told.items() for id in found[::2]}
 
 
 async def _taken(shards: Shards, records: Iterable[Record]) -> dict[str, set[int]]:

@@ -8,6 +8,7 @@
 -- include: waiting
 -- include: ending
 -- include: rings
+-- include: ties
 
 even_when_full()
 
@@ -36,15 +37,22 @@ for n = 1, #ids do
   local s = known and read_state(known) or content and not known and new_state(content)
   answers[n] = ''
   if content and s then
-    local letter = letter_of(s, content)
+    local letter = content.tied and is_held(number) and 'd' or letter_of(s, content)
     if string.find(meant, letter, 1, true) then
       answers[n] = letter
-      if letter == 'w' or letter == 'd' then
+      local waits = letter == 'w' or letter == 'd'
+      if waits and not (content.tied and is_held(number)) then
         leave_line(number, content, known, s.queue, s.priority)
+      end
+      if waits and content.tied then
+        tied_ended(number, 'x')
+        if retention <= 0 then untie({ number }) end
       end
       cancel(number, ids[n], s, letter)
     end
   end
 end
+write_latches()
 finish_all()
+return_all()
 return answers

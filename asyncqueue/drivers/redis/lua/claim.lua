@@ -42,7 +42,7 @@ end
 local function claimed_state(body, before, plain, plain_text)
   local mode = string.byte(body, 17)
   if not before then
-    if mode == 0 then return plain_text end
+    if mode == 0 or mode == 4 then return plain_text end
     return mode and state_with_key(body, plain)
   end
   local s = mode and read_state(before)
@@ -50,6 +50,18 @@ local function claimed_state(body, before, plain, plain_text)
   s.phase, s.claims, s.attempts = 'p', s.claims + 1, s.attempts + 1
   s.started, s.mark, s.worker = now, -1, worker
   return state_text(s)
+end
+
+-- What is told of a job that a latch binds, before its state: + and 1 if it is called off, else 0; the
+-- length of the latch's id, and this.
+local function told_of_tie(number, before)
+-- include: latch_rules
+  local text = call('HGET', P .. 'ties', number)
+  if not text or #text < 10 then return before end
+  local id = string.sub(text, 11)
+  local stored = string.sub(text, 1, 1) == 'm' and call('HGET', P .. 'latches', id)
+  local l = stored and read_latch(id, stored)
+  return '+' .. (l and l.called_off and 1 or 0) .. pack('>I2', #id) .. id .. (before or '')
 end
 
 -- Lease these jobs, in this order.
@@ -70,6 +82,7 @@ local function hand_out(queue, priority, numbers, bodies, states)
     else
       before = DAMAGED
     end
+    if text and string.byte(body, 17) >= 4 then before = told_of_tie(number, before) end
     answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
     told = told + 3
   end

@@ -26,6 +26,10 @@
 --   ended:Q:c, ended:Q:x   zsets   completed and cancelled jobs, by the end of their retention
 --   ended:Q:f  zset   failed jobs, by the time when they failed
 --   called_off hash   number -> worker and id, where the cancellation of what runs was asked for
+--   history    hash   number -> what settlements told of attempts
+--   latches    hash   id -> a latch, see latch_rules; latch_ends: zset, when each may go
+--   ties       hash   number -> what binds a job to its latch, see ties
+--   members:L  zset   numbers of the members of a latch, by number; held:L: hash, those it holds back
 --   workers    hash   id -> presence, packed by the client
 --   damaged    hash   number -> a body that cannot be read
 

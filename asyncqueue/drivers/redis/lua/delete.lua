@@ -9,6 +9,7 @@
 -- include: holders
 -- include: forgetting
 -- include: ringing_jobs
+-- include: ties
 
 even_when_full()
 
@@ -24,19 +25,24 @@ for n = 1, #ids do
   local number, content, known = numbers[n], bodies[n] and read_body(bodies[n]), states[n]
   local s = known and read_state(known) or content and not known and new_state(content)
   if content and s and not seen[number] then
-    local letter = letter_of(s, content)
+    local held = content.tied and is_held(number)
+    local letter = held and 'd' or letter_of(s, content)
     if letter ~= 'p' and string.find(meant, letter, 1, true) then
       seen[number] = true
       if letter == 'w' or letter == 'd' then
-        leave_line(number, content, known, s.queue, s.priority)
+        if not held then leave_line(number, content, known, s.queue, s.priority) end
+        if content.tied then tied_ended(number, 'x') end
         if s.key ~= '' then free_key(s.key, ids[n]) end
       else
         call('ZREM', P .. 'ended:' .. s.queue .. ':' .. s.phase, number)
       end
+      if content.tied then untie({ number }) end
       gone[#gone + 1], gone_ids[#gone_ids + 1] = number, ids[n]
     end
   end
 end
+write_latches()
+return_all()
 forget(gone, gone_ids)
 ring_jobs(gone_ids)
 return #gone

@@ -9,5 +9,6 @@ local function forget(numbers, ids)
   each('HDEL', P .. 'outcome', numbers)
   each('HDEL', P .. 'progress', numbers)
   each('HDEL', P .. 'message', numbers)
+  each('HDEL', P .. 'history', numbers)
   count_blocks(numbers, -1)
 end

@@ -27,4 +27,5 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
     call('SREM', P .. 'queues', queue)
   end
 end
+if forget_old_latches(most) == most then more = 1 end
 return { count, more }

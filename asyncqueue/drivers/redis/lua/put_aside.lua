@@ -8,6 +8,7 @@
 -- include: states
 -- include: bodies
 -- include: forgetting
+-- include: ties
 
 even_when_full()
 
@@ -21,7 +22,11 @@ for at = 2, #ARGV do
     gone = gone + 1
     call('HSET', P .. 'damaged', number, body)
     local content = read_body(body)
+    tied_ended(number, 'x')
+    untie({ number })
     forget({ number }, { content and content.id or '' })
   end
 end
+write_latches()
+return_all()
 return gone

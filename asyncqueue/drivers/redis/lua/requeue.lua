@@ -7,6 +7,7 @@
 -- include: forgetting
 -- include: numbering
 -- include: returning
+-- include: ties
 
 local ids = {}
 for at = 3, #ARGV do ids[#ids + 1] = ARGV[at] end
@@ -30,13 +31,17 @@ for m, n in ipairs(chosen) do
   local s, old, number = standings[n], numbers[n], fresh[m]
   local content = read_body(bodies[n])
   call('HSET', P .. 'body', number,
-    body_text(now, now, 0, s.priority, ids[n], s.queue, '', content.rest))
+    body_text(now, now, content.tied and 4 or 0, s.priority, ids[n], s.queue, '', content.rest))
   call('ZREM', P .. 'ended:' .. s.queue .. ':f', old)
+  local tie = content.tied and read_tie(old)
+  untie({ old })
   forget({ old }, { ids[n] })
+  if tie then bind_again(number, tie) end
   call('HSET', P .. 'ids', ids[n], number)
   count_blocks({ number }, 1)
   s.attempts, s.exceptions, s.started, s.finished, s.mark = 0, 0, -1, 0, -1
   put_back(number, s, now)
 end
+write_latches()
 return_all()
 return { moved, highest }

@@ -25,6 +25,8 @@ local function sweep_leased(queue)
     local body = bodies[n] and read_body(bodies[n])
     if s and body and s.phase == 'p' then
       if s.mark >= 0 then
+        if body.tied then tied_ended(over[n], 'x') end
+        if body.tied and s.mark <= 0 then untie({ over[n] }) end
         finish(over[n], body.id, s, 'x', s.mark)
       else
         count = count + 1
@@ -39,6 +41,8 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   if expire(P .. 'ended:' .. queue .. ':c', now, most) == most then more = 1 end
   if expire(P .. 'ended:' .. queue .. ':x', now, most) == most then more = 1 end
 end
+if forget_old_latches(most) == most then more = 1 end
+write_latches()
 finish_all()
 return_all()
 return { count, more }

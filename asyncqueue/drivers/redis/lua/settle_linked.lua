@@ -1,0 +1,76 @@
+-- End claims of jobs that are bound to a latch, have follow-ups, or tell of an attempt. Each counts only
+-- if it is the newest of its job, and once.
+--
+-- ARGV     now, places of the follow-ups (see numbering), then for each settlement: id; number; phase,
+--          claims, attempts, exceptions, delay, retention, packed; outcome (empty for none); error,
+--          empty or = and the text; attempt (empty for none); how many latches and jobs follow; these
+--          (see joining).
+-- Answers  for each 1 if it was still held, else 0; or, for a member that ended: its latch, and 1 if it
+--          broke, and 1 if it opened; and the highest number.
+
+-- include: common
+-- include: full
+-- include: ending
+-- include: joining
+
+even_when_full()
+
+local highest, place, ended_here = 0, 1, {}
+
+local function counted(l, broke, opened)
+  return { latch_text(l), broke and 1 or 0, opened and 1 or 0 }
+end
+
+local function end_job(number, id, s, phase, delay, retention, error)
+  local called_off = s.mark >= 0
+  if phase == 'w' or phase == 'd' then
+    if not called_off then
+      put_back(number, s, phase == 'w' and due_time(number, s) or now + math.max(0, delay))
+      return 1
+    end
+    phase, retention = 'x', s.mark
+  end
+  local l, broke, opened = tied_ended(number, phase, error)
+  if phase ~= 'f' and retention <= 0 then untie({ number }) end
+  finish(number, id, s, phase, retention)
+  return l and counted(l, broke, opened) or 1
+end
+
+local answers = {}
+local at = 3
+while at <= #ARGV do
+  local id, number, outcome, error, attempt = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
+  local phase, claims, attempts, exceptions, delay, retention =
+    unpack_text('>c1I4I4I4dd', ARGV[at + 2])
+  local latches, jobs
+  latches, jobs = tonumber(ARGV[at + 6]), tonumber(ARGV[at + 7])
+  latches, at = read_latches(at + 8, latches)
+  jobs, at = read_jobs(at, jobs)
+  local text = call('HGET', P .. 'state', number)
+  local s = text and read_state(text)
+  local answer = 0
+  if s and s.phase == 'p' and s.claims % CLAIMS == claims and not ended_here[number] then
+    ended_here[number] = true
+    call('ZREM', P .. 'leased:' .. s.queue, number)
+    s.attempts, s.exceptions = attempts, exceptions
+    if outcome == '' then
+      call('HDEL', P .. 'outcome', number)
+    else
+      call('HSET', P .. 'outcome', number, outcome)
+    end
+    if attempt ~= '' then
+      call('HSET', P .. 'history', number, (call('HGET', P .. 'history', number) or '') .. attempt)
+    end
+    answer = end_job(number, id, s, phase, delay, retention, error ~= '' and string.sub(error, 2) or nil)
+    if #jobs > 0 then
+      local _, last = join(latches, jobs, ARGV[2], place)
+      highest = math.max(highest, last)
+    end
+  end
+  place = place + #jobs
+  answers[#answers + 1] = answer
+end
+write_latches()
+finish_all()
+return_all()
+return { answers, highest }
