@@ -74,7 +74,7 @@ class Permits(Protocol):
         ...
 
     async def holders(self, key: str) -> list[Permit]:
-        """Those that are taken, the oldest first."""
+        """Those that are taken, the first to expire first."""
         ...
 
 

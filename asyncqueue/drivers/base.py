@@ -235,7 +235,7 @@ class Driver(ABC):
         raise self._cannot("limit how many jobs run at a time")
 
     async def holders(self, key: str) -> list[Permit]:
-        """The permits of a key that are taken, the oldest first."""
+        """The permits of a key that are taken, the first to expire first, the endless last."""
         raise self._cannot("limit how many jobs run at a time")
 
     @property

@@ -43,7 +43,7 @@ class Permits:
         """Those that are taken."""
         return [
             Permit(holder, None if until == math.inf else until - now)
-            for holder, until in self._live(key, now).items()
+            for holder, until in sorted(self._live(key, now).items(), key=lambda item: item[1])
         ]
 
     def room(self, limit: Limited, now: float) -> int:

@@ -11,7 +11,15 @@ import msgspec
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order, Watch
 from asyncqueue.drivers.redis import latches as latching
-from asyncqueue.drivers.redis import merging, moving, operating, presence, spreading, storing
+from asyncqueue.drivers.redis import (
+    merging,
+    moving,
+    operating,
+    permits,
+    presence,
+    spreading,
+    storing,
+)
 from asyncqueue.drivers.redis.claiming import Claiming, Wish
 from asyncqueue.drivers.redis.connecting import Router
 from asyncqueue.drivers.redis.diagnose import check_version, eviction_of, findings, read_info
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
         Found,
         Hold,
         Latch,
+        Permit,
         Presence,
         QueueCounts,
         Record,
@@ -297,6 +306,20 @@ class RedisDriver(Driver):
     async def forget_latches(self, ids: Sequence[str]) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
         return await latching.forget(self._open_shards, ids)
+
+    # Permits
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """See :meth:`asyncqueue.drivers.base.Driver.acquire`."""
+        return await permits.acquire(self._open_shards, key, holder, most, ttl)
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.release`."""
+        return await permits.release(self._open_shards, key, holder)
+
+    async def holders(self, key: str) -> list[Permit]:
+        """See :meth:`asyncqueue.drivers.base.Driver.holders`."""
+        return await permits.holders(self._open_shards, key)
 
     # Operate
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import msgspec
 
 from asyncqueue.drivers.redis.place import MOST_SHARDS
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, On, State, StoredJob
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, Limited, On, State, StoredJob
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +36,8 @@ PHASES: Final = {
 """The letters of the states. A job that waits has phase w whether it is due or not."""
 STATES: Final = {letter: state for state, letter in PHASES.items()}
 
+WANTING: Final = 8
+"""Added to the mode of a job that has limits, or a fair key."""
 TIED: Final = 4
 """Added to the mode of a job that a latch binds."""
 _HEAD: Final = struct.Struct(">ddBhHHH")
@@ -47,6 +49,7 @@ _SETTLEMENT: Final = struct.Struct(">cIIIdd")
 _SECONDS: Final = struct.Struct(">d")
 
 _Content = tuple[str, int | None, bytes]
+_TERMS: Final = struct.Struct(">Id")
 _TIE: Final = struct.Struct(">ccd")
 ON: Final = {b"s": On.SUCCESS, b"f": On.FAILURE, b"e": On.END}
 DAMAGED: Final = b"!"
@@ -110,6 +113,8 @@ def packed(record: Record) -> tuple[bytes, bytes, bytes]:
         held = _SECONDS.pack(math.inf if record.key_ttl is None else record.key_ttl) + key
     if record.latch is not None:
         mode += TIED
+    if wants_something(record):
+        mode += WANTING
     if max(len(id), len(queue), len(key)) > LONGEST:
         raise ValueError(f"Id, queue or key of job {record.id[:50]!r}… is over {LONGEST} bytes.")
     content = _encode((record.name, record.max_attempts, payload))
@@ -124,6 +129,38 @@ def _bytes(record: Record) -> bytes:
     raise TypeError(
         f"The payload of job {record.id!r} is a {type(record.payload).__name__}; give bytes."
     )
+
+
+def wants_something(record: Record) -> bool:
+    """Whether it has limits, or a fair key."""
+    return bool(record.limits) or record.fair is not None
+
+
+def packed_wants(record: Record) -> bytes:
+    """The limits and the fair key of a record, as `wants.lua` reads them; empty for neither."""
+    if not wants_something(record):
+        return b""
+    fair = (record.fair or "").encode()
+    words = [_LENGTH.pack(len(fair)), fair, bytes([len(record.limits)])]
+    for limit in record.limits:
+        key = limit.key.encode()
+        per = -1.0 if limit.per is None else limit.per
+        words += [_LENGTH.pack(len(key)), key, _TERMS.pack(limit.most, per)]
+    return b"".join(words)
+
+
+def read_wants(text: bytes) -> tuple[tuple[Limited, ...], str | None]:
+    """Limits and fair key from what :func:`packed_wants` made."""
+    fair, at = _short(text, 0)
+    limits: list[Limited] = []
+    count = text[at]
+    at += 1
+    for _ in range(count):
+        key, at = _short(text, at)
+        most, per = _TERMS.unpack_from(text, at)
+        at += _TERMS.size
+        limits.append(Limited(key, most, None if per < 0 else per))
+    return tuple(limits), fair or None
 
 
 def read_body(text: bytes) -> Body:
@@ -264,7 +301,8 @@ def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
 
 def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
     """A job from a row that a script found; None where it cannot be read or its time is over."""
-    _, body_text, state_text, outcome_text, progress, message, tie, history, lease_end = row
+    _, body_text, state_text, outcome_text, progress, message, *more = row
+    tie, history, lease_end, wants = more
     try:
         body = read_body(body_text or b"")
         standing = None if state_text is None else read_standing(state_text)
@@ -291,6 +329,8 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
         history=history,
         lease_left=None if lease_end is None else float(lease_end) - now,
     )
+    if wants is not None:
+        job.limits, job.fair = read_wants(wants)
     if tie is not None:
         job.latch = tie[_TIE.size :].decode()
         job.held = ON.get(tie[1:2])

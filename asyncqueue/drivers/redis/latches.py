@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncqueue.drivers.redis.encoding import ON, packed, packed_settlement
+from asyncqueue.drivers.redis.encoding import ON, packed, packed_settlement, packed_wants
 from asyncqueue.drivers.redis.moving import check_count, chunks, places_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Counted, Tally
@@ -59,7 +59,7 @@ def words_of(latches: Iterable[Latch], records: Iterable[Record]) -> list[Word]:
     for record in records:
         words += (record.queue, record.priority, repr(max(0.0, record.delay)), *packed(record))
         held = "" if record.held is None else _LETTERS[record.held]
-        words += (record.latch or "", held, int(record.guards))
+        words += (record.latch or "", held, int(record.guards), packed_wants(record))
     return words
 
 

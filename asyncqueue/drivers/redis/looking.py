@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 STEP: Final = 200
 """Jobs that are looked at by one call."""
-COLUMNS: Final = 9
+COLUMNS: Final = 10
 """Of a row; the first is the number."""
 FEW: Final = frozenset({State.PROCESSING, State.FAILED, State.CANCELLED})
 """States that are found from their own sets; others are met soon enough among all jobs."""

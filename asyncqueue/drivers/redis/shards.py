@@ -50,11 +50,24 @@ class Shards:
 
     def of(self, record: Record) -> int:
         """The shard in which a record is stored."""
+        if record.limits:
+            return self._home_of_limits(record)
         return self.home(record.latch or record.key or record.together or record.id)
 
     def home(self, word: str) -> int:
         """The shard in which all that belongs to this word is stored."""
         return crc32(word.encode()) % len(self.all)
+
+    def _home_of_limits(self, record: Record) -> int:
+        """Where the permits are that a record needs: all it needs must be in one shard."""
+        homes = {self.home(limit.key.partition(":")[2]) for limit in record.limits}
+        homes |= {self.home(word) for word in (record.latch, record.key) if word}
+        if len(homes) > 1:
+            raise DriverError(
+                f"Job {record.id!r} needs permits, a batch or a key that are in different shards; "
+                "give it one limit and nothing else that binds it, or use one shard."
+            )
+        return homes.pop()
 
     def split(self, records: Iterable[tuple[int, T]]) -> dict[int, list[T]]:
         """Things by the shard that stands before each."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.drivers.redis import latches, moving
-from asyncqueue.drivers.redis.encoding import packed
+from asyncqueue.drivers.redis.encoding import packed, wants_something
 from asyncqueue.drivers.redis.moving import answers_of, check_count, places_of, runs_of
 from asyncqueue.drivers.redis.shards import answered
 from asyncqueue.errors import DriverError
@@ -31,7 +31,7 @@ async def enqueue(
     Raises PartlyUnavailable where some shards answer and some cannot be reached; the records of
     those that answer are stored.
     """
-    if new or any(record.latch is not None for record in records):
+    if new or any(map(_is_linked, records)):
         return await _enqueue_linked(shards, records, new)
     if shards.only is not None:
         return await moving.enqueue(shards.only, records)
@@ -45,6 +45,10 @@ async def enqueue(
         await storing.store(first.values(), later)
         waiting = [n for n in later if not storing.follow(n, first[records[n].id])]
     return storing.result()
+
+
+def _is_linked(record: Record) -> bool:
+    return record.latch is not None or wants_something(record)
 
 
 async def _enqueue_linked(

@@ -1,5 +1,5 @@
 -- A body: created_at, available_at, key_mode (0: no key, 1: held until finished, 2: until claimed; 4
--- more where a latch binds it, see ties),
+-- more where a latch binds it, see ties; 8 more where it wants something, see wants),
 -- priority, the lengths of id, queue and key, these three, and then what only clients read. Nil
 -- where it is no body.
 local BODY_HEAD, HEAD_LENGTH = '>ddBi2I2I2I2', 25
@@ -13,7 +13,8 @@ local function read_body(text)
   local after_queue = fine and after_id + of_queue
   local after_key = fine and after_queue + of_key
   if not fine or after_key > #text then return nil end
-  b.tied = b.mode >= 4
+  b.wants = b.mode >= 8
+  b.tied = b.mode % 8 >= 4
   b.mode = b.mode % 4
   b.id = string.sub(text, HEAD_LENGTH + 1, after_id)
   b.queue = string.sub(text, after_id + 1, after_queue)

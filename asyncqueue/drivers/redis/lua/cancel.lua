@@ -9,6 +9,7 @@
 -- include: ending
 -- include: rings
 -- include: ties
+-- include: wants
 
 even_when_full()
 
@@ -41,7 +42,9 @@ for n = 1, #ids do
     if string.find(meant, letter, 1, true) then
       answers[n] = letter
       local waits = letter == 'w' or letter == 'd'
-      if waits and not (content.tied and is_held(number)) then
+      local held = content.tied and is_held(number)
+      local apart = waits and not held and content.wants and leave_apart(number, s.queue, s.priority)
+      if waits and not held and not apart then
         leave_line(number, content, known, s.queue, s.priority)
       end
       if waits and content.tied then

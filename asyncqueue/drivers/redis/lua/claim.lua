@@ -10,6 +10,7 @@
 
 -- include: common
 -- include: full
+-- include: bodies
 -- include: states
 
 even_when_full()
@@ -24,7 +25,6 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true 
 
 -- Few jobs have a key. Nil where the body cannot be read.
 local function state_with_key(body, plain)
--- include: bodies
 -- include: holders
   local content = read_body(body)
   if not content then return nil end
@@ -39,16 +39,17 @@ local function state_with_key(body, plain)
 end
 
 -- The state of a claimed job: the one it had before, or a new one. Nil where it cannot be read.
-local function claimed_state(body, before, plain, plain_text)
+local function claimed_state(body, before, plain, plain_text, wanting_text)
   local mode = string.byte(body, 17)
   if not before then
     if mode == 0 or mode == 4 then return plain_text end
+    if mode == 8 or mode == 12 then return wanting_text end
     return mode and state_with_key(body, plain)
   end
   local s = mode and read_state(before)
   if not s then return nil end
   s.phase, s.claims, s.attempts = 'p', s.claims + 1, s.attempts + 1
-  s.started, s.mark, s.worker = now, -1, worker
+  s.started, s.mark, s.worker = now, mode >= 8 and -2 or -1, worker
   return state_text(s)
 end
 
@@ -64,17 +65,61 @@ local function told_of_tie(number, before)
   return '+' .. (l and l.called_off and 1 or 0) .. pack('>I2', #id) .. id .. (before or '')
 end
 
+-- What is made when the first job comes that wants something.
+local wanting
+local function about_wants()
+  if wanting then return wanting end
+-- include: wants
+  wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns }
+  return wanting
+end
+
+-- Of these jobs those that may be claimed: others are set aside, or sent to wait for their turn.
+local function admitted(queue, priority, numbers, bodies, states, from_later)
+  local kept, kept_bodies, kept_states = {}, {}, {}
+  for n = 1, #numbers do
+    local number, body, before = numbers[n], bodies[n], states[n] or false
+    local content = (string.byte(body, 17) or 0) >= 8 and read_body(body)
+    local fine = true
+    if content then
+      local s = before and read_state(before)
+      local due = s and s.available >= 0 and s.available or content.available
+      local wants = from_later and from_later[number] and about_wants().read(number)
+      if wants and wants.fair ~= '' then
+        about_wants().take_turns(number, wants.fair, queue, priority)
+        fine = false
+      elseif not about_wants().admit(number, content.id, s and s.claims or 0, queue, priority, due) then
+        fine = false
+      end
+      if not fine and not before then
+        call('HSET', P .. 'state', number, state_text({ phase = 'w', claims = 0, attempts = 0,
+          exceptions = 0, priority = priority, available = due, started = -1, finished = 0, mark = -1,
+          queue = queue, worker = '', key = content.key }))
+      end
+    end
+    if fine then
+      local at = #kept + 1
+      kept[at], kept_bodies[at], kept_states[at] = number, body, before
+    end
+  end
+  return kept, kept_bodies, kept_states
+end
+
 -- Lease these jobs, in this order.
-local function hand_out(queue, priority, numbers, bodies, states)
+local function hand_out(queue, priority, numbers, bodies, states, from_later)
+  numbers, bodies, states = admitted(queue, priority, numbers, bodies, states, from_later)
   local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
     available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
     key = '' }
   local plain_text = state_text(plain)
+  plain.mark = -2
+  local wanting_text = state_text(plain)
   local until_then = now + lease
   local leased, written, at, told = {}, {}, 0, #answer
   for n = 1, #numbers do
     local number, body, before = numbers[n], bodies[n], states[n] or false
-    local text = claimed_state(body, before, plain, plain_text)
+    local mode = string.byte(body, 17) or 0
+    local text = claimed_state(body, before, plain, plain_text, wanting_text)
     if text then
       leased[at + 1], leased[at + 2] = until_then, number
       written[at + 1], written[at + 2] = number, text
@@ -82,7 +127,7 @@ local function hand_out(queue, priority, numbers, bodies, states)
     else
       before = DAMAGED
     end
-    if text and string.byte(body, 17) >= 4 then before = told_of_tie(number, before) end
+    if text and mode % 8 >= 4 then before = told_of_tie(number, before) end
     answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
     told = told + 3
   end
@@ -94,26 +139,59 @@ local function hand_out(queue, priority, numbers, bodies, states)
 end
 
 -- Of numbers from a list, those that are no gaps.
-local function without_gaps(list, numbers)
+local function without_gaps(list, numbers, of_turns)
   local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
-  local kept, kept_bodies, count = {}, {}, 0
+  local kept, kept_bodies, kept_states, count = {}, {}, {}, 0
   for n = 1, #numbers do
-    if bodies[n] and not states[n] then
+    local turn = of_turns and of_turns[numbers[n]]
+    if bodies[n] and (turn or not states[n]) then
       count = count + 1
-      kept[count], kept_bodies[count] = numbers[n], bodies[n]
+      kept[count], kept_bodies[count], kept_states[count] = numbers[n], bodies[n], turn and states[n]
     end
   end
   local gaps = #numbers - count
   if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
-  return kept, kept_bodies
+  return kept, kept_bodies, kept_states
+end
+
+-- For each turn that a list tells of the next number of that key. Who is alone takes all turns.
+local function without_turns(queue, priority, list, numbers, room)
+  local found = false
+  for n = 1, #numbers do found = found or string.sub(numbers[n], 1, 1) == '~' end
+  if not found then return numbers, nil end
+  local place = queue .. ':' .. priority
+  local alone = #numbers == 1 and call('EXISTS', list) == 0
+  local kept, of_turns = {}, {}
+  for _, number in ipairs(numbers) do
+    if string.sub(number, 1, 1) ~= '~' then
+      kept[#kept + 1] = number
+    else
+      local fair = string.sub(number, 2)
+      local turn = P .. 'turn:' .. place .. ':' .. fair
+      local next = call('LPOP', turn, alone and room or 1) or {}
+      for _, one in ipairs(next) do
+        kept[#kept + 1] = one
+        of_turns[one] = true
+      end
+      call('HINCRBY', P .. 'turning', place, -#next)
+      if call('EXISTS', turn) == 1 then
+        call('RPUSH', list, number)
+      else
+        call('SREM', P .. 'turns:' .. place, fair)
+      end
+    end
+  end
+  return kept, of_turns
 end
 
 local function take_from_list(queue, priority, room)
   local list = P .. 'ready:' .. queue .. ':' .. priority
   local numbers = call('LPOP', list, room)
   if not numbers then return false end
-  local kept, bodies = without_gaps(list, numbers)
-  hand_out(queue, priority, kept, bodies, {})
+  local of_turns
+  numbers, of_turns = without_turns(queue, priority, list, numbers, room)
+  local kept, bodies, states = without_gaps(list, numbers, of_turns)
+  hand_out(queue, priority, kept, bodies, states)
   return true
 end
 
@@ -167,7 +245,28 @@ local function take_merged(queue, priority, due)
       whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
     end
   end
-  hand_out(queue, priority, whole, whole_bodies, whole_states)
+  local came_later = {}
+  for _, number in ipairs(from_later) do came_later[number] = true end
+  hand_out(queue, priority, whole, whole_bodies, whole_states, came_later)
+end
+
+-- Where keys take turns, those that became due go before: to their turns, or to be claimed.
+local function take_later(queue, priority, due)
+  local numbers, came_later = {}, {}
+  for n = 1, #due, 2 do
+    numbers[#numbers + 1] = due[n]
+    came_later[due[n]] = true
+  end
+  each('ZREM', P .. 'later:' .. queue .. ':' .. priority, numbers)
+  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
+  local whole, whole_bodies, whole_states = {}, {}, {}
+  for n = 1, #numbers do
+    if bodies[n] then
+      whole[#whole + 1] = numbers[n]
+      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
+    end
+  end
+  hand_out(queue, priority, whole, whole_bodies, whole_states, came_later)
 end
 
 local function take(queue, priority)
@@ -177,9 +276,11 @@ local function take(queue, priority)
     if room <= 0 then return end
     local due = call('ZRANGEBYSCORE', later, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
     if #due > 0 then
-      take_merged(queue, priority, due)
+      local turns = call('EXISTS', P .. 'turns:' .. queue .. ':' .. priority) == 1
+      local take_due = turns and take_later or take_merged
+      take_due(queue, priority, due)
     elseif not take_from_list(queue, priority, room) then
-      if call('EXISTS', later) == 0 then
+      if call('EXISTS', later, P .. 'aside:' .. queue .. ':' .. priority) == 0 then
         call('ZREM', P .. 'levels:' .. queue, priority)
       end
       return
@@ -213,6 +314,9 @@ local function look_at_rest(source, queue, priority)
   end
 end
 
+local opens = call('ZRANGE', P .. 'opening', 0, 0, 'WITHSCORES')[2]
+if opens and tonumber(opens) <= now then about_wants().open_due() end
+
 for at = 6, #ARGV, 3 do
   local queue = ARGV[at]
   if not paused[queue] then
@@ -231,6 +335,8 @@ for at = 6, #ARGV, 3 do
   end
 end
 
+opens = call('ZRANGE', P .. 'opening', 0, 0, 'WITHSCORES')[2]
+if opens and (not next_due or tonumber(opens) < next_due) then next_due = tonumber(opens) end
 if next_due and (claimed < limit or look_at > 0) then
   answer[1] = string.format('%.17g', next_due - now)
 end

@@ -28,6 +28,13 @@
 --   called_off hash   number -> worker and id, where the cancellation of what runs was asked for
 --   history    hash   number -> what settlements told of attempts
 --   latches    hash   id -> a latch, see latch_rules; latch_ends: zset, when each may go
+--   wants      hash   number -> the limits and the fair key of a job, see wants
+--   permits:K  zset   who holds a permit of a key, by when it expires; opening: zset, keys that somebody
+--                     waits for by when there may be one
+--   aside      hash   number -> key of the permit that it waits for; aside:Q:P, aside_for:K:Q:P: zsets of
+--                     these by due time; aside_at:K: set of their Q:P
+--   turn:Q:P:F list   numbers of due jobs of a fair key; ready:Q:P has ~F for its next turn, and turns:Q:P,
+--                     a set, has F then; turning: hash, how many stand in such lists by Q:P
 --   ties       hash   number -> what binds a job to its latch, see ties
 --   members:L  zset   numbers of the members of a latch, by number; held:L: hash, those it holds back
 --   workers    hash   id -> presence, packed by the client

@@ -10,6 +10,7 @@
 -- include: forgetting
 -- include: ringing_jobs
 -- include: ties
+-- include: wants
 
 even_when_full()
 
@@ -30,7 +31,8 @@ for n = 1, #ids do
     if letter ~= 'p' and string.find(meant, letter, 1, true) then
       seen[number] = true
       if letter == 'w' or letter == 'd' then
-        if not held then leave_line(number, content, known, s.queue, s.priority) end
+        local apart = not held and content.wants and leave_apart(number, s.queue, s.priority)
+        if not held and not apart then leave_line(number, content, known, s.queue, s.priority) end
         if content.tied then tied_ended(number, 'x') end
         if s.key ~= '' then free_key(s.key, ids[n]) end
       else

@@ -10,5 +10,6 @@ local function forget(numbers, ids)
   each('HDEL', P .. 'progress', numbers)
   each('HDEL', P .. 'message', numbers)
   each('HDEL', P .. 'history', numbers)
+  each('HDEL', P .. 'wants', numbers)
   count_blocks(numbers, -1)
 end

@@ -4,11 +4,12 @@
 -- include: numbering
 -- include: rings
 -- include: holders
+-- include: wants
 
 -- Jobs that are stored with their latches. A latch is told by four words: id, data, 1 if it breaks,
--- retention; a job by nine: queue, priority, delay, id, key (see enqueue), body after its two times,
--- latch or empty, letter of what it is held for or empty, 1 if it guards.
-local LATCH_WORDS, JOB_WORDS = 4, 9
+-- retention; a job by ten: queue, priority, delay, id, key (see enqueue), body after its two times,
+-- latch or empty, letter of what it is held for or empty, 1 if it guards, what it wants or empty.
+local LATCH_WORDS, JOB_WORDS = 4, 10
 
 local function read_latches(at, count)
   local latches = {}
@@ -24,7 +25,7 @@ local function read_jobs(at, count)
   for n = 1, count do
     jobs[n] = { queue = ARGV[at], priority = ARGV[at + 1], delay = tonumber(ARGV[at + 2]), id = ARGV[at + 3],
       key = ARGV[at + 4], body = ARGV[at + 5], latch = ARGV[at + 6], held = ARGV[at + 7],
-      guards = ARGV[at + 8] == '1' }
+      guards = ARGV[at + 8] == '1', wants = ARGV[at + 9] }
     at = at + JOB_WORDS
   end
   return jobs, at
@@ -108,11 +109,14 @@ local function join(latches, jobs, places, first)
     bodies[2 * n - 1], bodies[2 * n] = number, pack('>dd', now, due) .. job.body
     ids[2 * n - 1], ids[2 * n] = job.id, number
     if job.latch ~= '' then bind(job, number) end
+    if job.wants ~= '' then call('HSET', P .. 'wants', number, job.wants) end
     if job.held == '' then
       rung[job.queue] = true
       open_level(job.queue, job.priority)
       if due > now then
         call('ZADD', P .. 'later:' .. job.queue .. ':' .. job.priority, due, number)
+      elseif job.wants ~= '' and read_wants(number).fair ~= '' then
+        take_turns(number, read_wants(number).fair, job.queue, job.priority)
       else
         local list = P .. 'ready:' .. job.queue .. ':' .. job.priority
         lines[list] = lines[list] or {}

@@ -9,6 +9,7 @@
 -- include: bodies
 -- include: forgetting
 -- include: ties
+-- include: wants
 
 even_when_full()
 
@@ -22,6 +23,8 @@ for at = 2, #ARGV do
     gone = gone + 1
     call('HSET', P .. 'damaged', number, body)
     local content = read_body(body)
+    local id = body and read_body(body)
+    if id and id.wants then give_back(number, id.id) end
     tied_ended(number, 'x')
     untie({ number })
     forget({ number }, { content and content.id or '' })

@@ -8,6 +8,7 @@
 -- include: numbering
 -- include: returning
 -- include: ties
+-- include: wants
 
 local ids = {}
 for at = 3, #ARGV do ids[#ids + 1] = ARGV[at] end
@@ -31,12 +32,14 @@ for m, n in ipairs(chosen) do
   local s, old, number = standings[n], numbers[n], fresh[m]
   local content = read_body(bodies[n])
   call('HSET', P .. 'body', number,
-    body_text(now, now, content.tied and 4 or 0, s.priority, ids[n], s.queue, '', content.rest))
+    body_text(now, now, (content.tied and 4 or 0) + (content.wants and 8 or 0), s.priority, ids[n], s.queue, '', content.rest))
   call('ZREM', P .. 'ended:' .. s.queue .. ':f', old)
   local tie = content.tied and read_tie(old)
+  local wants = content.wants and call('HGET', P .. 'wants', old)
   untie({ old })
   forget({ old }, { ids[n] })
   if tie then bind_again(number, tie) end
+  if wants then call('HSET', P .. 'wants', number, wants) end
   call('HSET', P .. 'ids', ids[n], number)
   count_blocks({ number }, 1)
   s.attempts, s.exceptions, s.started, s.finished, s.mark = 0, 0, -1, 0, -1

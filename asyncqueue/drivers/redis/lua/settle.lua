@@ -41,7 +41,17 @@ local function settle(n, number, id, s, phase, delay, retention)
   end
 end
 
-local held = {}
+-- What is made when the first job ends that wanted something.
+local wanting
+local function give_permits_back(number, id)
+  if not wanting then
+-- include: wants
+    wanting = give_back
+  end
+  wanting(number, id)
+end
+
+local held, wanted = {}, {}
 for n = 1, #ids do
   local number, s = numbers[n], states[n] and read_state(states[n])
   local phase, claims, attempts, exceptions, delay, retention =
@@ -57,6 +67,7 @@ for n = 1, #ids do
       freed[s.queue] = leased
     end
     leased[#leased + 1] = number
+    if s.mark ~= -1 then wanted[#wanted + 1] = n end -- Or its cancellation was asked for.
     held[#held + 1] = { n, number, ids[n], s, phase, delay, retention }
   end
 end
@@ -65,6 +76,7 @@ for queue, leased in pairs(freed) do each('ZREM', P .. 'leased:' .. queue, lease
 for _, one in ipairs(held) do settle(unpack(one)) end
 each('HSET', P .. 'outcome', outcomes)
 each('HDEL', P .. 'outcome', no_outcomes)
+for _, n in ipairs(wanted) do give_permits_back(numbers[n], ids[n]) end
 finish_all()
 return_all()
 return answers

@@ -61,6 +61,7 @@ while at <= #ARGV do
     if attempt ~= '' then
       call('HSET', P .. 'history', number, (call('HGET', P .. 'history', number) or '') .. attempt)
     end
+    if s.mark ~= -1 then give_back(number, id) end
     answer = end_job(number, id, s, phase, delay, retention, error ~= '' and string.sub(error, 2) or nil)
     if #jobs > 0 then
       local _, last = join(latches, jobs, ARGV[2], place)

@@ -8,6 +8,7 @@
 -- include: ending
 -- include: returning
 -- include: expiring
+-- include: wants
 
 even_when_full()
 
@@ -24,6 +25,7 @@ local function sweep_leased(queue)
     local s = states[n] and read_state(states[n])
     local body = bodies[n] and read_body(bodies[n])
     if s and body and s.phase == 'p' then
+      if body.wants then give_back(over[n], body.id) end
       if s.mark >= 0 then
         if body.tied then tied_ended(over[n], 'x') end
         if body.tied and s.mark <= 0 then untie({ over[n] }) end

@@ -1,0 +1,160 @@
+-- include: levels
+-- include: rings
+
+-- What a job wants: its fair key (empty: none), and for each limit key, how many permits there are,
+-- and for how long one is used up (negative: as long as the job is being processed).
+local function read_wants(number)
+  local text = call('HGET', P .. 'wants', number)
+  if not text then return nil end
+  local w = { limits = {} }
+  local count, at
+  w.fair, count, at = unpack_text('>I2c0B', text)
+  for n = 1, count do
+    local limit = {}
+    limit.key, limit.most, limit.per, at = unpack_text('>I2c0I4d', text, at)
+    w.limits[n] = limit
+  end
+  return w
+end
+
+local function permits_taken(key)
+  call('ZREMRANGEBYSCORE', P .. 'permits:' .. key, '-inf', now)
+  return call('ZCARD', P .. 'permits:' .. key)
+end
+
+-- Seconds until there is a permit: 0 now, infinity when that depends on others.
+local function wait_for(key, most)
+  local taken = permits_taken(key)
+  if taken < most then return 0 end
+  local first = call('ZRANGE', P .. 'permits:' .. key, taken - most, taken - most, 'WITHSCORES')
+  return tonumber(first[2]) - now
+end
+
+local function look_again_at(key, time)
+  if time < math.huge and not call('ZSCORE', P .. 'opening', key) then
+    call('ZADD', P .. 'opening', time, key)
+  end
+end
+
+-- Jobs that lack a permit wait apart, by queue and priority.
+local function set_aside(number, queue, priority, due, limit, wait)
+  local place = queue .. ':' .. priority
+  call('HSET', P .. 'aside', number, limit.key)
+  call('ZADD', P .. 'aside:' .. place, due, number)
+  call('ZADD', P .. 'aside_for:' .. limit.key .. ':' .. place, due, number)
+  call('SADD', P .. 'aside_at:' .. limit.key, place)
+  look_again_at(limit.key, now + wait)
+end
+
+local function come_back(number, key, place)
+  call('HDEL', P .. 'aside', number)
+  call('ZREM', P .. 'aside:' .. place, number)
+  local set = P .. 'aside_for:' .. key .. ':' .. place
+  call('ZREM', set, number)
+  if call('EXISTS', set) == 0 then call('SREM', P .. 'aside_at:' .. key, place) end
+end
+
+-- Let as many try again as there are permits, of each queue and priority.
+local function refill(limit)
+  local places = call('SMEMBERS', P .. 'aside_at:' .. limit.key)
+  if #places == 0 then return end
+  local room = limit.most - permits_taken(limit.key)
+  if room <= 0 then return end
+  for _, place in ipairs(places) do
+    local set = P .. 'aside_for:' .. limit.key .. ':' .. place
+    local first = call('ZRANGE', set, 0, room - 1, 'WITHSCORES')
+    for n = 1, #first, 2 do
+      come_back(first[n], limit.key, place)
+      call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
+    end
+    local queue, priority = string.match(place, '^(.*):(-?%d+)$')
+    open_level(queue, priority)
+    ring('queue:' .. queue)
+  end
+end
+
+-- The limit of a key as one of those says who wait for it.
+local function limit_of(key)
+  for _, place in ipairs(call('SMEMBERS', P .. 'aside_at:' .. key)) do
+    local number = call('ZRANGE', P .. 'aside_for:' .. key .. ':' .. place, 0, 0)[1]
+    local w = number and read_wants(number)
+    for _, limit in ipairs(w and w.limits or {}) do
+      if limit.key == key then return limit end
+    end
+  end
+  return nil
+end
+
+-- Take all permits that a job needs to be claimed, or set it aside; answers whether it has them.
+local function admit(number, id, claims, queue, priority, due)
+  local w = read_wants(number)
+  if not w then return true end
+  for _, limit in ipairs(w.limits) do
+    local wait = wait_for(limit.key, limit.most)
+    if wait > 0 then
+      set_aside(number, queue, priority, due, limit, wait)
+      return false
+    end
+  end
+  for _, limit in ipairs(w.limits) do
+    if limit.per < 0 then
+      call('ZADD', P .. 'permits:' .. limit.key, 'inf', id)
+    else
+      call('ZADD', P .. 'permits:' .. limit.key, now + limit.per, id .. '/' .. number .. '/' .. claims)
+    end
+  end
+  return true
+end
+
+-- A job is no longer being processed.
+local function give_back(number, id)
+  local w = read_wants(number)
+  for _, limit in ipairs(w and w.limits or {}) do
+    if limit.per < 0 then call('ZREM', P .. 'permits:' .. limit.key, id) end
+    refill(limit)
+  end
+end
+
+-- A job waits no longer, and was not claimed: it leaves where it stands, and another may try.
+-- Answers false where it stands in a line like any other.
+local function leave_apart(number, queue, priority)
+  local w = read_wants(number)
+  if not w then return false end
+  local place = queue .. ':' .. priority
+  local key = call('HGET', P .. 'aside', number)
+  local left = key ~= false
+  if key then
+    come_back(number, key, place)
+  elseif w.fair ~= '' and call('LREM', P .. 'turn:' .. place .. ':' .. w.fair, 1, number) == 1 then
+    call('HINCRBY', P .. 'turning', place, -1)
+    left = true
+  end
+  for _, limit in ipairs(w.limits) do refill(limit) end
+  return left
+end
+
+-- Stand in the line of the fair key.
+local function take_turns(number, fair, queue, priority)
+  local place = queue .. ':' .. priority
+  call('RPUSH', P .. 'turn:' .. place .. ':' .. fair, number)
+  call('HINCRBY', P .. 'turning', place, 1)
+  if call('SADD', P .. 'turns:' .. place, fair) == 1 then
+    call('RPUSH', P .. 'ready:' .. place, '~' .. fair)
+  end
+end
+
+-- Let those try whose permits have expired by now.
+local function open_due()
+  for _, key in ipairs(call('ZRANGEBYSCORE', P .. 'opening', '-inf', now, 'LIMIT', 0, 100)) do
+    call('ZREM', P .. 'opening', key)
+    local limit = limit_of(key)
+    if limit then
+      refill(limit)
+      if call('EXISTS', P .. 'aside_at:' .. key) == 1 then
+        local wait = wait_for(key, limit.most)
+        if wait == 0 then wait = limit.per < 0 and math.huge or limit.per end
+        look_again_at(key, now + wait)
+      end
+    end
+  end
+end
