@@ -44,7 +44,7 @@ class Breaks(Job, backoff=30, max_attempts=2):
         raise ValueError(f"broken in attempt {ctx.attempt}")
 
 
-class Charge(Job, limit=Limit("stripe", concurrency=1)):
+class Limits(Job, limit=Limit("stripe", concurrency=1)):
     async def handle(self, ctx: Context) -> None:
         await gates[0].wait()
 
@@ -164,7 +164,7 @@ async def test_which_limit_holds_a_job(
 ) -> None:
     if not driver.has_limits:
         pytest.skip(f"the {driver.name} driver keeps no limits yet")
-    first, second = await queue.dispatch_many([Charge(), Charge()])
+    first, second = await queue.dispatch_many([Limits(), Limits()])
     async with make_worker(concurrency=5):
         await until_async(queue.running, len)
         await until_async(lambda: queue.explain(second.id), lambda told: told.reason == "limited")
