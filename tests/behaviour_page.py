@@ -128,7 +128,8 @@ def collected() -> dict[str, Proofs]:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         wrong = pytest.main(arguments, plugins=[collector])
     if wrong:
-        raise SystemExit(f"The tests cannot be collected:\n{said.getvalue()}")
+        _, _, errors = said.getvalue().partition(" ERRORS ")
+        raise SystemExit(f"The tests cannot be collected:\n{errors}")
     return dict(collector.proofs)
 
 

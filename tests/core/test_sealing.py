@@ -251,8 +251,9 @@ class TestFormat:
         assert key_id == hashlib.sha256(b"asyncqueue key id:" + NEW).digest()[:8]
         assert AESGCM(key).decrypt(nonce, text, context) == ENVELOPE
 
+    @pytest.mark.case("TRC-05")
     def test_a_signature_from_before_stays_valid(self) -> None:
-        """TRC-05: whatever fields later versions add."""
+        """Whatever fields later versions add."""
         stored = bytes.fromhex(
             "c1010ce270056b7b4288d0a4985013e0b7f5f3afa44f325f942783db5a83a75664dd"
             "82a17601a46461746181a46e616d65a663616e617279"
