@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from itertools import starmap
+from operator import attrgetter, itemgetter
+from typing import TYPE_CHECKING, Final
 
 from asyncqueue.drivers.sqlite.states import HELD_UNTIL_CLAIMED
-from asyncqueue.drivers.sqlite.store import listed
+from asyncqueue.drivers.sqlite.store import has_any, listed
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, Claimed
 
 if TYPE_CHECKING:
@@ -13,6 +15,12 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.sqlite.store import Store
     from asyncqueue.record import Source
+
+# Handing out takes no step of Python for each job.
+SEQ: Final = itemgetter(0)
+KEY_HOLD: Final = itemgetter(1)
+FIELDS: Final = itemgetter(slice(2, None))
+LATCH: Final = attrgetter("latch")
 
 
 def probe(store: Store, sources: Sequence[Source]) -> Claimed | None:
@@ -53,16 +61,25 @@ def _take(store: Store, source: Source, limit: int, lease: float, worker: str) -
     lane = {"queue": source.queue, "low": source.low, "high": source.high, "limit": limit}
     rows = store.rows("claim.first", lane)
     taken = {
-        "seqs": listed(row[0] for row in rows),
+        "seqs": listed(map(SEQ, rows)),
         "now": store.now,
         "until": store.now + lease,
         "worker": worker,
     }
     store.change("claim.take", taken)
-    until_claimed = [row[0] for row in rows if row[1] == HELD_UNTIL_CLAIMED]
-    if until_claimed:
+    if any(map(KEY_HOLD, rows)):
+        until_claimed = (row[0] for row in rows if row[1] == HELD_UNTIL_CLAIMED)
         store.change("claim.free_keys", {"seqs": listed(until_claimed)})
-    return [Claim(*row[2:]) for row in rows]
+    claims = list(starmap(Claim, map(FIELDS, rows)))
+    if has_any(LATCH, claims):
+        _call_off(store, {row[0]: claim for row, claim in zip(rows, claims, strict=True)})
+    return claims
+
+
+def _call_off(store: Store, claims: dict[int, Claim]) -> None:
+    latched = listed(seq for seq, claim in claims.items() if claim.latch is not None)
+    for (seq,) in store.rows("claim.called_off", {"seqs": latched, "now": store.now}):
+        claims[seq].called_off = True
 
 
 def _due_in(store: Store, sources: Iterable[Source]) -> float | None:

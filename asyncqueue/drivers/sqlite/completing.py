@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakKeyDictionary
 
 from asyncqueue.drivers.sqlite.connection import begin
+from asyncqueue.drivers.sqlite.ending import look_up
 from asyncqueue.drivers.sqlite.failures import explained, still_locked
 from asyncqueue.drivers.sqlite.pool import Pool
-from asyncqueue.drivers.sqlite.settle import look_up, settle
+from asyncqueue.drivers.sqlite.settle import settle
 from asyncqueue.drivers.sqlite.store import Store
 from asyncqueue.errors import DriverError, LeaseLost
 
@@ -147,10 +148,12 @@ class Completing:
         connection.text_factory = str
         store = self._store(connection)
         with explained(self._place):
-            if settle(store, [settlement]) != [True]:
+            (answer,) = settle(store, [settlement])
+            if not answer:
                 raise _lost(settlement)
             self._original.check()
             connection.execute("COMMIT")
+        settlement.counted = None if answer is True else answer
         self._watches.ring(store.rung)
 
     def _check_open(self, settlement: Settlement) -> None:

@@ -13,6 +13,7 @@ from asyncqueue.drivers.sqlite import (
     claim,
     diagnose,
     enqueue,
+    latches,
     leases,
     look,
     operate,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.sqlite.reader import Reader
     from asyncqueue.drivers.sqlite.writer import Writer
     from asyncqueue.record import (
+        Counted,
         Extension,
         Filter,
         Found,
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
         Settlement,
         Source,
         State,
+        Tally,
     )
 
 
@@ -186,11 +189,14 @@ class SqliteDriver(Driver):
         enqueue.check(records)
         if within is not None:
             self._reader.original.check()  # Only an open driver is known to have its tables.
-            return enqueue_within(within, records, self._place, self._sql, self.clock.time())
-        if not records:
+            now = self.clock.time()
+            return enqueue_within(within, records, latches, self._place, self._sql, now)
+        if not records and not latches:
             return []
         now = self.clock.time()
-        call = Call(lambda store: enqueue.enqueue(store, records, now), weight=len(records))
+        call = Call(
+            lambda store: enqueue.enqueue(store, records, now, latches), weight=len(records)
+        )
         return await self._writer.do(call)
 
     async def claim(
@@ -220,7 +226,7 @@ class SqliteDriver(Driver):
         )
         return await self._writer.do(call)
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
         settle.check(settlements)
         call = Call(lambda store: settle.settle(store, settlements), weight=len(settlements))
@@ -248,8 +254,10 @@ class SqliteDriver(Driver):
 
     async def prune(self, failed_retention: float) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
-        call = Call(lambda store: operate.prune(store, failed_retention))
-        return await self._all_gone(call)
+        gone = await self._all_gone(Call(lambda store: operate.prune(store, failed_retention)))
+        while await self._writer.do(Call(latches.prune)) == latches.FORGOTTEN_AT_ONCE:
+            continue
+        return gone
 
     # Look
 
@@ -273,6 +281,24 @@ class SqliteDriver(Driver):
     async def count(self, which: Filter) -> int:
         """How many jobs are meant."""
         return await self._reader.read(lambda store: look.count(store, which))
+
+    async def ahead(self, id: str) -> int | None:
+        """See :meth:`asyncqueue.drivers.base.Driver.ahead`."""
+        return await self._reader.read(lambda store: look.ahead(store, id))
+
+    # Latches
+
+    async def latches(self, ids: Sequence[str] | None = None) -> list[Tally]:
+        """See :meth:`asyncqueue.drivers.base.Driver.latches`."""
+        return await self._reader.read(lambda store: latches.tallies(store, ids))
+
+    async def call_off(self, ids: Sequence[str]) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.call_off`."""
+        return await self._writer.do(Call(lambda store: latches.call_off(store, ids)))
+
+    async def forget_latches(self, ids: Sequence[str]) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
+        return await self._writer.do(Call(lambda store: latches.forget(store, ids)))
 
     # Operate
 

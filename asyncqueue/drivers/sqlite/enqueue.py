@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from asyncqueue.drivers.sqlite.latches import Latches
 from asyncqueue.drivers.sqlite.statements import in_chunks
-from asyncqueue.drivers.sqlite.states import DELAYED, FREE, HELD, HELD_UNTIL_CLAIMED, READY
-from asyncqueue.drivers.sqlite.store import listed
+from asyncqueue.drivers.sqlite.states import (
+    DELAYED,
+    FREE,
+    HELD,
+    HELD_BACK,
+    HELD_PARTS,
+    HELD_UNTIL_CLAIMED,
+    MEMBER,
+    READY,
+)
+from asyncqueue.drivers.sqlite.store import has_any, listed
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncqueue.drivers.sqlite.store import Row, Store
-    from asyncqueue.record import Record
+    from asyncqueue.record import Latch, Record
+
+LATCH: Final = attrgetter("latch")
+KEY: Final = attrgetter("key")
 
 
 def check(records: Sequence[Record]) -> None:
@@ -34,12 +48,34 @@ def check(records: Sequence[Record]) -> None:
             )
 
 
-def enqueue(store: Store, records: Sequence[Record], asked_at: float) -> list[str | None]:
+def enqueue(
+    store: Store, records: Sequence[Record], asked_at: float, latches: Sequence[Latch] = ()
+) -> list[str | None]:
     """Store the records that are new; answers for the others the id that is in their way.
 
     ``asked_at`` is the time of the call, from which delays and the times of keys count: waiting
-    for the lock makes no job late.
+    for the lock makes no job late. Raises DriverError where a latch cannot be stored or joined.
     """
+    if not latches and not has_any(LATCH, records):
+        return _enqueue(store, records, asked_at)
+    joined = Latches(store)
+    joined.add(latches, asked_at)
+    joined.admit(records)
+    answers = _enqueue(store, records, asked_at)
+    for record, other in zip(records, answers, strict=True):
+        if other is None and record.latch is not None:
+            joined.joined(record)
+    joined.write()
+    return answers
+
+
+def any_known(store: Store, records: Sequence[Record]) -> bool:
+    """Whether the store has any of these ids."""
+    ids = listed(record.id for record in records)
+    return bool(_failed_ids(store, records) or store.rows("enqueue.ids", (ids,)))
+
+
+def _enqueue(store: Store, records: Sequence[Record], asked_at: float) -> list[str | None]:
     failed = _failed_ids(store, records)
     answers: list[str | None] = []
     for chunk in in_chunks(records):
@@ -100,7 +136,13 @@ def _taken(
 
 
 def _insert(store: Store, records: Sequence[Record], now: float) -> None:
-    if any(record.key is not None for record in records):
+    if has_any(LATCH, records):
+        rows = [
+            _row(record, now) + _key_columns(record, now) + _latch_columns(record)
+            for record in records
+        ]
+        store.change_bulk("enqueue.insert_latched", rows)
+    elif has_any(KEY, records):
         rows = [_row(record, now) + _key_columns(record, now) for record in records]
         store.change_bulk("enqueue.insert_unique", rows)
     else:
@@ -113,7 +155,7 @@ def _row(record: Record, now: float) -> Row:
         record.id,
         record.queue,
         record.name,
-        DELAYED if delayed else READY,
+        (DELAYED if delayed else READY) if record.held is None else HELD_BACK,
         record.priority,
         record.max_attempts,
         now,
@@ -127,3 +169,11 @@ def _key_columns(record: Record, now: float) -> Row:
         return (None, FREE, None)
     until = None if record.key_ttl is None else now + record.key_ttl
     return (record.key, HELD_UNTIL_CLAIMED if record.key_until_claimed else HELD, until)
+
+
+def _latch_columns(record: Record) -> Row:
+    if record.latch is None:
+        return (None, None)
+    if record.held is None:
+        return (record.latch, MEMBER)
+    return (record.latch, HELD_PARTS[record.held, bool(record.guards)])

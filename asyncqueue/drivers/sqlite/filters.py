@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.sqlite.states import EXEMPT, MEMBER
 from asyncqueue.drivers.sqlite.store import listed
 from asyncqueue.record import State
 
@@ -34,6 +35,9 @@ LIVE: Final = {
 }
 """What a state is in the jobs table. No row is in two of these."""
 
+HELD: Final = Rows("{latch}", "state = -1")
+"""Held back by a latch: meant by their ids only."""
+
 
 class Condition(NamedTuple):
     """What a filter asks of the rows of each table, and the parameters of both."""
@@ -55,14 +59,22 @@ def condition(which: Filter, now: float, states: Iterable[State] | None = None) 
     if states is not None:
         wanted &= set(states)
     common = _common(which)
-    live = [
-        Rows(rows.by if which.ids is None else "{id}", " AND ".join([rows.where, *common]))
-        for state, alternatives in LIVE.items()
-        if state in wanted
-        for rows in alternatives
-    ]
+    live = [Rows(by, " AND ".join([where, *common])) for by, where in _live(which, wanted)]
     failed = " AND ".join(["1", *common]) if State.FAILED in wanted else None
     return Condition(live, failed, _parameters(which, now))
+
+
+def _live(which: Filter, wanted: set[State]) -> list[Rows]:
+    """Where the live jobs in these states are to be looked for."""
+    live = [rows for state in LIVE if state in wanted for rows in LIVE[state]]
+    if which.ids is not None:
+        if State.DELAYED in wanted:
+            live.append(HELD)
+        return [Rows("{id}", rows.where) for rows in live]
+    if which.latch is not None and live:
+        states = " OR ".join(f"({rows.where})" for rows in live)
+        return [Rows("{latch}", f"part = {part} AND ({states})") for part in (MEMBER, EXEMPT)]
+    return live
 
 
 def _common(which: Filter) -> list[str]:
@@ -71,12 +83,13 @@ def _common(which: Filter) -> list[str]:
         "queue = :queue AND priority BETWEEN :low AND :high": which.source,
         "name = :name": which.name,
         "finished_at <= :finished_before": which.finished_before,
+        "latch = :latch AND part IN (1, 2)": which.latch,
     }
     return [piece for piece, given in pieces.items() if given is not None]
 
 
 def _parameters(which: Filter, now: float) -> dict[str, object]:
-    parameters: dict[str, object] = {"now": now, "name": which.name}
+    parameters: dict[str, object] = {"now": now, "name": which.name, "latch": which.latch}
     if which.ids is not None:
         parameters["ids"] = listed(which.ids)
     if which.source is not None:

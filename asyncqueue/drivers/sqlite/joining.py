@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.sqlite.place import Place
     from asyncqueue.drivers.sqlite.statements import Statements
-    from asyncqueue.record import Record
+    from asyncqueue.record import Latch, Record
 
 
 def enqueue_within(
-    within: object, records: Sequence[Record], place: Place, sql: Statements, now: float
+    within: object,
+    records: Sequence[Record],
+    latches: Sequence[Latch],
+    place: Place,
+    sql: Statements,
+    now: float,
 ) -> list[str | None]:
-    """Store records as part of the transaction of ``within``, all or none.
+    """Store records and latches as part of the transaction of ``within``, all or none.
 
     The connection is used as it is found, in the thread of the caller, and left so. Workers see
     the jobs once the caller commits, without further ado: they notice foreign commits.
@@ -38,7 +43,7 @@ def enqueue_within(
         _check_file(within, place)
         _enter_transaction(within)
         with _savepoint(within):
-            return enqueue(Store(within, sql, now), records, now)
+            return enqueue(Store(within, sql, now), records, now, latches)
 
 
 def _check_file(connection: sqlite3.Connection, place: Place) -> None:

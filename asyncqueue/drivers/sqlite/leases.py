@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from asyncqueue.drivers.sqlite.settle import Held, look_up, remove
+from asyncqueue.drivers.sqlite.ending import Held, look_up, remove
+from asyncqueue.drivers.sqlite.latches import Latches
 from asyncqueue.drivers.sqlite.store import listed
-from asyncqueue.record import Hold
+from asyncqueue.record import Hold, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,7 +88,13 @@ def _release(store: Store, held: dict[str, Held], given_back: int) -> int:
 
 def _cancel(store: Store, called_off: dict[str, Held]) -> None:
     # What was to be cancelled must not run again.
+    if not called_off:
+        return
+    latches = Latches(store)
+    for part in latches.parts(row.seq for row in called_off.values()).values():
+        latches.ended(part, State.CANCELLED)
     kept = [row.seq for row in called_off.values() if (row.cancel_keep or 0) > 0]
     store.change("leases.cancel", {"seqs": listed(kept), "now": store.now})
     remove(store, [row.seq for row in called_off.values() if row.seq not in set(kept)])
+    latches.write()
     store.ring("job", called_off)

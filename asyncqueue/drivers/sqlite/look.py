@@ -7,7 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from asyncqueue.drivers.sqlite.filters import condition
-from asyncqueue.drivers.sqlite.states import STATES
+from asyncqueue.drivers.sqlite.states import HELD_BY, STATES
 from asyncqueue.record import FINISHED, Found, QueueCounts, StoredJob
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def find(store: Store, which: Filter, page: tuple[int, int, str | None], order: 
         order=ORDERS[order].by,
     )
     return Found(
-        [_stored_job(row) for row in rows[:limit]],
+        [_stored_job(row, store.now) for row in rows[:limit]],
         _cursor(rows[limit - 1], order) if len(rows) > limit else None,
     )
 
@@ -66,7 +66,8 @@ def _selections(store: Store, meant: Condition, which: Filter, order: Order) -> 
 
 
 def _live(store: Store, meant: Condition, which: Filter, order: Order) -> str | None:
-    if order == "created" and which.states is None and which.ids is None:
+    chosen = (which.states, which.ids, which.latch)
+    if order == "created" and chosen == (None, None, None):
         # Most rows are meant: go through the table itself, from its end.
         return meant.where()
     selections = [
@@ -108,6 +109,14 @@ def count(store: Store, which: Filter) -> int:
     return sum(many for ((many,),) in found)
 
 
+def ahead(store: Store, id: str) -> int | None:
+    """How many jobs are claimed before a due one; None if it is not due."""
+    for queue, priority, available_at, seq in store.rows("look.due", {"id": id, "now": store.now}):
+        place = {"queue": queue, "priority": priority, "available_at": available_at, "seq": seq}
+        return store.value("look.ahead", place | {"now": store.now})
+    return None
+
+
 def counts(store: Store) -> dict[str, QueueCounts]:
     """Counts by queue."""
     answer: dict[str, QueueCounts] = {}
@@ -121,10 +130,10 @@ def counts(store: Store) -> dict[str, QueueCounts]:
     return answer
 
 
-def _stored_job(row: Row) -> StoredJob:
+def _stored_job(row: Row, now: float) -> StoredJob:
     (_, id, queue, name, payload, code, priority, attempts, max_attempts, created_at,
      available_at, started_at, finished_at, progress, message, result, error, traceback,
-     worker, key) = row  # fmt: skip
+     worker, key, latch, part, history, leased_until) = row  # fmt: skip
     return StoredJob(
         id=_text(id) or "",
         queue=_text(queue) or "",
@@ -145,6 +154,10 @@ def _stored_job(row: Row) -> StoredJob:
         traceback=_text(traceback),
         worker=_text(worker),
         key=_text(key),
+        latch=_text(latch),
+        held=HELD_BY.get(part),
+        history=_blob(history),
+        lease_left=None if leased_until is None else _number(leased_until, now) - now,
     )
 
 

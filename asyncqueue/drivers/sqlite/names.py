@@ -9,8 +9,23 @@ from typing import Final
 from asyncqueue.errors import ConfigError
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
-SUFFIXES: Final = ("meta", "id", "ready", "delayed", "leased", "finished", "key", "called_off")
+SUFFIXES: Final = (
+    "meta",
+    "id",
+    "ready",
+    "delayed",
+    "leased",
+    "finished",
+    "key",
+    "called_off",
+    "latch",
+    "latches",
+    "latches_id",
+    "latches_over",
+)
 """What the tables and indexes beside the jobs table add to its name."""
+FAILED_SUFFIXES: Final = ("id", "finished", "latch")
+"""The same for the failed table."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class Tables:
         """What the placeholders of the .sql files stand for."""
         names = {"jobs": self.jobs, "failed": self.failed}
         names |= {suffix: f"{self.jobs}_{suffix}" for suffix in SUFFIXES}
-        names |= {"failed_id": f"{self.failed}_id", "failed_finished": f"{self.failed}_finished"}
+        names |= {f"failed_{suffix}": f"{self.failed}_{suffix}" for suffix in FAILED_SUFFIXES}
         return {placeholder: f'"{name}"' for placeholder, name in names.items()}
 
     def _taken(self) -> set[str]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.drivers.sqlite.ending import remove
 from asyncqueue.drivers.sqlite.filters import condition
-from asyncqueue.drivers.sqlite.settle import remove
-from asyncqueue.drivers.sqlite.states import DELAYED, PROCESSING, READY, STATES
+from asyncqueue.drivers.sqlite.latches import Latches
+from asyncqueue.drivers.sqlite.states import DELAYED, HELD_BACK, PROCESSING, READY, STATES
 from asyncqueue.drivers.sqlite.store import listed
 from asyncqueue.record import State
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 REMOVED_AT_ONCE: Final = 5000
 """Bounds the time for which other processes must wait."""
+WAITING: Final = (HELD_BACK, READY, DELAYED)
 DELETABLE: Final = tuple(state for state in State if state is not State.PROCESSING)
 
 
@@ -27,6 +29,10 @@ def requeue(store: Store, which: Filter) -> list[str]:
     if meant.failed is None:
         return []
     where = {"where": meant.failed}
+    latches = Latches(store)
+    members = store.select("operate.requeued_members", meant.parameters, **where)
+    latches.requeued([latch for (latch,) in members])
+    latches.write()
     ids = store.select("operate.failed_ids", meant.parameters, **where)
     queues = store.select("operate.requeued_queues", meant.parameters, **where)
     store.select("operate.requeue", meant.parameters, **where)
@@ -43,22 +49,25 @@ def cancel(store: Store, which: Filter, retention: float) -> dict[str, State]:
         for live in meant.live
         for row in store.select("operate.met", meant.parameters, index=live.by, where=live.where)
     ]
-    met = {id: STATES[code] for _, id, code, _ in rows}
+    met = {id: STATES[code] for _, id, code, *_ in rows}
     if meant.failed is not None:
         failed = store.select("operate.failed_ids", meant.parameters, where=meant.failed)
         met |= {id: State.FAILED for (id,) in failed}
-    _cancel_waiting(store, [row for row in rows if row[2] in (READY, DELAYED)], retention)
+    _cancel_waiting(store, [row for row in rows if row[2] in WAITING], retention)
     _call_off(store, [row for row in rows if row[2] == PROCESSING], retention)
     return met
 
 
 def _cancel_waiting(store: Store, rows: Sequence[Row], retention: float) -> None:
-    seqs = [row[0] for row in rows]
+    latches = Latches(store)
+    dropped = latches.removed((seq, *part) for seq, _, _, _, *part in rows)
+    seqs = [seq for seq, *_ in rows if seq not in dropped]
     if retention > 0:
         parameters = {"seqs": listed(seqs), "now": store.now, "keep": retention}
         store.change("operate.cancel_waiting", parameters)
     else:
         remove(store, seqs)
+    latches.write()
     store.ring("job", (row[1] for row in rows))
 
 
@@ -78,7 +87,10 @@ def delete(store: Store, which: Filter) -> int:
     for statement, marks in parts:
         room = {"room": REMOVED_AT_ONCE - len(gone)}
         gone += store.select(statement, meant.parameters | room, **marks)
-    store.ring("job", (id for (id,) in gone))
+    store.ring("job", (row[0] for row in gone))
+    latches = Latches(store)
+    latches.removed(tuple(part) for _, *part, state in gone if state in WAITING)
+    latches.write()
     return len(gone)
 
 

@@ -1,167 +1,124 @@
-"""Ending claims."""
+"""Ending claims, with all that depends on it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final
 
-import msgspec
-
-from asyncqueue.drivers.sqlite.states import CODES, DELAYED, READY
-from asyncqueue.drivers.sqlite.store import listed
+from asyncqueue.drivers.sqlite import enqueue
+from asyncqueue.drivers.sqlite.ending import end_held, end_plainly, final_state, look_up
+from asyncqueue.drivers.sqlite.latches import Latches
+from asyncqueue.drivers.sqlite.store import has_any, listed
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from asyncqueue.drivers.sqlite.store import Row, Store
-    from asyncqueue.record import Settlement
+    from asyncqueue.drivers.sqlite.ending import Held
+    from asyncqueue.drivers.sqlite.store import Store
+    from asyncqueue.record import Counted, Settlement
 
-RETURNS = (State.PENDING, State.DELAYED)
+    Pairs = Sequence[tuple[Settlement, Held]]
 
-
-class Held(NamedTuple):
-    """The row of a claim that is still held."""
-
-    seq: int
-    queue: str
-    cancel_keep: float | None
+LATCH: Final = attrgetter("latch")
+ATTEMPT: Final = attrgetter("attempt")
+FOLLOW_UPS: Final = attrgetter("follow_ups")
+ENDS: Final = frozenset(State) - {State.PROCESSING}
+"""How a claim may end."""
 
 
 def check(settlements: Sequence[Settlement]) -> None:
-    """Raise for a state that no claim can end in."""
+    """Raise for a state that no claim can end in, and for what must not be stored."""
     for settlement in settlements:
-        if settlement.state not in CODES or settlement.state is State.PROCESSING:
+        if settlement.state not in ENDS:
             raise ValueError(f"A claim cannot be settled as {settlement.state!r}.")
+        if settlement.follow_ups:
+            enqueue.check(settlement.follow_ups)
 
 
-def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
-    """End those claims that are still held; answers which were."""
-    usual = [settlement for settlement in settlements if _is_usual(settlement)]
-    if len({settlement.id for settlement in settlements}) < len(settlements):
-        usual = []  # A claim that is settled twice in one call is ended by the first.
-    completed = _complete(store, usual)
-    if len(usual) == len(settlements):
-        return [settlement.id in completed for settlement in settlements]
-    rest = settlements if not usual else [s for s in settlements if not _is_usual(s)]
-    held = look_up(store, (settlement.id for settlement in rest))
-    rows = [held.pop((settlement.id, settlement.token), None) for settlement in rest]
-    ended = [(s, row) for s, row in zip(rest, rows, strict=True) if row is not None]
-    returned = [pair for pair in ended if _returns(*pair)]
-    _put_back(store, returned)
-    _finish(store, [pair for pair in ended if not _returns(*pair)])
-    if not usual:
-        return [row is not None for row in rows]
-    completed.update(settlement.id for settlement, _ in ended)
-    return [settlement.id in completed for settlement in settlements]
+def settle(store: Store, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
+    """End those claims that are still held; answers which were, and what counts then.
+
+    Latches, follow-ups and histories take further statements, which others do not pay for.
+    """
+    if not (
+        has_any(LATCH, settlements)
+        or has_any(ATTEMPT, settlements)
+        or any(map(FOLLOW_UPS, settlements))
+    ):
+        return end_plainly(store, settlements)
+    if _in_each_others_way(store, settlements):
+        return [_settle_together(store, [settlement])[0] for settlement in settlements]
+    return _settle_together(store, settlements)
 
 
-def _is_usual(settlement: Settlement) -> bool:
-    """Whether it says no more than that the job completed, which takes a third of the time."""
+def _says_more(s: Settlement) -> bool:
+    """Whether more depends on it than its own job."""
+    return s.latch is not None or s.attempt is not None or bool(s.follow_ups)
+
+
+def _in_each_others_way(store: Store, settlements: Sequence[Settlement]) -> bool:
+    """Whether it may matter which of them is settled first."""
+    if len(settlements) == 1:
+        return False
+    records = [record for settlement in settlements for record in settlement.follow_ups]
+    ids = [settlement.id for settlement in settlements] + [record.id for record in records]
     return (
-        settlement.state is State.COMPLETED
-        and settlement.result is None
-        and settlement.error is None
-        and settlement.traceback is None
+        len(set(ids)) < len(ids)
+        or any(record.key is not None for record in records)
+        or any(_joins_another(settlement) for settlement in settlements)
+        or (bool(records) and enqueue.any_known(store, records))
     )
 
 
-def _complete(store: Store, settlements: Iterable[Settlement]) -> set[str]:
-    """Complete those that are held; answers which were."""
-    alike: dict[tuple[int, int, float], dict[str, int]] = {}
-    for s in settlements:
-        alike.setdefault((s.attempts, s.exceptions, s.retention), {})[s.id] = s.token
-    completed: set[str] = set()
-    for (attempts, exceptions, retention), tokens in alike.items():
-        changes = {
-            "tokens": msgspec.json.encode(tokens).decode(),
-            "attempts": attempts,
-            "exceptions": exceptions,
-            "now": store.now,
-            "until": store.now + retention,
-        }
-        statement = "settle.complete" if retention > 0 else "settle.discard"
-        completed.update(id for (id,) in store.rows(statement, changes))
-    store.ring("job", completed)
-    return completed
+def _joins_another(settlement: Settlement) -> bool:
+    """Whether some follow-up joins a latch that exists by then."""
+    latches = {record.latch for record in settlement.follow_ups if record.latch is not None}
+    return not latches.issubset(latch.id for latch in settlement.latches)
 
 
-def look_up(store: Store, ids: Iterable[str]) -> dict[tuple[str, int], Held]:
-    """The held claims of these jobs, by id and token."""
-    rows = store.rows("settle.held", (listed(ids),))
-    return {(id, token): Held(seq, queue, keep) for id, token, seq, queue, keep in rows}
+def _settle_together(store: Store, settlements: Sequence[Settlement]) -> list[bool | Counted]:
+    plain = [settlement for settlement in settlements if not _says_more(settlement)]
+    answers: dict[str, bool | Counted] = {}
+    answers |= zip((s.id for s in plain), end_plainly(store, plain), strict=True)
+    more = [settlement for settlement in settlements if _says_more(settlement)]
+    rows = look_up(store, (settlement.id for settlement in more))
+    held = [(s, rows[s.id, s.token]) for s in more if (s.id, s.token) in rows]
+    answers |= {settlement.id: True for settlement, _ in held}
+    _remember(store, held)
+    answers |= _end(store, held)
+    _follow_up(store, [settlement for settlement, _ in held])
+    return [answers.get(settlement.id, False) for settlement in settlements]
 
 
-def remove(store: Store, seqs: Sequence[int]) -> None:
-    """Remove live rows."""
-    if seqs:
-        store.change("settle.remove", (listed(seqs),))
+def _remember(store: Store, held: Pairs) -> None:
+    """Add these attempts to the histories of their jobs."""
+    attempts = {row.seq: s.attempt for s, row in held if s.attempt is not None}
+    if attempts:
+        before = store.rows("settle.histories", (listed(attempts),))
+        after = [(seq, (history or b"") + attempts[seq]) for seq, history in before]
+        store.change_bulk("settle.remember", after)
 
 
-def _returns(settlement: Settlement, held: Held) -> bool:
-    # What was to be cancelled must not run again.
-    return settlement.state in RETURNS and held.cancel_keep is None
+def _end(store: Store, held: Pairs) -> dict[str, Counted]:
+    """End claims; answers what counts then for each job that was a member of a latch."""
+    latches = Latches(store)
+    # Looked up before the rows go.
+    parts = latches.parts(row.seq for settlement, row in held if settlement.latch is not None)
+    end_held(store, held)
+    counted: dict[str, Counted] = {}
+    for settlement, row in held:
+        part, state = parts.get(row.seq), final_state(settlement, row)
+        if part is not None and state is not None:
+            answer = latches.ended(part, state, settlement.error)
+            if answer is not None:
+                counted[settlement.id] = answer
+    latches.write()
+    return counted
 
 
-def _put_back(store: Store, returned: Sequence[tuple[Settlement, Held]]) -> None:
-    rows = [_returned_row(settlement, held, store.now) for settlement, held in returned]
-    store.change_bulk("settle.give_back", rows)
-    store.ring("queue", {held.queue for _, held in returned})
-
-
-def _returned_row(settlement: Settlement, held: Held, now: float) -> Row:
-    later = settlement.state is State.DELAYED
-    return (
-        held.seq,
-        DELAYED if later and settlement.delay > 0 else READY,
-        settlement.attempts,
-        settlement.exceptions,
-        now + max(0.0, settlement.delay) if later else None,
-        settlement.result,
-        settlement.error,
-        settlement.traceback,
-    )
-
-
-def _finish(store: Store, ended: Sequence[tuple[Settlement, Held]]) -> None:
-    kept: list[Row] = []
-    moved: list[int] = []
-    removed: list[int] = []
-    for settlement, held in ended:
-        state, keep = _ending(settlement, held)
-        if state is not State.FAILED and keep <= 0:
-            removed.append(held.seq)
-            continue
-        if state is State.FAILED:
-            moved.append(held.seq)
-        kept.append(_finished_row(settlement, held.seq, state, store.now, keep))
-    store.change_bulk("settle.finish", kept)
-    _move_failed(store, moved)
-    remove(store, removed)
-    store.ring("job", (settlement.id for settlement, _ in ended))
-
-
-def _ending(settlement: Settlement, held: Held) -> tuple[State, float]:
-    """The final state, and the seconds for which to keep the record."""
-    if settlement.state in RETURNS:
-        return State.CANCELLED, held.cancel_keep or 0.0
-    return settlement.state, settlement.retention
-
-
-def _finished_row(settlement: Settlement, seq: int, state: State, now: float, keep: float) -> Row:
-    return (
-        seq,
-        CODES[state],
-        settlement.attempts,
-        settlement.exceptions,
-        now,
-        now + keep,
-        settlement.result,
-        settlement.error,
-        settlement.traceback,
-    )
-
-
-def _move_failed(store: Store, seqs: Sequence[int]) -> None:
-    if seqs:
-        store.change("settle.move", (listed(seqs),))
-        remove(store, seqs)
+def _follow_up(store: Store, settlements: Sequence[Settlement]) -> None:
+    records = [record for settlement in settlements for record in settlement.follow_ups]
+    if records:
+        latches = [latch for settlement in settlements for latch in settlement.latches]
+        enqueue.enqueue(store, records, store.now, latches)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from asyncqueue.record import State
+from asyncqueue.record import On, State
 
+HELD_BACK: Final = -1
+"""By its latch; outside it is told as delayed."""
 READY: Final = 0
 DELAYED: Final = 1
 PROCESSING: Final = 2
@@ -22,9 +24,27 @@ CODES: Final = {
     State.CANCELLED: CANCELLED,
     State.FAILED: FAILED,
 }
-STATES: Final = {code: state for state, code in CODES.items()}
+STATES: Final = {code: state for state, code in CODES.items()} | {HELD_BACK: State.DELAYED}
 
 FREE: Final = 0
 HELD: Final = 1
 HELD_UNTIL_CLAIMED: Final = 2
 """What a key of uniqueness is: free for others, or held by its job."""
+
+MEMBER: Final = 1
+EXEMPT: Final = 2
+"""A member that was requeued: nobody calls it off."""
+GUARD: Final = 3
+"""One that was let go of. What a job is to its latch; none of these when it was and guards not."""
+
+HELD_PARTS: Final = {
+    (On.SUCCESS, False): 4,
+    (On.SUCCESS, True): 5,
+    (On.FAILURE, False): 6,
+    (On.FAILURE, True): 7,
+    (On.END, False): 8,
+    (On.END, True): 9,
+}
+"""What those are that are held back, and whether they guard."""
+HELD_BY: Final = {code: on for (on, _), code in HELD_PARTS.items()}
+GUARDS: Final = {GUARD} | {code for (_, guards), code in HELD_PARTS.items() if guards}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -12,10 +12,12 @@ from asyncqueue.drivers.sqlite.statements import Statements, in_chunks
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Row = tuple[Any, ...]
     Parameters = Sequence[object] | Mapping[str, object]
+
+T = TypeVar("T")
 
 
 class Store:
@@ -64,6 +66,11 @@ class Store:
         # A connection that the caller lent may make something else of its rows.
         cursor.row_factory = None
         return cursor.execute(text, parameters)
+
+
+def has_any(get: Callable[[T], object], values: Sequence[T]) -> bool:
+    """Whether some of these have something there; without a step of Python for each of them."""
+    return list(map(get, values)).count(None) < len(values)
 
 
 def listed(values: Iterable[object]) -> str:

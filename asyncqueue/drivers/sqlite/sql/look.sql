@@ -5,13 +5,15 @@ SELECT
     seq, id, queue, name, payload,
     CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END AS state,
     priority, attempts, max_attempts, created_at,
-    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
+    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key,
+    latch, part, history, CASE state WHEN 2 THEN leased_until END
 FROM {jobs} WHERE :where
 
 -- name: failed
 SELECT
     seq, id, queue, name, payload, 5 AS state, priority, attempts, max_attempts, created_at,
-    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
+    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key,
+    latch, part, history, NULL
 FROM {failed} WHERE :where
 
 -- name: page
@@ -55,3 +57,21 @@ UNION ALL
 SELECT queue, 5, count(*), NULL FROM {failed} GROUP BY queue
 UNION ALL
 SELECT name, 0, 0, NULL FROM {meta} WHERE kind = 'paused';
+
+-- name: due
+-- id, now -> where it stands, if it may be claimed now
+SELECT queue, priority, available_at, seq FROM {jobs}
+WHERE id = :id AND (state = 0 OR (state = 1 AND available_at <= :now));
+
+-- name: ahead
+-- How many of its queue are claimed before it: of higher priority, or of its own and earlier.
+SELECT
+    (SELECT count(*) FROM {jobs} INDEXED BY {ready}
+    WHERE state = 0 AND queue = :queue AND priority > :priority)
+    + (SELECT count(*) FROM {jobs} INDEXED BY {ready}
+    WHERE state = 0 AND queue = :queue AND priority = :priority
+    AND (available_at, seq) < (:available_at, :seq))
+    + (SELECT count(*) FROM {jobs} INDEXED BY {delayed}
+    WHERE state = 1 AND queue = :queue AND available_at <= :now
+    AND (priority > :priority
+    OR (priority = :priority AND (available_at, seq) < (:available_at, :seq))));

@@ -2,38 +2,50 @@
 
 -- name: met
 -- The jobs that a cancellation meets.
-SELECT seq, id, CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END, worker
+SELECT
+    seq, id, CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END, worker,
+    latch, part
 FROM {jobs} INDEXED BY :index WHERE :where
 
 -- name: failed_ids
 SELECT id FROM {failed} WHERE :where ORDER BY seq
 
 -- name: cancel_waiting
-UPDATE {jobs} SET state = 4, finished_at = :now, expires_at = :now + :keep, key_hold = 0
+UPDATE {jobs} SET
+    state = 4, finished_at = :now, expires_at = :now + :keep, key_hold = 0,
+    part = CASE WHEN part IN (1, 2) THEN part END
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: call_off
 UPDATE {jobs} SET cancel_keep = :keep WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: requeue
--- The token goes on: it is the fence. The key is free for others since the job failed.
+-- The token goes on: it is the fence. The key is free for others since the job failed. A member
+-- is one that nobody calls off, a guard guards no more.
 INSERT INTO {jobs} (
-    id, queue, name, state, priority, token, max_attempts, created_at, available_at, payload
+    id, queue, name, state, priority, token, max_attempts, created_at, available_at, latch, part,
+    payload
 )
-SELECT id, queue, name, 0, priority, token, max_attempts, :now, :now, payload
+SELECT
+    id, queue, name, 0, priority, token, max_attempts, :now, :now, latch,
+    CASE WHEN part IN (1, 2) THEN 2 END, payload
 FROM {failed} WHERE :where ORDER BY seq
 ON CONFLICT DO NOTHING
+
+-- name: requeued_members
+SELECT latch FROM {failed} WHERE (:where) AND part IN (1, 2)
 
 -- name: requeued_queues
 SELECT DISTINCT queue FROM {failed} WHERE :where
 
 -- name: delete_failed
-DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT :room) RETURNING id
+DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT :room)
+RETURNING id, seq, latch, part, 5
 
 -- name: delete_jobs
 DELETE FROM {jobs} WHERE seq IN (
     SELECT seq FROM {jobs} INDEXED BY :index WHERE :where LIMIT :room
-) RETURNING id
+) RETURNING id, seq, latch, part, state
 
 -- name: forget_failed
 DELETE FROM {failed} WHERE :where

@@ -68,16 +68,23 @@ WHERE {jobs}.seq = returned.column1;
 -- A failed job keeps its place in the order of dispatch, unless somebody else took it there.
 INSERT OR REPLACE INTO {failed} (
     seq, id, queue, name, priority, attempts, exceptions, token, max_attempts, created_at,
-    available_at, started_at, finished_at, worker, key, progress, message, payload, error,
-    result, traceback
+    available_at, started_at, finished_at, worker, key, latch, part, progress, message, payload,
+    error, result, traceback, history
 )
 SELECT
     CASE WHEN EXISTS (SELECT 1 FROM {failed} AS other WHERE other.seq = job.seq)
     THEN NULL ELSE seq END,
     id, queue, name, priority, attempts, exceptions, token, max_attempts, created_at,
-    available_at, started_at, finished_at, worker, key, progress, message, payload, error,
-    result, traceback
+    available_at, started_at, finished_at, worker, key, latch, part, progress, message, payload,
+    error, result, traceback, history
 FROM {jobs} AS job WHERE seq IN (SELECT value FROM json_each(?));
 
 -- name: remove
 DELETE FROM {jobs} WHERE seq IN (SELECT value FROM json_each(?));
+
+-- name: histories
+SELECT seq, history FROM {jobs} WHERE seq IN (SELECT value FROM json_each(?));
+
+-- name: remember
+UPDATE {jobs} SET history = said.column2 FROM (VALUES :rows) AS said
+WHERE {jobs}.seq = said.column1;
