@@ -26,56 +26,26 @@ class TestRedisDriver(DriverConformance):
         return RedisDriver(self.url, prefix=self.prefix, clock=clock)
 
 
-@pytest.mark.case("DRV-07")
-class TestRedisDriverOnACluster(DriverConformance):
-    """Three primaries; every script is legal there."""
-
-    @pytest.fixture(autouse=True)
-    def server(self, redis_cluster_server: RedisCluster, redis_prefix: str) -> None:
-        self.url, self.prefix = redis_cluster_server.url, redis_prefix
-
-    def make_driver(self, clock: Clock) -> RedisDriver:
-        return RedisDriver(self.url, prefix=self.prefix, clock=clock)
-
-
-class TestRedisDriverWithFewRights(DriverConformance):
-    """The rights that the guide grants are enough for everything."""
-
-    shards = 1
+class TestShardedRedisDriverWithFewRights(DriverConformance):
+    """Three shards on one server; the rights that the guide grants are enough for everything."""
 
     @pytest.fixture(autouse=True)
     async def server(self, redis_server: RedisServer, redis_prefix: str) -> None:
         self.prefix = redis_prefix
         (rule,) = [block.text for block in blocks("text") if "ACL SETUSER" in block.text]
-        tag = f"{redis_prefix}:{0 if self.shards == 1 else '*'}"
+        tag = f"{redis_prefix}:*"
         async with operator(redis_server.url) as other:
             await other.call("ACL", "DELUSER", "asyncqueue")
             assert await other.call(*rule.replace("asyncqueue:0", tag).split()) == b"OK"
         self.url = redis_server.url.replace("//", "//asyncqueue:s3cret@")
 
     def make_driver(self, clock: Clock) -> RedisDriver:
-        return RedisDriver(self.url, prefix=self.prefix, shards=self.shards, clock=clock)
-
-
-class TestShardedRedisDriverWithFewRights(TestRedisDriverWithFewRights):
-    """The same rights in all shards."""
-
-    shards = 3
-
-
-class TestShardedRedisDriver(DriverConformance):
-    """Three shards on one server."""
-
-    @pytest.fixture(autouse=True)
-    def server(self, redis_url: str, redis_prefix: str) -> None:
-        self.url, self.prefix = redis_url, redis_prefix
-
-    def make_driver(self, clock: Clock) -> RedisDriver:
         return RedisDriver(self.url, prefix=self.prefix, shards=3, clock=clock)
 
 
+@pytest.mark.case("DRV-07")
 class TestShardedRedisDriverOnACluster(DriverConformance):
-    """Three shards, each on a node of its own."""
+    """Three shards, each on a node of its own; every script is legal there."""
 
     @pytest.fixture(autouse=True)
     def server(self, redis_cluster_server: RedisCluster, redis_prefix: str) -> None:
