@@ -32,19 +32,19 @@ def gate() -> asyncio.Event:
     return gates[0]
 
 
-class Waits(Job):
+class Explained(Job):
     async def handle(self, ctx: Context) -> str:
         entered.append(ctx.job_id)
         await gates[0].wait()
         return "done"
 
 
-class Breaks(Job, backoff=30, max_attempts=2):
+class ExplainedFailure(Job, backoff=30, max_attempts=2):
     async def handle(self, ctx: Context) -> None:
         raise ValueError(f"broken in attempt {ctx.attempt}")
 
 
-class Limits(Job, limit=Limit("stripe", concurrency=1)):
+class ExplainedLimits(Job, limit=Limit("stripe", concurrency=1)):
     async def handle(self, ctx: Context) -> None:
         await gates[0].wait()
 
@@ -73,16 +73,16 @@ async def test_what_a_waiting_job_waits_for(
 ) -> None:
     with pytest.raises(JobNotFound):
         await queue.explain("unknown")
-    first = await queue.dispatch(Waits(), queue="q")
-    later = await queue.dispatch(Waits(), queue="q", delay=60)
+    first = await queue.dispatch(Explained(), queue="q")
+    later = await queue.dispatch(Explained(), queue="q", delay=60)
     told = await queue.explain(first.id)
     assert (told.reason, told.evidence["queue"]) == ("unserved", "q")
     assert "none is alive" in told.text
-    await announce(["other", "q:high"], ["Waits"])
+    await announce(["other", "q:high"], ["Explained"])
     assert "they serve other, q:high" in (await queue.explain(first.id)).text
     await announce(["q"], ["Another"])
     assert await reason(queue, first.id) == "unknown"
-    await announce(["q"], ["Waits"])
+    await announce(["q"], ["Explained"])
     assert await reason(queue, first.id) == "next"
     told = await queue.explain(later.id)
     assert told.reason == "delayed"
@@ -92,7 +92,7 @@ async def test_what_a_waiting_job_waits_for(
     await queue.resume("q")
     if not driver.has_latches:
         return
-    second = await queue.dispatch(Waits(), queue="q")
+    second = await queue.dispatch(Explained(), queue="q")
     told = await queue.explain(second.id)
     assert (told.reason, told.evidence["ahead"]) == ("behind", 1)
 
@@ -101,13 +101,13 @@ async def test_what_a_waiting_job_waits_for(
 async def test_where_a_running_job_is_and_who_lost_it(
     queue: Queue, driver: Driver, make_worker: Callable[..., Worker], events: Recorder, clock: Clock
 ) -> None:
-    job = await queue.dispatch(Waits())
+    job = await queue.dispatch(Explained())
     async with make_worker() as worker:
         await until(lambda: entered)
         clock.advance(11)  # Workers tell it three times a lease.
         await until_async(queue.running, lambda jobs: jobs[0].place)
         (running,) = await queue.running()
-        assert (running.id, running.name, running.worker) == (job.id, "Waits", worker.id)
+        assert (running.id, running.name, running.worker) == (job.id, "Explained", worker.id)
         assert "test_explaining.py" in running.place
         assert "in handle" in running.place
         told = await queue.explain(job.id)
@@ -117,7 +117,7 @@ async def test_where_a_running_job_is_and_who_lost_it(
         await events.wait_for(JobProcessed)
     assert await queue.running() == []
     assert await reason(queue, job.id) == "finished"
-    lost = await queue.dispatch(Waits())
+    lost = await queue.dispatch(Explained())
     await driver.claim([Source("default")], 1, 30, "a worker that died")
     assert await reason(queue, lost.id) == "orphaned"
 
@@ -134,7 +134,7 @@ async def test_every_attempt_is_told(
 ) -> None:
     if not driver.has_latches:
         pytest.skip(f"the {driver.name} driver keeps no history yet")
-    job = await queue.dispatch(Breaks())
+    job = await queue.dispatch(ExplainedFailure())
     async with make_worker(lease=1e6) as worker:
         await events.wait_for(JobRetrying)
         told = await queue.explain(job.id)
@@ -164,7 +164,7 @@ async def test_which_limit_holds_a_job(
 ) -> None:
     if not driver.has_limits:
         pytest.skip(f"the {driver.name} driver keeps no limits yet")
-    first, second = await queue.dispatch_many([Limits(), Limits()])
+    first, second = await queue.dispatch_many([ExplainedLimits(), ExplainedLimits()])
     async with make_worker(concurrency=5):
         await until_async(queue.running, len)
         await until_async(lambda: queue.explain(second.id), lambda told: told.reason == "limited")
@@ -179,8 +179,8 @@ async def test_which_limit_holds_a_job(
 async def test_what_a_job_of_a_batch_waits_for(queue: Queue, driver: Driver) -> None:
     if not driver.has_latches:
         pytest.skip(f"the {driver.name} driver has no batches yet")
-    batch = await queue.batch(Waits()).dispatch()
-    held = Record("held", "q", "Waits", b"", latch=batch.id, held=On.SUCCESS)
+    batch = await queue.batch(Explained()).dispatch()
+    held = Record("held", "q", "Explained", b"", latch=batch.id, held=On.SUCCESS)
     await driver.enqueue([held])
     told = await queue.explain("held")
     assert (told.reason, told.evidence) == ("held", {"batch": batch.id, "until": "success"})

@@ -65,7 +65,7 @@ def drain(make_worker: Callable[..., Worker]) -> Callable[..., Any]:
     return run
 
 
-class Charge(Job, limit=Limit("stripe", concurrency=2, by=lambda job: job.tenant)):
+class LimitsCharge(Job, limit=Limit("stripe", concurrency=2, by=lambda job: job.tenant)):
     tenant: str
     n: int = 0
 
@@ -74,14 +74,14 @@ class Charge(Job, limit=Limit("stripe", concurrency=2, by=lambda job: job.tenant
         await gates[0].wait()
 
 
-class Call(Job, limit=Limit("api", rate=3, per=60)):
+class LimitsCall(Job, limit=Limit("api", rate=3, per=60)):
     n: int
 
     async def handle(self, ctx: Context) -> None:
         started.append(self.n)
 
 
-class Fair(Job, fair_by="tenant"):
+class LimitsFair(Job, fair_by="tenant"):
     tenant: str
 
     async def handle(self, ctx: Context) -> None:
@@ -92,7 +92,7 @@ class Fair(Job, fair_by="tenant"):
 async def test_no_more_of_a_key_run_at_a_time(
     queue: Queue, make_worker: Callable[..., Worker], events: Recorder
 ) -> None:
-    await queue.dispatch_many([Charge(tenant, n) for tenant in "ab" for n in range(4)])
+    await queue.dispatch_many([LimitsCharge(tenant, n) for tenant in "ab" for n in range(4)])
     async with make_worker(concurrency=5), make_worker(concurrency=5):
         await until(lambda: len(started) == 4)
         stats = (await queue.stats())["default"]
@@ -106,7 +106,7 @@ async def test_no_more_of_a_key_run_at_a_time(
 
 @pytest.mark.case("MID-10")
 async def test_no_more_start_in_a_window(queue: Queue, drain: Any, clock: Clock) -> None:
-    await queue.dispatch_many([Call(n) for n in range(7)])
+    await queue.dispatch_many([LimitsCall(n) for n in range(7)])
     await drain()
     assert started == [0, 1, 2]
     clock.advance(59)
@@ -122,8 +122,8 @@ async def test_no_more_start_in_a_window(queue: Queue, drain: Any, clock: Clock)
 
 @pytest.mark.case("PRI-13")
 async def test_tenants_take_turns(queue: Queue, drain: Any) -> None:
-    await queue.dispatch_many([Fair("flood") for _ in range(30)])
-    await queue.dispatch_many([Fair("small") for _ in range(3)])
+    await queue.dispatch_many([LimitsFair("flood") for _ in range(30)])
+    await queue.dispatch_many([LimitsFair("small") for _ in range(3)])
     await drain(concurrency=1)
     assert Counter(started[:6]) == {"flood": 3, "small": 3}
 
@@ -168,7 +168,7 @@ def test_keywords_are_checked_where_they_are_written() -> None:
             pass
 
 
-class Locked(Job, middleware=[WithoutOverlapping(lambda job: job.key, release_after=5)]):
+class LimitsLocked(Job, middleware=[WithoutOverlapping(lambda job: job.key, release_after=5)]):
     key: str
     breaks: bool = False
 
@@ -183,9 +183,9 @@ class Locked(Job, middleware=[WithoutOverlapping(lambda job: job.key, release_af
 async def test_one_with_a_key_at_a_time(
     queue: Queue, make_worker: Callable[..., Worker], events: Recorder, clock: Clock
 ) -> None:
-    await queue.dispatch(Locked("k", breaks=True), max_attempts=1)
-    second = await queue.dispatch(Locked("k"))
-    await queue.dispatch(Locked("other"))
+    await queue.dispatch(LimitsLocked("k", breaks=True), max_attempts=1)
+    second = await queue.dispatch(LimitsLocked("k"))
+    await queue.dispatch(LimitsLocked("other"))
     async with make_worker(concurrency=5, lease=1e6):
         (released,) = await events.wait_for(JobReleased)
         assert (released.job_id, released.delay) == (second.id, 5.0)
@@ -222,8 +222,8 @@ async def test_a_lock_ends_by_itself(
     """Its holder may have died."""
     gates[0].set()
     await queue.ready()
-    assert await driver.acquire("overlap:Locked:k", "a dead worker's job", 1, 60) == 0.0
-    await queue.dispatch(Locked("k"))
+    assert await driver.acquire("overlap:LimitsLocked:k", "a dead worker's job", 1, 60) == 0.0
+    await queue.dispatch(LimitsLocked("k"))
     await drain()
     assert started == []
     clock.advance(61)
@@ -316,6 +316,6 @@ async def test_later_attempts_of_a_cancelled_batch_are_skipped(
 
 async def test_drivers_without_limits_say_so(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(type(queue.driver), "has_limits", property(lambda self: False))
-    with pytest.raises(DriverError, match="Charge.*limit"):
-        await queue.dispatch(Charge("a"))
+    with pytest.raises(DriverError, match="LimitsCharge.*limit"):
+        await queue.dispatch(LimitsCharge("a"))
     assert await queue.size("default") == 0

@@ -75,7 +75,7 @@ def test_who_belongs_where_is_the_same_for_ever(redis_url: str) -> None:
     assert [shards.of(one) for one in records] == [3, 2, 3, 3, 3, 1]
 
 
-class Numbered(Job):
+class NumberedOverShards(Job):
     """Nobody runs it."""
 
     number: int
@@ -88,12 +88,12 @@ async def test_what_is_dispatched_in_one_step_is_in_one_shard(
     """So all of it is stored or nothing, and its order is kept."""
     async with opened(redis_url, prefix=redis_prefix, shards=3) as driver:
         queue = Queue(driver)
-        handles = await queue.dispatch_many([Numbered(n) for n in range(50)])
+        handles = await queue.dispatch_many([NumberedOverShards(n) for n in range(50)])
         assert sorted(await sizes(redis_url, redis_prefix)) == [0, 0, 50]
         for n in range(30):
-            await queue.dispatch(Numbered(n))
+            await queue.dispatch(NumberedOverShards(n))
         assert min(await sizes(redis_url, redis_prefix)) > 0
-        named = await queue.dispatch(Numbered(0), id=handles[7].id)
+        named = await queue.dispatch(NumberedOverShards(0), id=handles[7].id)
         assert named.duplicate
         assert (await handles[7].status()).state is State.PENDING
         order = [one.id for one in (await driver.claim([Source("default")], 80, 30, "w")).claims]
