@@ -16,6 +16,7 @@ from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
+from .behaviour_page import PENDING
 from .recorder import Recorder
 from .servers.databases import postgres_schema, postgres_server, postgres_url
 from .servers.fixtures import (
@@ -38,7 +39,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Generator
 
     from asyncqueue import Driver
 
@@ -47,6 +48,19 @@ SHARDS: Final = "ASYNCQUEUE_TEST_REDIS_SHARDS"
 # How long an example takes says how busy the machine is, not how good the code.
 hypothesis.settings.register_profile("asyncqueue", deadline=None)
 hypothesis.settings.load_profile("asyncqueue")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that proves a case proves nothing when it skips itself: that is a failure."""
+    report = yield
+    marks = {mark.name for mark in item.own_markers}
+    if report.skipped and "case" in marks and "skipif" not in marks and not PENDING:
+        report.outcome = "failed"
+        report.longrepr = f"It is to prove a case, and was skipped: {report.longrepr}"
+    return report
 
 
 def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:
