@@ -9,7 +9,17 @@ from asyncqueue.cli.doctor import doctor
 from asyncqueue.cli.failed import failed
 from asyncqueue.cli.jobs import cancel, explain, jobs, ps, show
 from asyncqueue.cli.program import Verbs
-from asyncqueue.cli.queues import clear, migrate, monitor, pause, resume, size, stats, workers
+from asyncqueue.cli.queues import (
+    clear,
+    migrate,
+    monitor,
+    pause,
+    restart,
+    resume,
+    size,
+    stats,
+    workers,
+)
 from asyncqueue.cli.worker import worker
 from asyncqueue.version import __version__
 
@@ -43,6 +53,7 @@ for verb in (
     clear,
     failed,
     workers,
+    restart,
     migrate,
     doctor,
     demo,

@@ -1,4 +1,4 @@
-"""The verbs for queues: stats, size, monitor, pause, resume, clear, workers, migrate."""
+"""The verbs for queues: stats, size, monitor, pause, resume, clear, workers, restart, migrate."""
 
 from __future__ import annotations
 
@@ -154,6 +154,28 @@ def workers(operator: Operator) -> None:
         ]
         headings = ("worker", "host", "pid", "queues", "slots", "running", "started", "seen")
         operator.out.table(live, headings, rows, "No live workers.")
+
+    operator.run(work)
+
+
+@click.command(cls=Verb)
+@click.argument("worker_ids", metavar="[WORKER]...", nargs=-1)
+@operating
+def restart(operator: Operator, worker_ids: tuple[str, ...]) -> None:
+    """Let workers end after their current jobs, for a supervisor to start new ones.
+
+    All live ones, or those of these ids. They hear of it within a third of their lease.
+    """
+
+    async def work(queue: Queue) -> None:
+        asked = await queue.restart_workers(*worker_ids)
+        if unknown := [id for id in worker_ids if id not in asked]:
+            raise Failure(
+                f"No live worker has the id {', '.join(map(repr, unknown))}.",
+                "asyncqueue workers shows those there are.",
+            )
+        told = f"Asked {counted(len(asked), 'worker')} to end after the current jobs."
+        operator.out.line({"asked": asked}, told if asked else "No live workers.")
 
     operator.run(work)
 

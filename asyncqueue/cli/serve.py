@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MEMORY: Final = 12
 """Exit code of a worker that reached its memory limit."""
 RECYCLE: Final = 13
-"""Exit code by which a child tells its supervisor that it ended at a limit."""
+"""Exit code by which a child tells its supervisor that it ended as it was meant to."""
 LAST_RESORT: Final = 5.0
 """Seconds beyond all bounds after which a blocked process is ended."""
 FIRST_PAUSE: Final = 0.5
@@ -35,6 +35,7 @@ _REASONS: Final = {
     "max_time": "reached --max-time",
     "max_memory": "reached --max-memory",
     "empty": "the queues are empty",
+    "restart": "a restart was asked for",
 }
 
 log = logging.getLogger("asyncqueue.worker")
@@ -174,7 +175,7 @@ class Service:
             return 0
         if reason == "max_memory":
             return MEMORY
-        return RECYCLE if self._child and reason in ("max_jobs", "max_time") else 0
+        return RECYCLE if self._child and reason in ("max_jobs", "max_time", "restart") else 0
 
 
 def warn(worker: Worker) -> None:

@@ -26,6 +26,7 @@ from asyncqueue.queue.info import (
 )
 from asyncqueue.record import FINISHED, WAITING, Filter, State, StoredJob
 from asyncqueue.registry import fold
+from asyncqueue.restarting import ask_to_end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -167,6 +168,19 @@ class Operator(Access):
         if state in WAITING and self.listeners.wants(JobCancelled):
             self.listeners.send(self._cancelled(stored))
         return state in (*WAITING, State.PROCESSING)
+
+    async def restart_workers(self, *ids: str) -> list[str]:
+        """Ask workers to end after their current jobs, all live ones or those of these ids.
+
+        Answers the ids of those that were asked. They end with success and ``stop_reason``
+        ``"restart"``, for a supervisor to start new ones: ``asyncqueue worker --processes`` does.
+        They hear of it three times a lease, so within ten seconds by default.
+        """
+        driver = await self.ready_to_write("restart_workers()")
+        live = [worker.id for worker in await driver.workers()]
+        asked = [id for id in live if not ids or id in ids]
+        await ask_to_end(driver, asked)
+        return asked
 
     async def clear(self, queue: str) -> int:
         """Remove the waiting jobs of a queue or lane; answers how many. Never failed records."""

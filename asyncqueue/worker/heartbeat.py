@@ -17,6 +17,7 @@ from asyncqueue.drivers.base import Driver
 from asyncqueue.errors import PartlyUnavailable
 from asyncqueue.execution.whereabouts import place_of
 from asyncqueue.record import Extension, Hold
+from asyncqueue.restarting import is_asked_to_end
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.pulse import Pulse
 from asyncqueue.worker.side import beside, in_own_thread
@@ -45,7 +46,7 @@ BLOCKED_AT_LEAST: Final = 300.0
 class Heartbeat:
     """Renews leases three times a lease, and watches the loop and operators' cancellations."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what it works with
         self,
         driver: Driver,
         holdings: Holdings,
@@ -53,6 +54,7 @@ class Heartbeat:
         *,
         lease: float,
         interrupt: Callable[[Holding, Cause], None],
+        restart: Callable[[], object],
         on_end: Callable[[], object],
         log: logging.Logger,
     ) -> None:
@@ -61,6 +63,7 @@ class Heartbeat:
         self._presence = presence
         self._lease = lease
         self._interrupt = interrupt
+        self._restart = restart
         self._on_end = on_end
         self._log = log
         self._pulse = Pulse()
@@ -167,6 +170,8 @@ class Heartbeat:
                 await self._announce(driver)
                 raise
         await self._announce(driver)
+        if await is_asked_to_end(driver, self._presence.id):
+            self._tell(self._restart)
 
     def _heed(self, held: Sequence[Holding], answers: Sequence[Hold]) -> None:
         for holding, answer in zip(held, answers, strict=True):

@@ -230,6 +230,7 @@ class Shift:
             worker.presence(),
             lease=self._timing.lease,
             interrupt=self._interrupt,
+            restart=lambda: self.end("restart"),
             on_end=lambda: self.end("its heartbeat broke"),
             log=worker.log,
         )

@@ -311,3 +311,12 @@ def test_passwords_in_urls_are_masked(run):
     result = run("stats", "--url", "rabbit://bob:hunter2@host/x")
     assert result.exit_code == 2
     assert "hunter2" not in result.output
+
+
+@pytest.mark.case("CLI-07")
+def test_restart_asks_the_workers_that_live(run, stored: Stored):
+    assert run("restart").stdout == "No live workers.\n"
+    refused = run("restart", "nobody")
+    assert refused.exit_code == 1
+    assert refused.stderr.startswith("Error: No live worker has the id 'nobody'.")
+    assert data(run("restart", "--json")) == {"asked": []}
