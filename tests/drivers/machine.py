@@ -196,6 +196,7 @@ class DriverMachine(RuleBasedStateMachine):
                 error="boom" if state in (State.DELAYED, State.FAILED) else None,
                 traceback="Traceback" if state is State.FAILED else None,
                 retention=retention,
+                latch=claim.latch,
             )
             for claim in self.pick(numbers)
         ]

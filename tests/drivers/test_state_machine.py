@@ -22,6 +22,7 @@ from asyncqueue.drivers.redis import RedisDriver
 
 from ..servers.databases import PREFIX
 from .defects import DEFECTS
+from .linked_machine import LinkedMachine
 from .machine import DriverMachine
 
 if TYPE_CHECKING:
@@ -58,10 +59,11 @@ def compare(
     make: Callable[[Clock], Driver],
     length: settings,
     part_of: Callable[[Driver, Record], int] | None = None,
+    kind: type[DriverMachine] = DriverMachine,
 ) -> None:
     """Run the machine on drivers that are made like this."""
 
-    class Machine(DriverMachine):
+    class Machine(kind):
         make_driver = staticmethod(make)
 
     if part_of is not None:
@@ -80,6 +82,11 @@ def test_the_memory_driver_is_what_it_is_compared_with() -> None:
     compare(lambda clock: MemoryDriver(clock=clock), LENGTH)
 
 
+@pytest.mark.case("DRV-07", "BAT-26", on="memory")
+def test_the_memory_driver_is_what_latches_are_compared_with() -> None:
+    compare(lambda clock: MemoryDriver(clock=clock), LENGTH, kind=LinkedMachine)
+
+
 @pytest.mark.case("DRV-07", "PRI-13", on="sqlite")
 def test_sqlite_does_what_memory_does(folder: Path) -> None:
     sqlite = pytest.importorskip("asyncqueue.drivers.sqlite")
@@ -92,15 +99,16 @@ def test_sqlite_does_what_memory_does(folder: Path) -> None:
 
 
 @pytest.mark.case("DRV-07", "PRI-13", on="postgres")
-def test_postgres_does_what_memory_does(postgres_url: str) -> None:
+@pytest.mark.parametrize("kind", [DriverMachine, LinkedMachine])
+def test_postgres_does_what_memory_does(postgres_url: str, kind: type[DriverMachine]) -> None:
     def make(clock: Clock) -> Driver:
-        name = f"{PREFIX}machine_{next(numbers)}"
+        name = f"{PREFIX}{kind.__name__}_{next(numbers)}"
         driver = PostgresDriver(postgres_url, schema=name, clock=clock)
         driver._marks = Marks(enough=1)  # They are for claims of many jobs.
         return driver
 
     numbers = itertools.count()
-    compare(make, SERVED)
+    compare(make, SERVED, kind=kind)
 
 
 @pytest.mark.case("DRV-07", "PRI-13", on="redis")

@@ -76,6 +76,7 @@ class Latches:
         if entry.held is not None:
             del self._held[state.id][entry.held][entry.id]
             state.unheld(entry.held, guards=entry.guards)
+            entry.held = None
         elif entry.member:
             effect = state.member_ended(how, entry.error, now)
             self._apply(state, effect, now)

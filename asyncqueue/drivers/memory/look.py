@@ -78,7 +78,9 @@ def count_ahead(store: Store, entry: Entry | None, now: float) -> int | None:
         return None
     line = store.shelf(entry.queue).lines(Source(entry.queue, low=entry.priority))
     before = _place(entry)
-    return sum(_place(other) < before for line in line for other in line)
+    return sum(
+        other.available_at <= now and _place(other) < before for line in line for other in line
+    )
 
 
 def count_by_queue(store: Store, now: float) -> dict[str, QueueCounts]:

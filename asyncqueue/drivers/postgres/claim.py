@@ -5,6 +5,7 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.postgres.states import MEMBER
 from asyncqueue.record import Claim, Claimed
 
 if TYPE_CHECKING:
@@ -20,8 +21,10 @@ _FIELDS: Final = 10
 _PRIORITY: Final = 5
 _SINCE: Final = itemgetter(10, 11)
 """A row's place among those of its lane and priority: available_at, seq."""
-_DUE_IN: Final = 12
-_DUE: Final = 13
+_LATCH: Final = 12
+_PART: Final = 13
+_DUE_IN: Final = 14
+_DUE: Final = 15
 CROWD: Final = 1000
 """Due jobs of which a claim looks at no more."""
 
@@ -86,7 +89,18 @@ async def _claim(
         claimer.crowded.update(lane.queue for lane in lanes)
     taken = _in_order(taken, lanes)
     claimer.marks.advance(lanes, taken, limit, quiet=not due)
-    return Claimed([Claim(*row[:_FIELDS]) for row in taken], due_in)
+    claimed = Claimed([Claim(*row[:_FIELDS]) for row in taken], due_in)
+    if any(row[_LATCH] is not None for row in taken):
+        await _name_latches(store, claimed.claims, taken)
+    return claimed
+
+
+async def _name_latches(store: Store, claims: Sequence[Claim], rows: Sequence[Row]) -> None:
+    latches = {row[_LATCH] for row in rows} - {None}
+    called_off = {id for (id,) in await store.rows("latches.called_off", ids=list(latches))}
+    for claim, row in zip(claims, rows, strict=True):
+        claim.latch = row[_LATCH]
+        claim.called_off = row[_PART] == MEMBER and claim.latch in called_off
 
 
 async def _take_next(

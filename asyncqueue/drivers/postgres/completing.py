@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
+from asyncqueue.drivers.postgres.ending import settle
 from asyncqueue.drivers.postgres.failures import explained, silent
-from asyncqueue.drivers.postgres.settle import is_held, settle
+from asyncqueue.drivers.postgres.settle import is_held
 from asyncqueue.drivers.postgres.wire import open_lending
 from asyncqueue.errors import DriverError, LeaseLost
 
@@ -106,10 +107,12 @@ class Completing:
                     f"The transaction of job {settlement.id} was ended inside its block, so the "
                     "job is not settled; leave commit and rollback to the block."
                 )
-            if await self._in_time(settle(store, [settlement])) != [True]:
+            (answer,) = await self._in_time(settle(store, [settlement]))
+            if answer is False:
                 await transaction.rollback()
                 raise _lost(settlement)
             await self._in_time(transaction.commit())
+        settlement.counted = None if answer is True else answer
         self._settled(store)
 
     async def _roll_back(self, connection: Connection, transaction: Transaction) -> None:

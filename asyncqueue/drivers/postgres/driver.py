@@ -5,18 +5,28 @@ from __future__ import annotations
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from asyncqueue.drivers.postgres import claim, enqueue, leases, look, operate, presence, settle
+from asyncqueue.drivers.postgres import (
+    claim,
+    enqueue,
+    latches,
+    leases,
+    look,
+    operate,
+    presence,
+    settle,
+)
 from asyncqueue.drivers.postgres.handle import LONG, Handle
 from asyncqueue.errors import DriverUnavailable
 from asyncqueue.record import Claimed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.drivers.base import Order
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.record import (
+        Counted,
         Extension,
         Filter,
         Found,
@@ -28,6 +38,7 @@ if TYPE_CHECKING:
         Settlement,
         Source,
         State,
+        Tally,
     )
 
 
@@ -62,11 +73,16 @@ class PostgresDriver(Handle):
         """
         enqueue.check(records)
         if within is not None:
-            return await (await self._opened()).enqueue_within(within, records)
-        if not records:
+            session = await self._opened()
+            return await session.within(
+                within, lambda store: enqueue.enqueue(store, records, latches)
+            )
+        if not records and not latches:
             return []
-        atomic = not enqueue.is_one_statement(records)
-        return await self._work(lambda store: enqueue.enqueue(store, records), atomic=atomic)
+        atomic = bool(latches) or not enqueue.is_one_statement(records)
+        return await self._work(
+            lambda store: enqueue.enqueue(store, records, latches), atomic=atomic
+        )
 
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str
@@ -98,16 +114,10 @@ class PostgresDriver(Handle):
             return []
         return await self._work(lambda store: leases.extend(store, extensions, lease))
 
-    async def settle(self, settlements: Sequence[Settlement]) -> list[bool]:
+    async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
         settle.check(settlements)
-        if not settlements:
-            return []
-        try:
-            return await self._work(lambda store: self._unsure.settle(store, settlements))
-        except DriverUnavailable:
-            self._unsure.lost_settlements(settlements)
-            raise
+        return await self._unsure.settle(self._work, settlements) if settlements else []
 
     async def sweep(self) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.sweep`."""
@@ -115,7 +125,12 @@ class PostgresDriver(Handle):
         while more:
             swept = await self._work(leases.sweep)
             returned, more = returned + swept.returned, swept.more
+            if swept.linked:
+                await self._end(swept.linked)
         return returned
+
+    async def _end(self, linked: Mapping[str, str]) -> None:
+        await self._work(lambda store: leases.end(store, linked), atomic=True)
 
     async def prune(self, failed_retention: float) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
@@ -144,6 +159,24 @@ class PostgresDriver(Handle):
         """How many jobs are meant."""
         return await self._look(lambda store: look.count(store, which))
 
+    async def ahead(self, id: str) -> int | None:
+        """See :meth:`asyncqueue.drivers.base.Driver.ahead`."""
+        return await self._look(lambda store: look.ahead(store, id))
+
+    # Latches
+
+    async def latches(self, ids: Sequence[str] | None = None) -> list[Tally]:
+        """See :meth:`asyncqueue.drivers.base.Driver.latches`."""
+        return await self._look(lambda store: latches.tallies(store, ids))
+
+    async def call_off(self, ids: Sequence[str]) -> list[str]:
+        """See :meth:`asyncqueue.drivers.base.Driver.call_off`."""
+        return await self._work(lambda store: latches.call_off(store, ids), atomic=True)
+
+    async def forget_latches(self, ids: Sequence[str]) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
+        return await self._operate(lambda store: latches.forget(store, ids))
+
     # Operate
 
     async def requeue(self, which: Filter) -> list[str]:
@@ -156,7 +189,10 @@ class PostgresDriver(Handle):
 
     async def delete(self, which: Filter) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.delete`."""
-        return await self._all_gone(lambda store: operate.delete(store, which))
+        gone = await self._all_gone(lambda store: operate.delete(store, which))
+        return gone + await self._all_gone(
+            lambda store: operate.delete_linked(store, which), atomic=True
+        )
 
     async def pause(self, queues: Sequence[str], on: bool) -> list[str]:
         """See :meth:`asyncqueue.drivers.base.Driver.pause`."""
@@ -201,12 +237,14 @@ class PostgresDriver(Handle):
         async with session.completing.transaction(settlement) as connection:
             yield connection
 
-    async def _all_gone(self, removing: Callable[[Store], Awaitable[int]]) -> int:
+    async def _all_gone(
+        self, removing: Callable[[Store], Awaitable[int]], *, atomic: bool = False
+    ) -> int:
         """Repeat a call that removes a bounded number of jobs until it finds no more."""
         session = await self._opened()
         gone = 0
         while True:
-            removed = await session.operate(removing, LONG)
+            removed = await session.operate(removing, LONG, atomic=atomic)
             gone += removed
             if removed < operate.REMOVED_AT_ONCE:
                 return gone

@@ -5,17 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.postgres.failures import is_taken
-from asyncqueue.drivers.postgres.states import HELD, HELD_UNTIL_CLAIMED
+from asyncqueue.drivers.postgres.latches import locked
+from asyncqueue.drivers.postgres.states import GUARD, HELD, HELD_UNTIL_CLAIMED, MEMBER, REASONS
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.wire import PostgresError
 from asyncqueue.errors import DriverUnavailable
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from asyncqueue.drivers.postgres.store import Store
-    from asyncqueue.record import Record
+    from asyncqueue.record import Latch, Record
 
 TRIES: Final = 20
 """How often somebody else may take an id or a key and let go of it again at the wrong moment."""
@@ -41,20 +42,43 @@ def check(records: Sequence[Record]) -> None:
 def is_one_statement(records: Sequence[Record]) -> bool:
     """Whether these can be stored by one statement; all others need a transaction."""
     for record in records:
-        if record.key is not None:
+        if record.key is not None or record.latch is not None:
             return False
     return len({record.id for record in records}) == len(records)
 
 
-async def enqueue(store: Store, records: Sequence[Record]) -> list[str | None]:
-    """Store the records that are new; answers for the others the id that is in their way."""
+async def enqueue(
+    store: Store, records: Sequence[Record], latches: Sequence[Latch]
+) -> list[str | None]:
+    """Store the records that are new; answers for the others the id that is in their way.
+
+    Latches, and records that have one, need a transaction.
+    """
+    if not latches and all(record.latch is None for record in records):
+        return await insert(store, records)
+    known = await locked(store, joined(records, latches))
+    known.add(latches)
+    known.admit(records)
+    answers = await insert(store, records)
+    known.joined(zip(records, answers, strict=True))
+    await known.write()
+    return answers
+
+
+def joined(records: Iterable[Record], latches: Iterable[Latch]) -> set[str | None]:
+    """The latches that records join and that are none of the new ones."""
+    return {record.latch for record in records} - {latch.id for latch in latches}
+
+
+async def insert(store: Store, records: Sequence[Record]) -> list[str | None]:
+    """The same, while somebody else sees to the latches."""
     if is_one_statement(records):
         answers = await _enqueue_plain(store, records)
     else:
         answers = list[str | None]()
         for run in _runs(records):
             answers += await _enqueue_unique(store, run)
-    store.ring("queue", {record.queue for record in records})
+    store.ring("queue", {record.queue for record in records if record.held is None})
     return answers
 
 
@@ -155,6 +179,9 @@ def _unique_columns(records: Sequence[Record]) -> dict[str, Any]:
         "keys": column([record.key for record in records]),
         "key_holds": [_hold(record) for record in records],
         "key_ttls": column([record.key_ttl for record in records]),
+        "latches": column([record.latch for record in records]),
+        "parts": column([_part(record) for record in records]),
+        "held": column([_held(record) for record in records]),
     }
 
 
@@ -162,3 +189,15 @@ def _hold(record: Record) -> int:
     if record.key is None:
         return 0
     return HELD_UNTIL_CLAIMED if record.key_until_claimed else HELD
+
+
+def _part(record: Record) -> int | None:
+    if record.latch is None:
+        return None
+    if record.held is None:
+        return MEMBER
+    return GUARD if record.guards else None
+
+
+def _held(record: Record) -> int | None:
+    return None if record.latch is None or record.held is None else REASONS[record.held]

@@ -21,6 +21,10 @@ LIVE: Final = {
 """What a state is in the jobs table. No row is in two of these."""
 
 
+HELD: Final = "(state = -1)"
+"""Held back by a latch: meant by their ids only."""
+
+
 class Condition(NamedTuple):
     """What a filter asks of the rows of each table, and the parameters of both."""
 
@@ -38,6 +42,8 @@ def condition(which: Filter, states: Iterable[State] | None = None) -> Condition
         wanted &= set(states)
     common = _common(which)
     alternatives = [where for state, where in LIVE.items() if state in wanted]
+    if which.ids is not None and State.DELAYED in wanted:
+        alternatives.append(HELD)
     live = " AND ".join([f"({' OR '.join(alternatives)})", *common]) if alternatives else None
     failed = " AND ".join(["true", *common]) if State.FAILED in wanted else None
     return Condition(live, failed, _parameters(which))
@@ -49,6 +55,7 @@ def _common(which: Filter) -> list[str]:
         "queue = :queue::text AND priority BETWEEN :low::integer AND :high::integer": which.source,
         "name = :name::text": which.name,
         "finished_at <= {now} - :finished_before::double precision": which.finished_before,
+        "latch = :latch::text AND part IN (1, 2)": which.latch,
     }
     return [piece for piece, given in pieces.items() if given is not None]
 
@@ -58,6 +65,7 @@ def _parameters(which: Filter) -> dict[str, object]:
         "ids": None if which.ids is None else list(which.ids),
         "name": which.name,
         "finished_before": which.finished_before,
+        "latch": which.latch,
     }
     if which.source is not None:
         source = which.source

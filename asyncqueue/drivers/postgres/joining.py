@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from asyncqueue.drivers.postgres.enqueue import enqueue
 from asyncqueue.drivers.postgres.failures import explained, has_no_transaction
 from asyncqueue.drivers.postgres.guests import ACCEPTED, guest
 from asyncqueue.drivers.postgres.topics import texts
 from asyncqueue.errors import TransactionUnsupported
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from asyncqueue.drivers.postgres.place import Place
     from asyncqueue.drivers.postgres.store import Executing, Store
-    from asyncqueue.record import Record
+
+T = TypeVar("T")
 
 
-async def enqueue_within(
+async def work_within(
     within: object,
-    records: Sequence[Record],
+    verb: Callable[[Store], Awaitable[T]],
     place: Place,
     store_on: Callable[[Executing], Store],
-) -> list[str | None]:
-    """Store records as part of the transaction of ``within``, all or none.
+) -> T:
+    """Do a verb as part of the transaction of ``within``, all of it or nothing.
 
     Those who wait for jobs are notified by the commit of the caller.
     """
@@ -38,12 +38,12 @@ async def enqueue_within(
             )
         async with _savepoint(connection):
             store = store_on(connection)
-            answers = await enqueue(store, records)
+            answer = await verb(store)
             tables = store.sql.tables
             await store.rows(
                 "presence.notify", channel=tables.channel, texts=texts("", sorted(store.rung))
             )
-            return answers
+            return answer
 
 
 @contextlib.asynccontextmanager

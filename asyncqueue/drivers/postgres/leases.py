@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.postgres.latches import Part, locked
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.texts import storable
 from asyncqueue.record import Extension, Hold
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from asyncqueue.drivers.postgres.store import Store
 
@@ -49,16 +50,32 @@ def _merged(extensions: Sequence[Extension]) -> dict[tuple[str, int], Extension]
 
 
 class Swept(NamedTuple):
-    """How many jobs were put back, and whether more may be waiting for it."""
+    """What became of some of the jobs whose lease ran out."""
 
     returned: int
+    """How many were put back."""
+    linked: dict[str, str]
+    """Those that were called off and have a latch, by id, are left to :func:`end`."""
     more: bool
+    """Whether there may be more jobs."""
 
 
 async def sweep(store: Store) -> Swept:
     """Return some of the jobs whose lease ran out."""
     rows = await store.rows("leases.sweep", limit=SWEPT_AT_ONCE)
-    queues = [queue for _, queue, called_off in rows if not called_off]
+    queues = [queue for _, queue, called_off, _ in rows if not called_off]
+    ended = {id: latch for id, _, called_off, latch in rows if called_off}
+    linked = {id: latch for id, latch in ended.items() if latch is not None}
     store.ring_put_back(queues)
-    store.ring("job", [id for id, _, called_off in rows if called_off])
-    return Swept(len(queues), more=len(rows) == SWEPT_AT_ONCE)
+    store.ring("job", ended.keys() - linked.keys())
+    return Swept(len(queues), linked, more=len(rows) == SWEPT_AT_ONCE)
+
+
+async def end(store: Store, linked: Mapping[str, str]) -> None:
+    """End jobs that were called off, given with their latches; needs a transaction."""
+    latches = await locked(store, linked.values())
+    concerned = {"ids": list(linked), "latches": list(set(linked.values()))}
+    rows = await store.rows("leases.end", **concerned)
+    await latches.removed(Part(*part) for _, *part in rows)
+    await latches.write()
+    store.ring("job", [row[0] for row in rows])

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncqueue.drivers.postgres.filters import condition
-from asyncqueue.drivers.postgres.states import STATES
+from asyncqueue.drivers.postgres.states import ONS, STATES
 from asyncqueue.record import FINISHED, Found, QueueCounts, StoredJob
 
 if TYPE_CHECKING:
@@ -105,6 +105,18 @@ async def counts(store: Store) -> dict[str, QueueCounts]:
     return answer
 
 
+async def ahead(store: Store, id: str) -> int | None:
+    """How many jobs are claimed before a due one of its queue."""
+    number: int | None = await store.value("look.ahead", id=id)
+    return number
+
+
 def _stored_job(row: Row) -> StoredJob:
-    _, id, queue, name, payload, code, *others = row
-    return StoredJob(id, queue, name, payload, STATES[code], *others)
+    _, id, queue, name, payload, code, *others, held, history, lease_left = row
+    return StoredJob(
+        *(id, queue, name, payload, STATES[code]),
+        *others,
+        held=None if held is None else ONS[held],
+        history=history,
+        lease_left=lease_left,
+    )

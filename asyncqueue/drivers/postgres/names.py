@@ -19,13 +19,16 @@ SUFFIXES: Final = (
     "finished",
     "key",
     "called_off",
+    "latches",
+    "latch",
+    "latch_over",
 )
 """What the table and indexes beside the jobs table add to its name."""
-FAILED_SUFFIXES: Final = ("seq", "finished")
+FAILED_SUFFIXES: Final = ("seq", "finished", "latch")
 LONGEST: Final = 63
 """PostgreSQL cuts longer names off, without a word."""
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_IN_SCHEMA: Final = ("jobs", "failed", "meta")
+_IN_SCHEMA: Final = ("jobs", "failed", "meta", "latches")
 
 
 @dataclass(frozen=True)

@@ -5,17 +5,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.drivers.postgres.filters import condition
+from asyncqueue.drivers.postgres.latches import Part, locked
 from asyncqueue.drivers.postgres.states import STATES
 from asyncqueue.record import WAITING, State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from asyncqueue.drivers.postgres.latches import Latches
     from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Filter
 
 REMOVED_AT_ONCE: Final = 5000
 """Bounds the time for which others must wait."""
+_LATCH: Final = 4
 DELETABLE: Final = tuple(state for state in State if state is not State.PROCESSING)
 
 
@@ -24,9 +28,14 @@ async def requeue(store: Store, which: Filter) -> list[str]:
     meant = condition(which)
     if meant.failed is None:
         return []
-    rows = await store.select("operate.requeue", {"where": meant.failed}, meant.parameters)
-    store.ring_put_back({queue for _, queue in rows})
-    return [id for id, _ in rows]
+    where = {"where": meant.failed}
+    concerned = await store.select("operate.failed_latches", where, meant.parameters)
+    latches, parameters = await _locked(store, concerned, meant.parameters)
+    rows = await store.select("operate.requeue", where, parameters)
+    latches.requeued(latch for _, _, latch in rows if latch is not None)
+    await latches.write()
+    store.ring_put_back({queue for _, queue, _ in rows})
+    return [id for id, *_ in rows]
 
 
 async def cancel(store: Store, which: Filter, retention: float) -> dict[str, State]:
@@ -38,15 +47,38 @@ async def cancel(store: Store, which: Filter, retention: float) -> dict[str, Sta
         met |= {id: State.FAILED for (id,) in rows}
     if meant.live is not None:
         parameters = meant.parameters | {"keep": retention}
-        rows = await store.select("operate.cancel", {"where": meant.live}, parameters)
-        met |= {id: STATES[code] for id, code, _ in rows}
-        store.ring("job", [id for id, code, _ in rows if STATES[code] in WAITING])
-        store.ring("worker", {w for _, code, w in rows if STATES[code] is State.PROCESSING})
+        met |= await _cancel(store, {"where": meant.live}, parameters)
     return met
 
 
+async def _cancel(
+    store: Store, where: dict[str, str], parameters: dict[str, object]
+) -> dict[str, State]:
+    concerned = await store.select("operate.concerned", where, parameters)
+    latches, parameters = await _locked(store, concerned, parameters)
+    rows = await store.select("operate.cancel", where, parameters)
+    met = {id: STATES[code] for id, code, *_ in rows}
+    waited = [row for row in rows if met[row[0]] in WAITING]
+    await latches.removed(Part(*row[3:]) for row in waited if row[_LATCH] is not None)
+    await latches.write()
+    store.ring("job", [id for id, *_ in waited])
+    store.ring("worker", {row[2] for row in rows if met[row[0]] is State.PROCESSING})
+    return met
+
+
+async def _locked(
+    store: Store, rows: Sequence[Row], parameters: dict[str, object]
+) -> tuple[Latches, dict[str, object]]:
+    """The latches of these rows, locked, and the parameters with their ids."""
+    ids = {id for (id,) in rows}
+    return await locked(store, ids), parameters | {"latches": list(ids)}
+
+
 async def delete(store: Store, which: Filter) -> int:
-    """Remove some of the jobs that are meant; fewer than the most at once if no more are left."""
+    """Remove some of the jobs that are meant; fewer than the most at once if no more are left.
+
+    Those that wait and have a latch are left to :func:`delete_linked`.
+    """
     meant = condition(which, DELETABLE)
     gone: list[str] = []
     for statement, where in (("delete_jobs", meant.live), ("delete_failed", meant.failed)):
@@ -59,8 +91,27 @@ async def delete(store: Store, which: Filter) -> int:
     return len(gone)
 
 
+async def delete_linked(store: Store, which: Filter) -> int:
+    """The same of those that wait and have a latch; needs a transaction."""
+    meant = condition(which, WAITING)
+    if meant.live is None:
+        return 0
+    where = {"where": meant.live}
+    parameters = meant.parameters | {"room": REMOVED_AT_ONCE}
+    concerned = await store.select("operate.linked", where, parameters)
+    if not concerned:
+        return 0
+    latches, parameters = await _locked(store, concerned, parameters)
+    rows = await store.select("operate.delete_linked", where, parameters)
+    await latches.removed(Part(*part) for _, *part in rows)
+    await latches.write()
+    store.ring("job", [row[0] for row in rows])
+    return len(rows)
+
+
 async def prune(store: Store, failed_retention: float) -> int:
-    """Remove some of what is past its retention; see :func:`delete`."""
+    """Remove some of what is past its retention; see :func:`delete`. Latches are not counted."""
+    await store.change("latches.prune", room=REMOVED_AT_ONCE)
     gone = await store.change("operate.prune_jobs", room=REMOVED_AT_ONCE)
     room = REMOVED_AT_ONCE - gone
     return gone + await store.change("operate.prune_failed", age=failed_retention, room=room)

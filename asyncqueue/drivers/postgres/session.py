@@ -6,7 +6,7 @@ import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
 from asyncqueue.drivers.postgres.completing import Completing
-from asyncqueue.drivers.postgres.joining import enqueue_within
+from asyncqueue.drivers.postgres.joining import work_within
 from asyncqueue.drivers.postgres.listening import Listener
 from asyncqueue.drivers.postgres.notifying import Notifier
 from asyncqueue.drivers.postgres.pool import Pool
@@ -16,7 +16,7 @@ from asyncqueue.drivers.postgres.store import Store
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from asyncqueue.drivers.migrations import Step
     from asyncqueue.drivers.postgres.listening import OpenWatches
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.statements import Statements
     from asyncqueue.drivers.postgres.store import Executing
     from asyncqueue.drivers.postgres.wire import Connection
-    from asyncqueue.record import Record
 
 T = TypeVar("T")
 
@@ -146,9 +145,9 @@ class Session:
             lambda c: self._do(c, verb, atomic=atomic), patience=max(patience, self._place.patience)
         )
 
-    async def enqueue_within(self, within: object, records: Sequence[Record]) -> list[str | None]:
-        """Store records in a transaction of the caller's."""
-        return await enqueue_within(within, records, self._place, self.store_on)
+    async def within(self, within: object, verb: Callable[[Store], Awaitable[T]]) -> T:
+        """Do one of the verbs in a transaction of the caller's."""
+        return await work_within(within, verb, self._place, self.store_on)
 
     def settled(self, store: Store) -> None:
         """It is committed: wake those who wait for what this call changed, here and elsewhere."""

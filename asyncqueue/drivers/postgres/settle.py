@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from asyncqueue.drivers.postgres import enqueue
 from asyncqueue.drivers.postgres.states import CODES
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.texts import storable
@@ -13,24 +14,24 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Settlement
 
 
 def check(settlements: Sequence[Settlement]) -> None:
-    """Raise for a state that no claim can end in."""
+    """Raise for a state that no claim can end in, and for what must not follow."""
     for settlement in settlements:
         if settlement.state not in CODES or settlement.state is State.PROCESSING:
             raise ValueError(f"A claim cannot be settled as {settlement.state!r}.")
+        if settlement.follow_ups:
+            enqueue.check(settlement.follow_ups)
 
 
 async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     """End those claims that are still held; answers which were."""
-    # In the order of their ids, and of those for one claim the first only.
-    first = {(s.id, s.token): place for place, s in reversed(list(enumerate(settlements)))}
-    places = [first[claim] for claim in sorted(first)]
+    places = in_order(settlements)
     ordered = [settlements[place] for place in places]
-    statement = _statement(ordered)
-    ((count, some, queues, awaited),) = await store.rows(statement, **_columns(ordered))
+    ((count, some, queues, awaited),) = await _settle(store, ordered)
     answers = [False] * len(settlements)
     held: list[int] = some or []
     ended = places if count == len(ordered) else [places[n - 1] for n in held]
@@ -42,14 +43,28 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     return answers
 
 
-def _statement(settlements: Sequence[Settlement]) -> str:
-    """The cheapest that can do it: most of the time all jobs of a call completed."""
-    if all(s.state is State.COMPLETED and s.retention > 0 for s in settlements):
-        return "settle.complete"
+async def settle_each(store: Store, settlements: Sequence[Settlement]) -> list[Row]:
+    """The same of settlements in order; answers a row of each that was held."""
+    return await store.composed("settle.settle", "answer", "settle.each", _columns(settlements))
+
+
+def in_order(settlements: Sequence[Settlement]) -> list[int]:
+    """Their places in the order of their ids; of those for one claim the first only."""
+    first = {(s.id, s.token): place for place, s in reversed(list(enumerate(settlements)))}
+    return [first[claim] for claim in sorted(first)]
+
+
+async def _settle(store: Store, settlements: Sequence[Settlement]) -> list[Row]:
+    """By the cheapest statement that can do it: most of the time all jobs of a call completed."""
+    columns = _columns(settlements)
+    if all(
+        s.state is State.COMPLETED and s.retention > 0 and s.attempt is None for s in settlements
+    ):
+        return await store.rows("settle.complete", **columns)
     ended = (State.COMPLETED, State.CANCELLED)
     if all(s.state in ended and s.retention <= 0 for s in settlements):
-        return "settle.remove"
-    return "settle.settle"
+        return await store.rows("settle.remove", **columns)
+    return await store.composed("settle.settle", "answer", "settle.all", columns)
 
 
 def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
@@ -64,6 +79,7 @@ def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:
         "results": column([s.result for s in settlements]),
         "errors": column([storable(s.error) for s in settlements]),
         "tracebacks": column([storable(s.traceback) for s in settlements]),
+        "notes": column([s.attempt for s in settlements]),
     }
 
 

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol
 
-from asyncqueue.drivers.postgres import claim, settle
+from asyncqueue.drivers.postgres import claim, ending, settle
+from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from asyncqueue.drivers.postgres.store import Store
-    from asyncqueue.record import Settlement
+    from asyncqueue.record import Counted, Settlement
 
-T = TypeVar("T")
+    Answer = bool | Counted
+
 LONGEST: Final = 60.0
 """Seconds for which a lost call is reckoned with."""
+
+
+class Work(Protocol):
+    """Does a verb on a connection, perhaps in a transaction."""
+
+    async def __call__(
+        self, verb: Callable[[Store], Awaitable[None]], *, atomic: bool = False
+    ) -> None:
+        """Return when that is done."""
+        ...
 
 
 class Unsure:
@@ -28,7 +40,7 @@ class Unsure:
 
     def __init__(self) -> None:
         self._handouts: dict[int, float] = {}
-        self._settlements: dict[tuple[str, int], float] = {}
+        self._settlements: dict[tuple[str, int], tuple[float, Answer]] = {}
 
     @property
     def of_claims(self) -> bool:
@@ -46,16 +58,50 @@ class Unsure:
     async def give_back(self, store: Store) -> None:
         """Return what lost calls claimed; once is not enough, as they may be done even now."""
         await claim.give_back_handouts(store, list(self._handouts))
-        self._handouts = _current(self._handouts)
+        now = time.monotonic()
+        self._handouts = {lost: until for lost, until in self._handouts.items() if until > now}
 
-    def lost_settlements(self, settlements: Sequence[Settlement]) -> None:
-        """Nobody knows whether these were stored. They will be tried again."""
+    async def settle(self, work: Work, settlements: Sequence[Settlement]) -> list[Answer]:
+        """Settle; what an earlier try that seemed to fail has settled counts as settled now.
+
+        Those that are linked are settled in one transaction, the others by one statement.
+        """
+        plain, linked = ending.parted(settlements)
+        answers: dict[int, Answer] = {}
+
+        async def end(store: Store) -> None:
+            ends = [settlements[place] for place in plain]
+            told: list[Answer] = [*await settle.settle(store, ends)]
+            answers.update(zip(plain, await self._recovered(store, ends, told), strict=True))
+
+        async def end_linked(store: Store) -> None:
+            ends = [settlements[place] for place in linked]
+            told = await ending.settle(store, ends)
+            answers.update(zip(linked, await self._recovered(store, ends, told), strict=True))
+
+        try:
+            if plain:
+                await work(end)
+            if linked:
+                await work(end_linked, atomic=True)
+        except DriverError:  # Unavailable, or one refused the linked ones when others were stored.
+            self._lost(settlements, answers)
+            raise
+        self._found(settlements)
+        return [answers.get(place, False) for place in range(len(settlements))]
+
+    def _lost(self, settlements: Sequence[Settlement], answers: Mapping[int, Answer]) -> None:
+        """Nobody knows whether these were stored. They will be tried again.
+
+        What the last try would have answered is the answer if they were.
+        """
         until = time.monotonic() + LONGEST
-        self._settlements |= {(s.id, s.token): until for s in settlements}
+        for place, s in enumerate(settlements):
+            self._settlements[s.id, s.token] = (until, answers.get(place) or True)
 
-    async def settle(self, store: Store, settlements: Sequence[Settlement]) -> list[bool]:
-        """Settle; what an earlier try that seemed to fail has settled counts as settled now."""
-        answers = await settle.settle(store, settlements)
+    async def _recovered(
+        self, store: Store, settlements: Sequence[Settlement], answers: list[Answer]
+    ) -> list[Answer]:
         doubted = [
             place
             for place, s in enumerate(settlements)
@@ -64,13 +110,16 @@ class Unsure:
         if doubted:
             found = await settle.were_settled(store, [settlements[place] for place in doubted])
             for place, settled in zip(doubted, found, strict=True):
-                answers[place] = settled
-        for s in settlements:
-            self._settlements.pop((s.id, s.token), None)
-        self._settlements = _current(self._settlements)
+                s = settlements[place]
+                answers[place] = settled and self._settlements[s.id, s.token][1]
         return answers
 
-
-def _current(lost: dict[T, float]) -> dict[T, float]:
-    now = time.monotonic()
-    return {what: until for what, until in lost.items() if until > now}
+    def _found(self, settlements: Sequence[Settlement]) -> None:
+        """What became of these is known."""
+        if self._settlements:
+            now, known = time.monotonic(), {(s.id, s.token) for s in settlements}
+            self._settlements = {
+                claim: (until, answer)
+                for claim, (until, answer) in self._settlements.items()
+                if until > now and claim not in known
+            }

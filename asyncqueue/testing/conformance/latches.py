@@ -610,7 +610,8 @@ class HistoryRules(Rules):
 
     @needs("ahead")
     async def test_how_many_are_claimed_before_it(self, driver: Driver) -> None:
-        jobs = [record("a"), record("b", priority=5), record("c"), record("later", delay=60)]
+        jobs = [record("a"), record("b", priority=5), record("c")]
+        jobs.append(record("later", priority=9, delay=60))
         await driver.enqueue([*jobs, record("other", "elsewhere")])
         counts = [await driver.ahead(id) for id in ("b", "a", "c")]
         assert counts[0] == 0

@@ -54,7 +54,7 @@ taken AS (
     WHERE seq = ANY (ARRAY(SELECT seq FROM chosen))
     RETURNING
         id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
-        available_at, seq
+        available_at, seq, latch, part
 )
 SELECT taken.*, upcoming.due_in, upcoming.due
 FROM (
@@ -81,7 +81,7 @@ LEFT JOIN taken ON true;
 
 -- name: take_next
 -- Less work for the common case: one lane, from which the last claim got all it had asked for. ->
--- the same columns up to seq; no row where something delayed is due, or the queue is paused.
+-- the same columns up to part; no row where something delayed is due, or the queue is paused.
 -- By ctid, which needs no index. A row that was changed in the instant before it was locked stands
 -- elsewhere by now: it is not found there, so it is left for the next claim.
 UPDATE {jobs} SET
@@ -106,7 +106,7 @@ WHERE ctid = ANY (ARRAY(
 ))
 RETURNING
     id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
-    available_at, seq;
+    available_at, seq, latch, part;
 
 -- name: from_the_beginning
 SELECT ctid, seq, priority, available_at FROM {jobs}

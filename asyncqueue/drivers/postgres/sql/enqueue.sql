@@ -23,7 +23,8 @@ ON CONFLICT (id) DO UPDATE SET
     available_at = excluded.available_at, queue = excluded.queue, name = excluded.name,
     payload = excluded.payload, attempts = 0, exceptions = 0, token = 0, key_hold = 0, key = NULL,
     key_until = NULL, started_at = NULL, finished_at = NULL, expires_at = NULL, progress = NULL,
-    worker = NULL, message = NULL, error = NULL, result = NULL, traceback = NULL
+    worker = NULL, message = NULL, error = NULL, result = NULL, traceback = NULL, latch = NULL,
+    part = NULL, held = NULL, history = NULL
 WHERE old.state >= 3 AND old.expires_at <= {now}
 RETURNING id;
 
@@ -45,22 +46,24 @@ ORDER BY given.place
 RETURNING id;
 
 -- name: insert_unique
--- The same for jobs that may have keys; any conflict stores nothing.
+-- The same for jobs that may have keys and latches; any conflict stores nothing.
 INSERT INTO {jobs} (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload,
-    key, key_hold, key_until
+    key, key_hold, key_until, latch, part, held
 )
 SELECT
-    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, {now},
-    CASE WHEN given.delay > 0 THEN {now} + given.delay ELSE {now} END,
+    CASE WHEN given.held IS NOT NULL THEN -1 WHEN given.delay > 0 THEN 1 ELSE 0 END,
+    given.priority, given.max_attempts, {now},
+    CASE WHEN given.held IS NULL THEN {now} ELSE 0 END + greatest(given.delay, 0),
     given.id, given.queue, given.name, given.payload, given.key, given.key_hold,
-    {now} + given.key_ttl
+    {now} + given.key_ttl, given.latch, given.part, given.held
 FROM unnest(
     :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
     :max_attempts::bigint[], :delays::double precision[], :keys::text[], :key_holds::smallint[],
-    :key_ttls::double precision[]
+    :key_ttls::double precision[], :latches::text[], :parts::smallint[], :held::smallint[]
 ) WITH ORDINALITY AS given (
-    id, queue, name, payload, priority, max_attempts, delay, key, key_hold, key_ttl, place
+    id, queue, name, payload, priority, max_attempts, delay, key, key_hold, key_ttl, latch, part,
+    held, place
 )
 WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
 ORDER BY given.place

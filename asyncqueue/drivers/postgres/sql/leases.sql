@@ -20,11 +20,12 @@ renewed AS (
 SELECT place, cancel_keep IS NOT NULL FROM held;
 
 -- name: sweep
--- limit -> id, queue of some of the jobs whose lease ran out, and whether they were called off.
--- Those keep their place in the queue, so they are at its front; these end. What somebody is
--- settling or extending at this moment is left to him.
+-- limit -> id, queue of some of the jobs whose lease ran out, whether they were called off, and
+-- their latch. The others keep their place in the queue, so they are at its front; these end, but
+-- for those with a latch, which are left to the statement below. What somebody is settling or
+-- extending at this moment is left to him.
 WITH expired AS MATERIALIZED (
-    SELECT seq, id, queue, cancel_keep FROM {jobs}
+    SELECT seq, id, queue, cancel_keep, latch FROM {jobs}
     WHERE state = 2 AND leased_until <= {now}
     ORDER BY leased_until LIMIT :limit::bigint FOR UPDATE SKIP LOCKED
 ),
@@ -36,9 +37,30 @@ cancelled AS (
     UPDATE {jobs} SET
         state = 4, finished_at = {now}, expires_at = {now} + cancel_keep,
         leased_until = NULL, cancel_keep = NULL, key_hold = 0
+    WHERE seq = ANY (ARRAY(SELECT seq FROM expired WHERE cancel_keep > 0 AND latch IS NULL))
+),
+removed AS (
+    DELETE FROM {jobs}
+    WHERE seq = ANY (ARRAY(SELECT seq FROM expired WHERE cancel_keep <= 0 AND latch IS NULL))
+)
+SELECT id, queue, cancel_keep IS NOT NULL, latch FROM expired;
+
+-- name: end
+-- ids, their latches, which are locked -> id, seq, latch, part, held of those that were called off
+-- and whose lease ran out. They end.
+WITH expired AS MATERIALIZED (
+    SELECT seq, id, latch, part, held, cancel_keep FROM {jobs}
+    WHERE id = ANY (:ids::text[]) AND latch = ANY (:latches::text[])
+    AND state + 0 = 2 AND leased_until <= {now} AND cancel_keep IS NOT NULL
+    FOR UPDATE SKIP LOCKED
+),
+cancelled AS (
+    UPDATE {jobs} SET
+        state = 4, finished_at = {now}, expires_at = {now} + cancel_keep,
+        leased_until = NULL, cancel_keep = NULL, key_hold = 0
     WHERE seq = ANY (ARRAY(SELECT seq FROM expired WHERE cancel_keep > 0))
 ),
 removed AS (
     DELETE FROM {jobs} WHERE seq = ANY (ARRAY(SELECT seq FROM expired WHERE cancel_keep <= 0))
 )
-SELECT id, queue, cancel_keep IS NOT NULL FROM expired;
+SELECT id, seq, latch, part, held FROM expired;

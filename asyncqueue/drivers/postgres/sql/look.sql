@@ -5,13 +5,16 @@
     seq, id, queue, name, payload,
     CASE WHEN state = 1 AND available_at <= {now} THEN 0 ELSE state END AS state,
     priority, attempts, max_attempts, created_at,
-    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
+    CASE WHEN state < 0 THEN created_at + available_at ELSE available_at END AS available_at,
+    started_at, finished_at, progress, message, result, error, traceback, worker, key, latch, held,
+    history, CASE WHEN state = 2 THEN leased_until - {now} END AS lease_left
 FROM {jobs} WHERE ({where}) AND {beyond} ORDER BY {order} LIMIT :most::bigint)
 
 -- name: failed
 (SELECT
     seq, id, queue, name, payload, 5 AS state, priority, attempts, max_attempts, created_at,
-    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key
+    available_at, started_at, finished_at, progress, message, result, error, traceback, worker, key,
+    latch, NULL AS held, history, NULL AS lease_left
 FROM {failed} WHERE ({where}) AND {beyond} ORDER BY {order} LIMIT :most::bigint)
 
 -- name: page
@@ -41,6 +44,25 @@ UNION ALL
 SELECT queue, 5, count(*), NULL FROM {failed} GROUP BY queue
 UNION ALL
 SELECT name, 0, 0, NULL FROM {meta} WHERE kind = 'paused';
+
+-- name: ahead
+-- id -> how many jobs of its queue come before it; no row where it is not due.
+SELECT
+    (
+        SELECT count(*) FROM {jobs} AS other
+        WHERE other.state = 0 AND other.queue = job.queue AND other.priority > job.priority
+    ) + (
+        SELECT count(*) FROM {jobs} AS other
+        WHERE other.state = 0 AND other.queue = job.queue AND other.priority = job.priority
+        AND (other.available_at, other.seq) < (job.available_at, job.seq)
+    ) + (
+        SELECT count(*) FROM {jobs} AS other
+        WHERE other.state = 1 AND other.queue = job.queue AND other.available_at <= {now}
+        AND (-other.priority::integer, other.available_at, other.seq)
+            < (-job.priority::integer, job.available_at, job.seq)
+    )
+FROM {jobs} AS job
+WHERE job.id = :id::text AND (job.state = 0 OR job.state = 1 AND job.available_at <= {now});
 
 -- name: ping
 SELECT 1;

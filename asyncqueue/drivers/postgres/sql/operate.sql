@@ -1,16 +1,25 @@
 -- What operators do. ``{where}`` is the condition of a filter. Rows are locked in the order of
 -- their ids, as everywhere.
 
+-- name: concerned
+-- -> the latches of jobs that wait, or may soon.
+SELECT DISTINCT latch FROM {jobs} WHERE ({where}) AND latch IS NOT NULL AND state < 3
+
 -- name: cancel
--- keep -> id, the state that was met, worker.
+-- keep, latches that are locked -> id, the state that was met, worker, seq, latch, part, held. Jobs
+-- of other latches came just now: too late to be meant.
 WITH met AS MATERIALIZED (
     SELECT
-        seq, id, CASE WHEN state = 1 AND available_at <= {now} THEN 0 ELSE state END AS state, worker
-    FROM {jobs} WHERE {where} ORDER BY id FOR UPDATE
+        seq, id, CASE WHEN state = 1 AND available_at <= {now} THEN 0 ELSE state END AS state,
+        worker, latch, part, held
+    FROM {jobs}
+    WHERE ({where}) AND (latch IS NULL OR latch = ANY (:latches::text[]) OR state >= 2)
+    ORDER BY id FOR UPDATE
 ),
 cancelled AS (
     UPDATE {jobs} SET
-        state = 4, finished_at = {now}, expires_at = {now} + :keep::double precision, key_hold = 0
+        state = 4, finished_at = {now}, expires_at = {now} + :keep::double precision, key_hold = 0,
+        available_at = CASE WHEN state < 0 THEN created_at ELSE 0 END + available_at, held = NULL
     WHERE :keep::double precision > 0
     AND seq = ANY (ARRAY(SELECT seq FROM met WHERE state < 2))
 ),
@@ -22,29 +31,37 @@ called_off AS (
     UPDATE {jobs} SET cancel_keep = greatest(:keep::double precision, 0)
     WHERE seq = ANY (ARRAY(SELECT seq FROM met WHERE state = 2))
 )
-SELECT id, state, worker FROM met;
+SELECT id, state, worker, seq, latch, part, held FROM met;
 
 -- name: failed_ids
 SELECT id FROM {failed} WHERE {where}
 
 -- name: requeue
--- -> id, queue, in the order in which they were dispatched. The token goes on: it is the fence.
--- The key is free for others since the job failed.
+-- latches that are locked -> id, queue, and the latch if it is a member, in the order in which they
+-- were dispatched. The token goes on: it is the fence. The key is free for others since the job
+-- failed. A member is one that nobody calls off, and a guard guards no more.
 WITH failed AS MATERIALIZED (
-    SELECT * FROM {failed} WHERE {where} ORDER BY id FOR UPDATE
+    SELECT * FROM {failed}
+    WHERE ({where}) AND (latch IS NULL OR latch = ANY (:latches::text[])) ORDER BY id FOR UPDATE
 ),
 back AS (
     INSERT INTO {jobs} (
-        state, priority, token, max_attempts, created_at, available_at, id, queue, name, payload
+        state, priority, token, max_attempts, created_at, available_at, id, queue, name, payload,
+        latch, part
     )
-    SELECT 0, priority, token, max_attempts, {now}, {now}, id, queue, name, payload
+    SELECT
+        0, priority, token, max_attempts, {now}, {now}, id, queue, name, payload, latch,
+        CASE WHEN part IN (1, 2) THEN 2 END
     FROM failed ORDER BY seq
     ON CONFLICT DO NOTHING
 ),
 gone AS (
     DELETE FROM {failed} WHERE id = ANY (ARRAY(SELECT id FROM failed))
 )
-SELECT id, queue FROM failed ORDER BY seq;
+SELECT id, queue, CASE WHEN part IN (1, 2) THEN latch END FROM failed ORDER BY seq;
+
+-- name: failed_latches
+SELECT DISTINCT latch FROM {failed} WHERE ({where}) AND latch IS NOT NULL
 
 -- name: delete_failed
 WITH meant AS MATERIALIZED (
@@ -54,9 +71,23 @@ DELETE FROM {failed} WHERE id = ANY (ARRAY(SELECT id FROM meant)) RETURNING id;
 
 -- name: delete_jobs
 WITH meant AS MATERIALIZED (
-    SELECT seq FROM {jobs} WHERE {where} LIMIT :room::bigint FOR UPDATE SKIP LOCKED
+    SELECT seq FROM {jobs} WHERE ({where}) AND (latch IS NULL OR state >= 3)
+    LIMIT :room::bigint FOR UPDATE SKIP LOCKED
 )
 DELETE FROM {jobs} WHERE seq = ANY (ARRAY(SELECT seq FROM meant)) RETURNING id;
+
+-- name: linked
+-- -> the latches of some of the jobs that this leaves.
+SELECT latch FROM {jobs} WHERE ({where}) AND latch IS NOT NULL AND state < 2 LIMIT :room::bigint
+
+-- name: delete_linked
+-- latches, which are locked -> id, seq, latch, part, held.
+WITH meant AS MATERIALIZED (
+    SELECT seq FROM {jobs} WHERE ({where}) AND latch = ANY (:latches::text[]) AND state < 2
+    LIMIT :room::bigint FOR UPDATE SKIP LOCKED
+)
+DELETE FROM {jobs} WHERE seq = ANY (ARRAY(SELECT seq FROM meant))
+RETURNING id, seq, latch, part, held;
 
 -- name: prune_jobs
 DELETE FROM {jobs} WHERE seq = ANY (ARRAY(

@@ -53,18 +53,20 @@ FROM ended;
 
 -- name: settle
 -- The same for all ends at once. What was called off and would wait again is cancelled instead.
+-- ``{answer}`` is one of the two pieces below.
 WITH held AS MATERIALIZED (
     SELECT
-        job.seq, job.queue, given.*,
+        job.seq, job.queue, job.part, given.*,
         CASE WHEN given.state < 2 AND job.cancel_keep IS NOT NULL THEN 4 ELSE given.state END
             AS ending,
         CASE WHEN given.state < 2 THEN job.cancel_keep ELSE given.retention END AS keep
     FROM unnest(
         :ids::text[], :tokens::bigint[], :states::smallint[], :attempts::bigint[],
         :exceptions::bigint[], :delays::double precision[], :retentions::double precision[],
-        :results::bytea[], :errors::text[], :tracebacks::text[]
+        :results::bytea[], :errors::text[], :tracebacks::text[], :notes::bytea[]
     ) WITH ORDINALITY AS given (
-        id, token, state, attempts, exceptions, delay, retention, result, error, traceback, place
+        id, token, state, attempts, exceptions, delay, retention, result, error, traceback, note,
+        place
     )
     JOIN {jobs} AS job ON job.id = given.id AND job.token = given.token AND job.state + 0 = 2
     ORDER BY given.place FOR UPDATE OF job
@@ -81,6 +83,7 @@ returned AS (
         result = held.result,
         error = held.error,
         traceback = held.traceback,
+        history = coalesce({jobs}.history || held.note, held.note, {jobs}.history),
         worker = NULL,
         leased_until = NULL
     FROM held WHERE {jobs}.seq = held.seq AND held.ending < 2
@@ -95,6 +98,7 @@ kept AS (
         result = held.result,
         error = held.error,
         traceback = held.traceback,
+        history = coalesce({jobs}.history || held.note, held.note, {jobs}.history),
         progress = CASE held.ending WHEN 3 THEN 100 ELSE {jobs}.progress END,
         leased_until = NULL,
         cancel_keep = NULL,
@@ -106,18 +110,19 @@ gone AS (
     WHERE {jobs}.seq = held.seq AND (held.ending = 5 OR held.ending IN (3, 4) AND held.keep <= 0)
     RETURNING
         {jobs}.*, held.ending, held.attempts AS new_attempts, held.exceptions AS new_exceptions,
-        held.error AS new_error, held.result AS new_result, held.traceback AS new_traceback
+        held.error AS new_error, held.result AS new_result, held.traceback AS new_traceback,
+        held.note
 ),
 moved AS (
     INSERT INTO {failed} (
         seq, priority, attempts, exceptions, token, max_attempts, created_at, available_at,
         started_at, finished_at, progress, id, queue, name, worker, key, payload, message, error,
-        result, traceback
+        result, traceback, latch, part, history
     )
     SELECT
         seq, priority, new_attempts, new_exceptions, token, max_attempts, created_at, available_at,
         started_at, {now}, progress, id, queue, name, worker, key, payload, message, new_error,
-        new_result, new_traceback
+        new_result, new_traceback, latch, part, coalesce(history || note, note, history)
     FROM gone WHERE ending = 5
     ON CONFLICT (id) DO UPDATE SET
         seq = excluded.seq, priority = excluded.priority, attempts = excluded.attempts,
@@ -127,14 +132,26 @@ moved AS (
         finished_at = excluded.finished_at, progress = excluded.progress, queue = excluded.queue,
         name = excluded.name, worker = excluded.worker, key = excluded.key,
         payload = excluded.payload, message = excluded.message, error = excluded.error,
-        result = excluded.result, traceback = excluded.traceback
+        result = excluded.result, traceback = excluded.traceback, latch = excluded.latch,
+        part = excluded.part, history = excluded.history
 )
+{answer};
+
+-- name: all
 SELECT
     count(*),
     CASE WHEN count(*) < cardinality(:ids::text[]) THEN array_agg(place) END,
     array_agg(DISTINCT queue) FILTER (WHERE ending < 2),
     EXISTS (SELECT FROM {meta} WHERE kind = 'awaited' AND until > {now})
-FROM held;
+FROM held
+
+-- name: each
+-- -> of each that was held: its place, how it ended, what it is to its latch, the queue to which it
+-- went back; whether anybody waits for jobs to finish.
+SELECT
+    place, ending, part, CASE WHEN ending < 2 THEN queue END,
+    EXISTS (SELECT FROM {meta} WHERE kind = 'awaited' AND until > {now})
+FROM held
 
 -- name: held
 -- id, token -> one row if that claim is still held.
