@@ -8,7 +8,7 @@ PYTHON = python3.14 python3.13 python3.12 python3.11 python3 python
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types check bench peers coverage lock clean
+.PHONY: help demo test test-faults lint types check bench peers coverage lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
@@ -31,7 +31,7 @@ dev_ready := .venv/ready-dev-$(call checksum,dev)
 # --- Verbs -------------------------------------------------------------------------------------------------
 
 help: ## list the verbs
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: $(demo_ready) ## see it work on an embedded queue; no server needed
 	$(say) 'Running the demo'
@@ -40,6 +40,10 @@ demo: $(demo_ready) ## see it work on an embedded queue; no server needed
 test: $(test_ready) ## run the tests
 	$(say) 'Running the tests'
 	@$(python) -m pytest -n auto $(ARGS)
+
+test-faults: $(test_ready) ## kill, stop and cut off real processes and servers; up to 12 minutes
+	$(say) 'Running the tests under faults'
+	@$(python) -m pytest -n auto -m faults tests/faults $(ARGS)
 
 lint: $(dev_ready) ## check style, formatting and the layering rule
 	$(say) 'Checking style (ruff check)'

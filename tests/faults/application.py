@@ -1,0 +1,23 @@
+"""What worker processes serve: ``python -m asyncqueue.worker tests.faults.application:queue``.
+
+``FAULTS_SHIFT`` puts the wall clock of the process so many seconds ahead.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+_shift = float(os.environ.get("FAULTS_SHIFT", "0"))
+if _shift:  # Before anybody takes the function along.
+    _real, _real_ns = time.time, time.time_ns
+    time.time = lambda: _real() + _shift
+    time.time_ns = lambda: _real_ns() + int(_shift * 1e9)
+
+from asyncqueue import Queue  # noqa: E402 - the clock comes first
+
+from .jobs import journal  # noqa: E402
+from .witness import witness  # noqa: E402
+
+queue = Queue.from_env()
+witness(queue.driver, journal())
