@@ -48,6 +48,8 @@ _STATE: Final = struct.Struct(">cIIIhdddd")
 _SETTLEMENT: Final = struct.Struct(">cIIIdd")
 _SECONDS: Final = struct.Struct(">d")
 
+Terms = tuple[State, int, int, int, float, float]
+"""How a claim ends: state, claims, attempts, exceptions, delay and retention."""
 _Content = tuple[str, int | None, bytes]
 _TERMS: Final = struct.Struct(">Id")
 _TIE: Final = struct.Struct(">ccd")
@@ -57,6 +59,7 @@ DAMAGED: Final = b"!"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_content: Final = msgspec.msgpack.Decoder(_Content).decode
+_NOTHING: Final = (None, None, None)
 _Outcome = tuple[bytes | None, str | None, str | None]
 _decode_outcome: Final = msgspec.msgpack.Decoder(_Outcome).decode
 
@@ -281,22 +284,38 @@ def _untied(state_text: bytes | None) -> tuple[str | None, bool, bytes | None]:
     )
 
 
-def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
-    """A settlement as id, number, its counts and times, and the outcome."""
+def check_end(settlement: Settlement) -> None:
+    """Raise ValueError for a state that a claim cannot end in."""
     state = settlement.state
     if state is State.PROCESSING or state not in PHASES:
         raise ValueError(f"A claim cannot be settled as {state!r}.")
+
+
+def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
+    """A settlement as id, number, its counts and times, and the outcome."""
     number, claims = parts_of(settlement.token)
-    told = _SETTLEMENT.pack(
-        PHASES[state].encode(),
+    told = packed_terms(
+        settlement.state,
         claims,
         settlement.attempts,
         settlement.exceptions,
         settlement.delay,
         settlement.retention,
     )
-    outcome = (settlement.result, settlement.error, settlement.traceback)
-    return settlement.id, number, told, b"" if outcome == (None, None, None) else _encode(outcome)
+    return settlement.id, number, told, packed_outcome(settlement) or b""
+
+
+def packed_terms(
+    state: State, claims: int, attempts: int, exceptions: int, delay: float, retention: float
+) -> bytes:
+    """How a claim ends, without its outcome."""
+    return _SETTLEMENT.pack(PHASES[state].encode(), claims, attempts, exceptions, delay, retention)
+
+
+def packed_outcome(settlement: Settlement) -> bytes | None:
+    """What a settlement tells of how its job ended; None where that is nothing."""
+    outcome = settlement.result, settlement.error, settlement.traceback
+    return None if outcome == _NOTHING else _encode(outcome)
 
 
 def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
@@ -327,7 +346,7 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
         traceback=outcome[2],
         key=body.key,
         history=history,
-        lease_left=None if lease_end is None else float(lease_end) - now,
+        lease_left=None if lease_end is None else float(lease_end) / 1000 - now,
     )
     if wants is not None:
         job.limits, job.fair = read_wants(wants)

@@ -1,9 +1,10 @@
-"""Enqueue, claim, extend and settle: what is asked of the scripts, and what they answer."""
+"""Enqueue, claim and extend: what is asked of the scripts, and what they answer."""
 
 from __future__ import annotations
 
 import logging
 import struct
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncqueue.drivers.redis.encoding import (
@@ -69,16 +70,21 @@ def places_of(highest: int, places: Iterable[int]) -> bytes:
 def runs_of(records: Iterable[Record]) -> list[Word]:
     """Records as the script takes them: those alike but for id, key and content together."""
     words: list[Word] = []
-    line: tuple[str, int, float] | None = None
-    counted = 0
+    line: tuple[str, int, float, bool] | None = None
+    counted = count = 0
     for record in records:
-        here = (record.queue, record.priority, max(0.0, record.delay))
+        is_new = record.fresh and record.key is None
+        here = (record.queue, record.priority, record.delay, is_new)
         if here != line:
-            line = here
-            counted = len(words) + 3
-            words += [here[0], here[1], repr(here[2]), 0]
-        words += packed(record)
-        words[counted] = int(words[counted]) + 1
+            if line is not None:
+                words[counted] = count
+            line, counted, count = here, len(words) + 3, 0
+            words += (here[0], here[1], repr(max(0.0, here[2])), 0, int(is_new))
+        id, key, body = packed(record)
+        words += (id, body) if is_new else (id, key, body)
+        count += 1
+    if line is not None:
+        words[counted] = count
     return words
 
 
@@ -96,7 +102,7 @@ async def claim(
             if claimed.claims:  # They are ours already; the next call will meet the error.
                 return claimed
             raise
-        found = len(reply) // 3
+        found = sum(map(len, reply[2::3]))
         claimed.claims += await read_claims(scripts, reply)
         if found < room:
             claimed.due_in = float(reply[0]) if reply[0] else None
@@ -111,14 +117,18 @@ def words_of(sources: Iterable[Source]) -> list[Word]:
 
 async def read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
     """The claims of a reply. Jobs that cannot be read are put aside."""
+    shard = scripts.shard
     claims: list[Claim] = []
     damaged: list[bytes] = []
     for at in range(2, len(reply), 3):
-        try:
-            claims.append(claim_of(*reply[at : at + 3], shard=scripts.shard))
-        except UnreadableError as error:
-            log.warning("Job number %s is put aside: %s", reply[at].decode(errors="replace"), error)
-            damaged.append(reply[at])
+        numbers, bodies, states = reply[at : at + 3]
+        for number, body, state in zip(numbers, bodies, states or repeat(None), strict=False):
+            try:
+                claims.append(claim_of(number, body, state, shard))
+            except UnreadableError as error:
+                told = number.decode(errors="replace")
+                log.warning("Job number %s is put aside: %s", told, error)
+                damaged.append(number)
     if damaged:
         try:
             await scripts.run("put_aside", *damaged)
@@ -138,12 +148,3 @@ async def extend(scripts: Scripts, extensions: Sequence[Extension], lease: float
             words += (*parts_of(one.token), progress, message)
         holds += [HOLDS[answer] for answer in await scripts.run_with("extend", words)]
     return holds
-
-
-async def settle(scripts: Scripts, words: Sequence[tuple[Word, ...]]) -> list[bool]:
-    """End claims, of which each is told by its packed settlement; answers which were held."""
-    answers: list[bool] = []
-    for chunk in chunks(words):
-        flat = [word for one in chunk for word in one]
-        answers += [answer == 1 for answer in await scripts.run_with("settle", flat)]
-    return answers

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from asyncqueue.drivers.redis import latches, moving
-from asyncqueue.drivers.redis.encoding import packed_settlement, shard_of
+from asyncqueue.drivers.redis import latches, moving, settling
+from asyncqueue.drivers.redis.encoding import check_end, shard_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Hold
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 async def settle(shards: Shards, settlements: Sequence[Settlement]) -> list[bool | Counted]:
     """End claims; answers which were held."""
     for one in settlements:
-        packed_settlement(one)  # All are refused where one must not be stored.
+        check_end(one)  # All are refused where one must not be stored.
 
     async def act(scripts: Scripts, part: Sequence[Settlement]) -> list[bool | Counted]:
         return await _settle(shards, scripts, part)
@@ -41,12 +41,12 @@ async def _settle(
 ) -> list[bool | Counted]:
     """End claims of one shard: the plain ones by the script that does nothing else."""
     if not any(map(latches.is_linked, settlements)):
-        return [*await moving.settle(scripts, [packed_settlement(one) for one in settlements])]
+        return [*await settling.settle(scripts, settlements)]
     answers: list[bool | Counted] = [False] * len(settlements)
     linked = [n for n, one in enumerate(settlements) if latches.is_linked(one)]
     rest = [n for n, one in enumerate(settlements) if not latches.is_linked(one)]
     if rest:
-        told = await moving.settle(scripts, [packed_settlement(settlements[n]) for n in rest])
+        told = await settling.settle(scripts, [settlements[n] for n in rest])
         for n, answer in zip(rest, told, strict=True):
             answers[n] = answer
     highest = None if shards.only is not None else shards.highest

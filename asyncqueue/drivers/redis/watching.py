@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 SHORTEST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
 """Seconds between two tries to subscribe."""
+ANY_JOB: Final = "jobs"
+"""Whoever watches any job watches this, too: where nobody does, the end of none is told."""
 
 log = logging.getLogger("asyncqueue.redis")
 
@@ -177,6 +179,8 @@ class Listener:
         if wire is None or not wire.open:
             return
         wanted = self._watches.topics()
+        if any(topic.startswith("job:") for topic in wanted):
+            wanted.add(ANY_JOB)
         if new := wanted - self._subscribed:
             wire.tell(("SUBSCRIBE", *self._channels(new)))
         if old := self._subscribed - wanted:

@@ -1,20 +1,20 @@
--- How many jobs there are in each block of numbers.
+-- How many jobs there are in each block of a thousand numbers. A block that has none any more stays
+-- until somebody looks: it counts one more than there are, so that one which is new can be told.
+local function change_block(block, by)
+  if call('HINCRBY', P .. 'live', block, by) == by then
+    call('HINCRBY', P .. 'live', block, 1)
+    call('ZADD', P .. 'blocks', block, block)
+  end
+end
+
 local function count_blocks(numbers, step)
   local change = {}
   for n = 1, #numbers do
-    local number = tonumber(numbers[n])
-    if number then -- None of ours otherwise.
-      local block = math.floor(number / 1000)
+    local number = numbers[n]
+    if #number == 13 then -- None of ours otherwise.
+      local block = string.sub(number, 1, 10)
       change[block] = (change[block] or 0) + step
     end
   end
-  for block, by in pairs(change) do
-    local left = call('HINCRBY', P .. 'live', block, by)
-    if left <= 0 then
-      call('HDEL', P .. 'live', block)
-      call('ZREM', P .. 'blocks', block)
-    elseif left == by then
-      call('ZADD', P .. 'blocks', block, block)
-    end
-  end
+  for block, by in pairs(change) do change_block(block, by) end
 end

@@ -4,318 +4,136 @@
 --          each source: queue, lowest and highest priority.
 -- Answers  seconds until the next delayed job is due (empty: there is none; where the limit was
 --          reached, it is told only with what is left); what is left for each source: its index from
---          0, priority, and how many or more, with spaces between; then for each job its
---          number, its body, and the state that it had before (false: it was never claimed; a
---          lone ! where body or state cannot be read: such a job is not leased).
+--          0, priority, and how many or more, with spaces between; then for each group of jobs three
+--          lists: their numbers, their bodies, and the states that they had before (false: it was never
+--          claimed; a lone ! where body or state cannot be read: such a job is not leased; an empty
+--          list where none was claimed).
 
 -- include: common
 -- include: full
--- include: bodies
+-- include: scores
 -- include: states
-
-even_when_full()
 
 local limit, lease, worker = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local look_at = tonumber(ARGV[5])
 local answer = { '', '' }
 local claimed = 0
-local DAMAGED = '!' -- told instead of a state; the client puts such jobs aside
-local paused = {}
-for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
+local next_due
+local until_then = score_of(now + lease)
 
--- Few jobs have a key. Nil where the body cannot be read.
-local function state_with_key(body, plain)
--- include: holders
-  local content = read_body(body)
-  if not content then return nil end
-  if content.mode == 2 then
-    free_key(content.key, content.id)
-  else
-    plain.key = content.key
-  end
-  local text = state_text(plain)
-  plain.key = ''
-  return text
-end
-
--- The state of a claimed job: the one it had before, or a new one. Nil where it cannot be read.
-local function claimed_state(body, before, plain, plain_text, wanting_text)
-  local mode = string.byte(body, 17)
-  if not before then
-    if mode == 0 or mode == 4 then return plain_text end
-    if mode == 8 or mode == 12 then return wanting_text end
-    return mode and state_with_key(body, plain)
-  end
-  local s = mode and read_state(before)
-  if not s then return nil end
-  s.phase, s.claims, s.attempts = 'p', s.claims + 1, s.attempts + 1
-  s.started, s.mark, s.worker = now, mode >= 8 and -2 or -1, worker
-  return state_text(s)
-end
-
--- What is told of a job that a latch binds, before its state: + and 1 if it is called off, else 0; the
--- length of the latch's id, and this.
-local function told_of_tie(number, before)
--- include: latch_rules
-  local text = call('HGET', P .. 'ties', number)
-  if not text or #text < 10 then return before end
-  local id = string.sub(text, 11)
-  local stored = string.sub(text, 1, 1) == 'm' and call('HGET', P .. 'latches', id)
-  local l = stored and read_latch(id, stored)
-  return '+' .. (l and l.called_off and 1 or 0) .. pack('>I2', #id) .. id .. (before or '')
-end
-
--- What is made when the first job comes that wants something.
-local wanting
-local function about_wants()
-  if wanting then return wanting end
--- include: wants
-  wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns }
-  return wanting
-end
-
--- Of these jobs those that may be claimed: others are set aside, or sent to wait for their turn.
-local function admitted(queue, priority, numbers, bodies, states, from_later)
-  local kept, kept_bodies, kept_states = {}, {}, {}
+local function lease_all(queue, numbers, texts)
+  local leased, written = {}, {}
   for n = 1, #numbers do
-    local number, body, before = numbers[n], bodies[n], states[n] or false
-    local content = (string.byte(body, 17) or 0) >= 8 and read_body(body)
-    local fine = true
-    if content then
-      local s = before and read_state(before)
-      local due = s and s.available >= 0 and s.available or content.available
-      local wants = from_later and from_later[number] and about_wants().read(number)
-      if wants and wants.fair ~= '' then
-        about_wants().take_turns(number, wants.fair, queue, priority)
-        fine = false
-      elseif not about_wants().admit(number, content.id, s and s.claims or 0, queue, priority, due) then
-        fine = false
-      end
-      if not fine and not before then
-        call('HSET', P .. 'state', number, state_text({ phase = 'w', claims = 0, attempts = 0,
-          exceptions = 0, priority = priority, available = due, started = -1, finished = 0, mark = -1,
-          queue = queue, worker = '', key = content.key }))
-      end
-    end
-    if fine then
-      local at = #kept + 1
-      kept[at], kept_bodies[at], kept_states[at] = number, body, before
-    end
+    local number, at = numbers[n], 2 * n
+    leased[at - 1], leased[at] = until_then, number
+    written[at - 1], written[at] = number, texts[n] or texts.all
   end
-  return kept, kept_bodies, kept_states
+  each('ZADD', P .. 'leased:' .. queue, leased)
+  each('HSET', P .. 'state', written)
+  claimed = claimed + #numbers
 end
 
--- Lease these jobs, in this order.
-local function hand_out(queue, priority, numbers, bodies, states, from_later)
-  numbers, bodies, states = admitted(queue, priority, numbers, bodies, states, from_later)
-  local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
-    available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
-    key = '' }
-  local plain_text = state_text(plain)
-  plain.mark = -2
-  local wanting_text = state_text(plain)
-  local until_then = now + lease
-  local leased, written, at, told = {}, {}, 0, #answer
+local function tell(numbers, bodies, states)
+  local at = #answer
+  answer[at + 1], answer[at + 2], answer[at + 3] = numbers, bodies, states
+end
+
+local function due_at(time)
+  if not next_due or time < next_due then next_due = time end
+end
+
+-- What is made when the first job comes that is not like most.
+local rarely
+local function rare()
+  if not rarely then
+    even_when_full()
+-- include: claiming_rarely
+    rarely = { take_due = take_due, hand_out_list = hand_out_list, open_due = open_due_permits }
+  end
+  return rarely
+end
+
+-- Most jobs have nothing but a body, and were never claimed.
+local function are_plain(numbers, bodies)
   for n = 1, #numbers do
-    local number, body, before = numbers[n], bodies[n], states[n] or false
-    local mode = string.byte(body, 17) or 0
-    local text = claimed_state(body, before, plain, plain_text, wanting_text)
-    if text then
-      leased[at + 1], leased[at + 2] = until_then, number
-      written[at + 1], written[at + 2] = number, text
-      at = at + 2
-    else
-      before = DAMAGED
-    end
-    if text and mode % 8 >= 4 then before = told_of_tie(number, before) end
-    answer[told + 1], answer[told + 2], answer[told + 3] = number, body, before
-    told = told + 3
+    local body = bodies[n]
+    if not body or string.byte(body, 17) ~= 0 then return false end
   end
-  if at > 0 then
-    claimed = claimed + at / 2
-    each('ZADD', P .. 'leased:' .. queue, leased)
-    each('HSET', P .. 'state', written)
-  end
-end
-
--- Of numbers from a list, those that are no gaps.
-local function without_gaps(list, numbers, of_turns)
-  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
-  local kept, kept_bodies, kept_states, count = {}, {}, {}, 0
-  for n = 1, #numbers do
-    local turn = of_turns and of_turns[numbers[n]]
-    if bodies[n] and (turn or not states[n]) then
-      count = count + 1
-      kept[count], kept_bodies[count], kept_states[count] = numbers[n], bodies[n], turn and states[n]
-    end
-  end
-  local gaps = #numbers - count
-  if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
-  return kept, kept_bodies, kept_states
-end
-
--- For each turn that a list tells of the next number of that key. Who is alone takes all turns.
-local function without_turns(queue, priority, list, numbers, room)
-  local found = false
-  for n = 1, #numbers do found = found or string.sub(numbers[n], 1, 1) == '~' end
-  if not found then return numbers, nil end
-  local place = queue .. ':' .. priority
-  local alone = #numbers == 1 and call('EXISTS', list) == 0
-  local kept, of_turns = {}, {}
-  for _, number in ipairs(numbers) do
-    if string.sub(number, 1, 1) ~= '~' then
-      kept[#kept + 1] = number
-    else
-      local fair = string.sub(number, 2)
-      local turn = P .. 'turn:' .. place .. ':' .. fair
-      local next = call('LPOP', turn, alone and room or 1) or {}
-      for _, one in ipairs(next) do
-        kept[#kept + 1] = one
-        of_turns[one] = true
-      end
-      call('HINCRBY', P .. 'turning', place, -#next)
-      if call('EXISTS', turn) == 1 then
-        call('RPUSH', list, number)
-      else
-        call('SREM', P .. 'turns:' .. place, fair)
-      end
-    end
-  end
-  return kept, of_turns
-end
-
-local function take_from_list(queue, priority, room)
-  local list = P .. 'ready:' .. queue .. ':' .. priority
-  local numbers = call('LPOP', list, room)
-  if not numbers then return false end
-  local of_turns
-  numbers, of_turns = without_turns(queue, priority, list, numbers, room)
-  local kept, bodies, states = without_gaps(list, numbers, of_turns)
-  hand_out(queue, priority, kept, bodies, states)
   return true
 end
 
--- Some are due that stood in no list: they go between the others by the time when they became due,
--- then by number.
-local function take_merged(queue, priority, due)
-  local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
-  local room = #due / 2
-  local first = call('LRANGE', list, 0, room - 1)
-  local kept, kept_bodies = without_gaps(list, first)
-  -- What was looked at goes: what is not claimed comes back to the front below.
-  if #first > 0 then call('LTRIM', list, #first, -1) end
-  local numbers, bodies, from_later = {}, {}, {}
-  local a, b = 1, 1
-  while #numbers < room and (a <= #kept or b < #due) do
-    local take_later = a > #kept
-    if not take_later and b < #due then
-      local created = #kept_bodies[a] >= 8 and unpack_text('>d', kept_bodies[a]) or 0
-      local score = tonumber(due[b + 1])
-      take_later = score < created or (score == created and due[b] < kept[a])
-    end
-    if take_later then
-      numbers[#numbers + 1] = due[b]
-      from_later[#from_later + 1] = due[b]
-      b = b + 2
-    else
-      numbers[#numbers + 1] = kept[a]
-      bodies[#numbers] = kept_bodies[a]
-      a = a + 1
-    end
-  end
-  local back = {}
-  for n = #kept, a, -1 do back[#back + 1] = kept[n] end
-  if #back > 0 then each('LPUSH', list, back) end
-  if #from_later > 0 then
-    each('ZREM', later, from_later)
-    local found = values(P .. 'body', from_later)
-    local m = 0
-    for n = 1, #numbers do
-      if not bodies[n] then
-        m = m + 1
-        bodies[n] = found[m]
-      end
-    end
-  end
-  local states = values(P .. 'state', numbers)
-  local whole, whole_bodies, whole_states = {}, {}, {}
-  for n = 1, #numbers do
-    if bodies[n] then
-      whole[#whole + 1] = numbers[n]
-      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
-    end
-  end
-  local came_later = {}
-  for _, number in ipairs(from_later) do came_later[number] = true end
-  hand_out(queue, priority, whole, whole_bodies, whole_states, came_later)
+-- Whether no queue is paused, no list has gaps, and nobody waits for a permit or a turn.
+local is_simple = call('EXISTS', P .. 'paused', P .. 'gaps', P .. 'opening', P .. 'turning') == 0
+
+local function has_numbers_only(list, place)
+  return is_simple or not call('HGET', P .. 'gaps', list) and call('EXISTS', P .. 'turns:' .. place) == 0
 end
 
--- Where keys take turns, those that became due go before: to their turns, or to be claimed.
-local function take_later(queue, priority, due)
-  local numbers, came_later = {}, {}
-  for n = 1, #due, 2 do
-    numbers[#numbers + 1] = due[n]
-    came_later[due[n]] = true
+-- Answers false where the list is empty then.
+local function take_from_list(queue, priority, room)
+  local place = queue .. ':' .. priority
+  local list = P .. 'ready:' .. place
+  local numbers = call('LPOP', list, room)
+  if not numbers then return false end
+  local bodies = has_numbers_only(list, place) and values(P .. 'body', numbers)
+  if not bodies or not are_plain(numbers, bodies) then
+    rare().hand_out_list(queue, priority, list, numbers, room)
+    return true
   end
-  each('ZREM', P .. 'later:' .. queue .. ':' .. priority, numbers)
-  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
-  local whole, whole_bodies, whole_states = {}, {}, {}
-  for n = 1, #numbers do
-    if bodies[n] then
-      whole[#whole + 1] = numbers[n]
-      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
-    end
-  end
-  hand_out(queue, priority, whole, whole_bodies, whole_states, came_later)
+  local text = state_text({ phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
+    available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker, key = '' })
+  lease_all(queue, numbers, { all = text })
+  tell(numbers, bodies, {})
+  return #numbers == room
 end
 
 local function take(queue, priority)
-  local later = P .. 'later:' .. queue .. ':' .. priority
+  local place = queue .. ':' .. priority
+  local later = P .. 'later:' .. place
   for _ = 1, 100 do -- Gaps may make a round fruitless; there is no end of rounds, but of patience.
     local room = limit - claimed
     if room <= 0 then return end
-    local due = call('ZRANGEBYSCORE', later, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
-    if #due > 0 then
-      local turns = call('EXISTS', P .. 'turns:' .. queue .. ':' .. priority) == 1
-      local take_due = turns and take_later or take_merged
-      take_due(queue, priority, due)
-    elseif not take_from_list(queue, priority, room) then
-      if call('EXISTS', later, P .. 'aside:' .. queue .. ':' .. priority) == 0 then
-        call('ZREM', P .. 'levels:' .. queue, priority)
+    local first = tonumber(call('ZRANGE', later, 0, 0, 'WITHSCORES')[2])
+    if first and first <= now then
+      rare().take_due(queue, priority, room)
+    else
+      if first then due_at(first) end
+      local before = claimed
+      if not take_from_list(queue, priority, room) then
+        if claimed == before and not first and call('EXISTS', P .. 'aside:' .. place) == 0 then
+          call('ZREM', P .. 'levels:' .. queue, priority)
+        end
+        return
       end
-      return
     end
-  end
-end
-
-local next_due
-local function look_ahead(queue, priority)
-  local first = call('ZRANGE', P .. 'later:' .. queue .. ':' .. priority, 0, 0, 'WITHSCORES')
-  if first[2] then
-    local due = tonumber(first[2])
-    if not next_due or due < next_due then next_due = due end
   end
 end
 
 -- Those who can be claimed now. Gaps in a list count, too: whoever comes for them learns better.
 local left, seen = {}, 0
 local function look_at_rest(source, queue, priority)
-  local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
+  local place = queue .. ':' .. priority
+  local later = P .. 'later:' .. place
   local due = call('ZCOUNT', later, '-inf', now)
-  local count = call('LLEN', list) + due
+  local count = call('LLEN', P .. 'ready:' .. place) + due
   if count > 0 then
     seen = seen + count
     left[#left + 1] = string.format('%d %s %d', source, priority, count)
   end
   local first = call('ZRANGE', later, due, due, 'WITHSCORES')
-  if first[2] then
-    local time = tonumber(first[2])
-    if not next_due or time < next_due then next_due = time end
-  end
+  if first[2] then due_at(tonumber(first[2])) end
 end
 
-local opens = call('ZRANGE', P .. 'opening', 0, 0, 'WITHSCORES')[2]
-if opens and tonumber(opens) <= now then about_wants().open_due() end
+local function next_opening()
+  return tonumber(call('ZRANGE', P .. 'opening', 0, 0, 'WITHSCORES')[2])
+end
+
+local paused = {}
+if not is_simple then
+  for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
+  local opens = next_opening()
+  if opens and opens <= now then rare().open_due() end
+end
 
 for at = 6, #ARGV, 3 do
   local queue = ARGV[at]
@@ -325,18 +143,16 @@ for at = 6, #ARGV, 3 do
     for _, priority in ipairs(levels) do
       if claimed < limit then take(queue, priority) end
     end
-    for _, priority in ipairs(levels) do
-      if look_at > 0 then
-        look_at_rest((at - 6) / 3, queue, priority)
-      elseif claimed < limit then
-        look_ahead(queue, priority)
+    if look_at > 0 then
+      for _, priority in ipairs(levels) do
+        if seen < look_at then look_at_rest((at - 6) / 3, queue, priority) end
       end
     end
   end
 end
 
-opens = call('ZRANGE', P .. 'opening', 0, 0, 'WITHSCORES')[2]
-if opens and (not next_due or tonumber(opens) < next_due) then next_due = tonumber(opens) end
+local opens = (rarely or not is_simple) and next_opening()
+if opens then due_at(opens) end
 if next_due and (claimed < limit or look_at > 0) then
   answer[1] = string.format('%.17g', next_due - now)
 end

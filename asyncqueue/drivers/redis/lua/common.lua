@@ -16,14 +16,14 @@
 --   outcome    hash   number -> result, error and traceback, packed by the client
 --   progress, message   hashes by number
 --   holders    hash   uniqueness key -> who holds it until when, see holders
---   blocks     zset   numbers of blocks (number / 1000) with a job in them; live: hash, how many
+--   blocks     zset   numbers of blocks (number / 1000) with a job in them; live: hash, how many and 1
 --   queues     set    names of queues; paused: set
 --   levels:Q   zset   priorities of a queue that may have somebody waiting, the highest first
 --   ready:Q:P  list   numbers of jobs that were due when they came. One is a gap once its job was
 --                     taken out of turn: then it has a state, or no body. gaps: hash, how many
 --   later:Q:P  zset   all others that wait, by the time when they are due
---   leased:Q   zset   jobs that are being processed, by the end of their lease
---   ended:Q:c, ended:Q:x   zsets   completed and cancelled jobs, by the end of their retention
+--   leased:Q   zset   jobs that are being processed, by the end of their lease, in milliseconds
+--   ended:Q:c, ended:Q:x   zsets   completed and cancelled jobs, by the end of their retention, likewise
 --   ended:Q:f  zset   failed jobs, by the time when they failed
 --   called_off hash   number -> worker and id, where the cancellation of what runs was asked for
 --   history    hash   number -> what settlements told of attempts

@@ -5,6 +5,7 @@
 --          time when the oldest of those that are due became due (empty: none is).
 
 -- include: common
+-- include: scores
 
 -- The time when the first of a list came. Gaps that stand before it go.
 local function first_in(list) -- Of the key whose turn it is, where keys take turns.
@@ -41,7 +42,7 @@ local function count(queue, low, high)
       if time <= now and (not oldest or time < oldest) then oldest = time end
     end
   end
-  local later_than_now = string.format('(%.17g', now)
+  local later_than_now = '(' .. score_of(now)
   return { queue, pending, delayed, call('ZCARD', P .. 'leased:' .. queue),
     call('ZCOUNT', P .. 'ended:' .. queue .. ':c', later_than_now, '+inf'),
     call('ZCARD', P .. 'ended:' .. queue .. ':f'),

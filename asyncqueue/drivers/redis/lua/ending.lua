@@ -1,4 +1,5 @@
 -- include: holders
+-- include: scores
 -- include: states
 -- include: forgetting
 -- include: ringing_jobs
@@ -29,7 +30,7 @@ local function finish(number, id, s, phase, retention)
     ending.sets[key] = set
   end
   at = #set
-  set[at + 1], set[at + 2] = phase == 'f' and now or s.mark, number
+  set[at + 1], set[at + 2] = phase == 'f' and now or score_of(s.mark), number
 end
 
 local function finish_all()

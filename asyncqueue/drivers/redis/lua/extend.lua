@@ -6,11 +6,12 @@
 
 -- include: common
 -- include: full
+-- include: scores
 -- include: states
 
 even_when_full()
 
-local until_then = now + tonumber(ARGV[2])
+local until_then = score_of(now + tonumber(ARGV[2]))
 local numbers = {}
 for at = 3, #ARGV, 4 do numbers[#numbers + 1] = ARGV[at] end
 local states = values(P .. 'state', numbers)

@@ -1,7 +1,13 @@
 -- Numbers for jobs that are stored now. In the only shard they follow one after the other. Where there
 -- are others, clients say above which number to begin, the highest they know of any shard, so that numbers
 -- of different shards tell who came first; and for each job its place in the call, as 4 bytes.
---
+
+-- The number of a job as text. Not by %.0f, which takes ten times as long.
+local function number_text(number)
+  local low = number % 1000000
+  return string.format('%d%06d', (number - low) / 1000000, low)
+end
+
 -- `told`: that number as text, a slash, the places of all jobs of the call; or empty. `chosen`: which of
 -- these jobs are meant, counted from 1. Answers their numbers as text, and the highest.
 local function take_numbers(told, chosen)
@@ -11,11 +17,13 @@ local function take_numbers(told, chosen)
   if slash then span = unpack_text('>I4', told, slash + 1 + 4 * (chosen[count] - 1)) + 1 end
   local last = call('INCRBY', P .. 'seq', span)
   local least = math.max(1e12, slash and tonumber(string.sub(told, 1, slash - 1)) or 0)
-  if last - span < least then last = call('INCRBY', P .. 'seq', string.format('%.0f', least + span - last)) end
+  if last - span < least then
+    last = call('INCRBY', P .. 'seq', string.format('%.0f', least + span - last))
+  end
   local numbers = {}
   for n = 1, count do
     local place = slash and unpack_text('>I4', told, slash + 1 + 4 * (chosen[n] - 1)) + 1 or n
-    numbers[n] = string.format('%.0f', last - span + place)
+    numbers[n] = number_text(last - span + place)
   end
   return numbers, last
 end

@@ -4,7 +4,9 @@
 -- Answers  how many went, and 1 if there is more to do.
 
 -- include: common
+-- include: empty_blocks
 -- include: full
+-- include: scores
 -- include: expiring
 
 even_when_full()
@@ -20,12 +22,13 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   local levels = P .. 'levels:' .. queue
   local completed, cancelled = P .. 'ended:' .. queue .. ':c', P .. 'ended:' .. queue .. ':x'
   local failed, leased = P .. 'ended:' .. queue .. ':f', P .. 'leased:' .. queue
-  take(expire(completed, now, most))
-  take(expire(cancelled, now, most))
+  take(expire(completed, score_of(now), most))
+  take(expire(cancelled, score_of(now), most))
   take(expire(failed, now - tonumber(ARGV[2]), most))
   if call('EXISTS', levels, completed, cancelled, failed, leased) == 0 then
     call('SREM', P .. 'queues', queue)
   end
 end
+for _, block in ipairs(call('ZRANGE', P .. 'blocks', 0, most - 1)) do forget_empty(block) end
 if forget_old_latches(most) == most then more = 1 end
 return { count, more }

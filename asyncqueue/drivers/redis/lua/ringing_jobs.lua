@@ -1,5 +1,7 @@
--- Nearly all jobs end without anybody waiting for them: those are asked for together.
+-- Nearly all jobs end without anybody waiting for them. Whoever waits for any watches `jobs`, too;
+-- only then those that ended are asked for, together.
 local function ring_jobs(ids)
+  if #ids == 0 or call('PUBSUB', 'NUMSUB', P .. 'jobs')[2] == 0 then return end
   for first = 1, #ids, MOST do
     local channels = {}
     for n = first, math.min(first + MOST - 1, #ids) do

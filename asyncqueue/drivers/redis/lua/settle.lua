@@ -1,82 +1,158 @@
--- End claims. Each counts only if it is the newest of its job, and once.
+-- End claims. Each counts only if it is the newest of its job; none may be told twice.
 --
--- ARGV     now, then for each settlement: id; number; phase to go to (w, d: later, c, x, f), claims,
---          attempts, exceptions, delay and retention, packed; outcome (empty for none).
--- Answers  for each 1 if it was still held, else 0.
+-- ARGV     now, then runs of settlements that are alike but for job and outcome: phase to go to (w, d:
+--          later, c, x, f), claims, attempts, exceptions, delay and retention, packed; 1 if there are
+--          outcomes, else 0; how many; and for each id, number, and its outcome if there are any (empty
+--          for none).
+-- Answers  how many there are if all were still held, else for each 1 if it was, or 0.
 
 -- include: common
--- include: full
+-- include: forgetting
+-- include: ringing_jobs
+-- include: scores
+-- include: states
+
+local RUN = 3
+local numbers, at = {}, 2
+while at <= #ARGV do
+  local width = ARGV[at + 1] == '1' and 3 or 2
+  local after = at + RUN + width * tonumber(ARGV[at + 2])
+  for job = at + RUN, after - 1, width do numbers[#numbers + 1] = ARGV[job + 1] end
+  at = after
+end
+local texts = values(P .. 'state', numbers)
+
+local freed, sets = {}, {} -- lists by queue, and by the key of the set
+local written, outcomes, no_outcomes, rung = {}, {}, {}, {}
+local gone = { numbers = {}, ids = {} }
+local gone_again = { numbers = {}, ids = {} } -- those that were claimed more than once
+
+local function list_in(lists, key)
+  local list = lists[key]
+  if not list then
+    list = {}
+    lists[key] = list
+  end
+  return list
+end
+
+-- What is to be done with all jobs of a run that have this state: all jobs of one claim have the same.
+-- False where it is no longer held.
+local function way_of(text, phase, claims, attempts, exceptions, retention)
+  local s = read_state(text)
+  if not s or s.phase ~= 'p' or s.claims % CLAIMS ~= claims then return false end
+  local way = { state = s, freed = list_in(freed, s.queue) }
+  way.plain = s.key == '' and s.mark == -1 and (phase == 'c' or phase == 'x' or phase == 'f')
+  if not way.plain then return way end
+  way.gone = phase ~= 'f' and retention <= 0 and (s.claims == 1 and gone or gone_again)
+  if not way.gone then
+    s.phase, s.attempts, s.exceptions, s.finished = phase, attempts, exceptions, now
+    s.mark = phase == 'f' and math.huge or now + retention
+    way.text = state_text(s)
+    way.score = phase == 'f' and string.format('%.17g', now) or score_of(s.mark)
+    way.set = list_in(sets, P .. 'ended:' .. s.queue .. ':' .. phase)
+  end
+  return way
+end
+
+local function end_plain(number, id, way, outcome)
+  rung[#rung + 1] = id
+  local left = way.gone
+  if left then
+    local n = #left.numbers + 1
+    left.numbers[n], left.ids[n] = number, id
+    return
+  end
+  local n = #written
+  written[n + 1], written[n + 2] = number, way.text
+  n = #way.set
+  way.set[n + 1], way.set[n + 2] = way.score, number
+  if outcome then
+    n = #outcomes
+    outcomes[n + 1], outcomes[n + 2] = number, outcome
+  elseif way.state.claims > 1 then
+    no_outcomes[#no_outcomes + 1] = number
+  end
+end
+
+local answers, lost = {}, false
+local rarely = {} -- those that wait again, have a key, are called off, or wanted something
+local n = 0
+at = 2
+while at <= #ARGV do
+  local phase, claims, attempts, exceptions, delay, retention = unpack_text('>c1I4I4I4dd', ARGV[at])
+  local told = ARGV[at + 1] == '1'
+  local width = told and 3 or 2
+  local after = at + RUN + width * tonumber(ARGV[at + 2])
+  local ways = {}
+  for job = at + RUN, after - 1, width do
+    n = n + 1
+    local text = texts[n]
+    local way = text and ways[text]
+    if way == nil then
+      way = way_of(text, phase, claims, attempts, exceptions, retention)
+      ways[text] = way
+    end
+    if not way then
+      answers[n], lost = 0, true
+    else
+      answers[n] = 1
+      local id, number = ARGV[job], ARGV[job + 1]
+      local outcome = told and ARGV[job + 2] ~= '' and ARGV[job + 2]
+      way.freed[#way.freed + 1] = number
+      if way.plain then
+        end_plain(number, id, way, outcome)
+      else
+        rarely[#rarely + 1] = { number, id, text, outcome, phase, attempts, exceptions, delay, retention }
+      end
+    end
+  end
+  at = after
+end
+
+-- The first write: it is possible where memory is used up, and lets all others be.
+for queue, list in pairs(freed) do each('ZREM', P .. 'leased:' .. queue, list) end
+
+if #rarely > 0 then
 -- include: ending
 -- include: returning
-
-even_when_full()
-
-local ids, numbers = {}, {}
-for at = 2, #ARGV, 4 do
-  ids[#ids + 1] = ARGV[at]
-  numbers[#numbers + 1] = ARGV[at + 1]
-end
-local states = values(P .. 'state', numbers)
-
-local answers, ended_here = {}, {}
-local freed, outcomes, no_outcomes = {}, {}, {}
-
-local function settle(n, number, id, s, phase, delay, retention)
-  local called_off = s.mark >= 0
-  if (phase == 'w' or phase == 'd') and called_off then
-    finish(number, id, s, 'x', s.mark)
-  elseif phase == 'w' then
-    put_back(number, s, due_time(number, s))
-  elseif phase == 'd' then
-    put_back(number, s, now + math.max(0, delay))
-  else
-    finish(number, id, s, phase, retention)
-  end
-  local outcome = ARGV[5 + (n - 1) * 4]
-  if outcome == '' then
-    no_outcomes[#no_outcomes + 1] = number
-  else
-    outcomes[#outcomes + 1] = number
-    outcomes[#outcomes + 1] = outcome
-  end
-end
-
--- What is made when the first job ends that wanted something.
-local wanting
-local function give_permits_back(number, id)
-  if not wanting then
 -- include: wants
-    wanting = give_back
-  end
-  wanting(number, id)
-end
-
-local held, wanted = {}, {}
-for n = 1, #ids do
-  local number, s = numbers[n], states[n] and read_state(states[n])
-  local phase, claims, attempts, exceptions, delay, retention =
-    unpack_text('>c1I4I4I4dd', ARGV[4 + (n - 1) * 4])
-  answers[n] = 0
-  if s and s.phase == 'p' and s.claims % CLAIMS == claims and not ended_here[number] then
-    answers[n] = 1
-    ended_here[number] = true
+  local wanted = {}
+  for _, one in ipairs(rarely) do
+    local number, id, text, outcome, phase, attempts, exceptions, delay, retention = unpack(one)
+    local s = read_state(text)
     s.attempts, s.exceptions = attempts, exceptions
-    local leased = freed[s.queue]
-    if not leased then
-      leased = {}
-      freed[s.queue] = leased
+    if s.mark ~= -1 then wanted[#wanted + 1] = { number, id } end
+    if (phase == 'w' or phase == 'd') and s.mark >= 0 then
+      finish(number, id, s, 'x', s.mark)
+    elseif phase == 'w' then
+      put_back(number, s, due_time(number, s))
+    elseif phase == 'd' then
+      put_back(number, s, now + math.max(0, delay))
+    else
+      finish(number, id, s, phase, retention)
     end
-    leased[#leased + 1] = number
-    if s.mark ~= -1 then wanted[#wanted + 1] = n end -- Or its cancellation was asked for.
-    held[#held + 1] = { n, number, ids[n], s, phase, delay, retention }
+    if outcome then
+      outcomes[#outcomes + 1] = number
+      outcomes[#outcomes + 1] = outcome
+    else
+      no_outcomes[#no_outcomes + 1] = number
+    end
   end
+  each('HSET', P .. 'outcome', outcomes)
+  each('HDEL', P .. 'outcome', no_outcomes)
+  outcomes, no_outcomes = {}, {}
+  for _, one in ipairs(wanted) do give_back(one[1], one[2]) end
+  finish_all()
+  return_all()
 end
 
-for queue, leased in pairs(freed) do each('ZREM', P .. 'leased:' .. queue, leased) end
-for _, one in ipairs(held) do settle(unpack(one)) end
+each('HSET', P .. 'state', written)
+for set, list in pairs(sets) do each('ZADD', set, list) end
 each('HSET', P .. 'outcome', outcomes)
 each('HDEL', P .. 'outcome', no_outcomes)
-for _, n in ipairs(wanted) do give_permits_back(numbers[n], ids[n]) end
-finish_all()
-return_all()
-return answers
+-- Nothing but an extension has told anything of a job that was claimed once.
+forget(gone.numbers, gone.ids, { 'progress', 'message' })
+forget(gone_again.numbers, gone_again.ids)
+ring_jobs(rung)
+return lost and answers or n

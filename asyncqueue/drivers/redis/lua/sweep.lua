@@ -5,6 +5,7 @@
 
 -- include: common
 -- include: full
+-- include: scores
 -- include: ending
 -- include: returning
 -- include: expiring
@@ -16,7 +17,7 @@ local most = tonumber(ARGV[2])
 local count, more = 0, 0
 
 local function sweep_leased(queue)
-  local over = call('ZRANGEBYSCORE', P .. 'leased:' .. queue, '-inf', now, 'LIMIT', 0, most)
+  local over = call('ZRANGEBYSCORE', P .. 'leased:' .. queue, '-inf', score_of(now), 'LIMIT', 0, most)
   if #over == 0 then return end
   if #over == most then more = 1 end
   each('ZREM', P .. 'leased:' .. queue, over)
@@ -40,8 +41,8 @@ end
 
 for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
   sweep_leased(queue)
-  if expire(P .. 'ended:' .. queue .. ':c', now, most) == most then more = 1 end
-  if expire(P .. 'ended:' .. queue .. ':x', now, most) == most then more = 1 end
+  if expire(P .. 'ended:' .. queue .. ':c', score_of(now), most) == most then more = 1 end
+  if expire(P .. 'ended:' .. queue .. ':x', score_of(now), most) == most then more = 1 end
 end
 if forget_old_latches(most) == most then more = 1 end
 write_latches()

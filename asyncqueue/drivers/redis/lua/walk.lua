@@ -5,6 +5,8 @@
 --          was found (see rows).
 
 -- include: common
+-- include: empty_blocks
+-- include: numbering
 -- include: rows
 
 local before = ARGV[2] == '' and math.huge or tonumber(ARGV[2])
@@ -19,11 +21,15 @@ while #numbers < most do
     break
   end
   local lowest = block * 1000
-  local first = math.min(before - 1, lowest + 999)
-  local last = math.max(lowest, first - (most - #numbers) + 1)
-  for number = first, last, -1 do numbers[#numbers + 1] = string.format('%.0f', number) end
-  before = last
+  if forget_empty(block) then
+    before = lowest
+  else
+    local first = math.min(before - 1, lowest + 999)
+    local last = math.max(lowest, first - (most - #numbers) + 1)
+    for number = first, last, -1 do numbers[#numbers + 1] = number_text(number) end
+    before = last
+  end
 end
-if before then answer[2] = string.format('%.0f', before) end
+if before then answer[2] = number_text(before) end
 add_rows(answer, numbers)
 return answer

@@ -1,0 +1,81 @@
+"""Settle: claims that end alike are told of together."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from asyncqueue.drivers.redis.encoding import packed_outcome, packed_terms, parts_of
+from asyncqueue.drivers.redis.moving import chunks
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from asyncqueue.drivers.redis.encoding import Terms
+    from asyncqueue.drivers.redis.scripts import Scripts
+    from asyncqueue.drivers.redis.wire import Word
+    from asyncqueue.record import Settlement
+
+
+class Run:
+    """Settlements that end alike: where they stand in the call, and the words of each."""
+
+    __slots__ = ("places", "words")
+
+    def __init__(self) -> None:
+        self.places: list[int] = []
+        self.words: list[Word] = []
+
+
+async def settle(scripts: Scripts, settlements: Sequence[Settlement]) -> list[bool]:
+    """End claims; answers which were held."""
+    answers: list[bool] = []
+    for chunk in chunks(settlements):
+        answers += await _settle(scripts, chunk)
+    return answers
+
+
+async def _settle(scripts: Scripts, settlements: Sequence[Settlement]) -> list[bool]:
+    bare: dict[Terms, Run] = {}
+    telling: dict[Terms, Run] = {}
+    met: set[int] = set()
+    again: list[int] = []
+    for n, one in enumerate(settlements):
+        number, claims = parts_of(one.token)
+        if number in met:
+            again.append(n)
+            continue
+        met.add(number)
+        outcome = packed_outcome(one)
+        runs = bare if outcome is None else telling
+        terms = (one.state, claims, one.attempts, one.exceptions, one.delay, one.retention)
+        run = runs.get(terms)
+        if run is None:
+            run = runs[terms] = Run()
+        run.places.append(n)
+        words = run.words
+        words += (one.id, number) if outcome is None else (one.id, number, outcome)
+    answers = await _ask(scripts, bare, telling, len(settlements))
+    if again:
+        # Of two for one job the second comes too late, unless the first was not held.
+        later = await settle(scripts, [settlements[n] for n in again])
+        for n, held in zip(again, later, strict=True):
+            answers[n] = held
+    return answers
+
+
+async def _ask(
+    scripts: Scripts, bare: dict[Terms, Run], telling: dict[Terms, Run], count: int
+) -> list[bool]:
+    words: list[Word] = []
+    for runs, told in ((bare, 0), (telling, 1)):
+        for terms, run in runs.items():
+            words += (packed_terms(*terms), told, len(run.places), *run.words)
+    reply = await scripts.run_with("settle", words)
+    if isinstance(reply, int):
+        return [True] * count
+    answers = [False] * count
+    places = chain(*(run.places for run in chain(bare.values(), telling.values())))
+    for n, held in zip(places, reply, strict=True):
+        answers[n] = held == 1
+    return answers
