@@ -89,6 +89,7 @@ from asyncqueue.queue import (
 )
 from asyncqueue.record import State
 from asyncqueue.registry import Registry, register
+from asyncqueue.schedule import ScheduleEntry, Scheduler
 from asyncqueue.settings import Settings
 from asyncqueue.trace import Trace, current_trace, use_trace
 from asyncqueue.version import __version__
@@ -149,6 +150,8 @@ __all__ = [
     "Registry",
     "Retry",
     "RunningJob",
+    "ScheduleEntry",
+    "Scheduler",
     "Settings",
     "SignatureInvalid",
     "SkipIfBatchCancelled",

@@ -50,6 +50,8 @@ class Envelope(msgspec.Struct, omit_defaults=True):
     """What is still to come of its chain."""
     cause: Cause | None = None
     """The failure that it was dispatched for."""
+    remembered: float = 0.0
+    """Seconds for which the record is kept at least, whatever the class says of its retention."""
 
 
 class _Version(msgspec.Struct):

@@ -20,6 +20,7 @@ from asyncqueue.cli.queues import (
     stats,
     workers,
 )
+from asyncqueue.cli.schedule import schedule
 from asyncqueue.cli.worker import worker
 from asyncqueue.version import __version__
 
@@ -40,6 +41,7 @@ def asyncqueue() -> None:
 
 for verb in (
     worker,
+    schedule,
     stats,
     size,
     monitor,

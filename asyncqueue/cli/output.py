@@ -31,7 +31,7 @@ class Output:
         elif not rows:
             click.echo(empty)
         else:
-            click.echo("\n".join(_aligned(headings, rows)))
+            click.echo("\n".join(aligned(headings, rows)))
 
     def pairs(self, fact: Any, pairs: Sequence[tuple[str, str]]) -> None:
         """``fact`` as JSON, or names and values below each other."""
@@ -95,7 +95,8 @@ def _plain_text(value: Any) -> str:
     return str(value).encode("utf-8", "backslashreplace").decode()
 
 
-def _aligned(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    """The lines of a table."""
     cells = [[shortened(_cell(value), WIDEST) for value in row] for row in rows]
     numeric = [all(_is_number(row[at]) for row in rows) for at in range(len(headings))]
     widths = [

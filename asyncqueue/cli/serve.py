@@ -9,12 +9,12 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.cli.banner import Speaker, announce, farewell
+from asyncqueue.cli.reaching import store_reached
 from asyncqueue.cli.signals import SIGNALS
 from asyncqueue.cli.text import counted, duration
-from asyncqueue.errors import AsyncQueueError, DriverUnavailable
+from asyncqueue.errors import AsyncQueueError
 from asyncqueue.events import WorkerStarted
 from asyncqueue.lanes import split_lane
-from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     import signal
@@ -28,8 +28,6 @@ RECYCLE: Final = 13
 """Exit code by which a child tells its supervisor that it ended as it was meant to."""
 LAST_RESORT: Final = 5.0
 """Seconds beyond all bounds after which a blocked process is ended."""
-FIRST_PAUSE: Final = 0.5
-"""Seconds between the first two tries to reach a server at the start; later ones grow."""
 _REASONS: Final = {
     "max_jobs": "reached --max-jobs",
     "max_time": "reached --max-time",
@@ -82,7 +80,7 @@ class Service:
     async def _serve(self) -> None:
         if self._waits_for_store():
             try:
-                await self._store_reached()
+                await store_reached(self._worker.queue)
             except asyncio.CancelledError:  # By a signal: nothing was started yet.
                 return
         await self._worker.run()
@@ -94,17 +92,6 @@ class Service:
         directory that is missing does not; and who wants this to end wants no wait without end.
         """
         return self._worker.queue.driver.remote and not self._worker.limits.stop_when_empty
-
-    async def _store_reached(self) -> None:
-        outage = Outage("reach the store", FIRST_PAUSE, log)
-        while True:
-            try:
-                await self._worker.queue.ping()
-            except DriverUnavailable as error:
-                await asyncio.sleep(outage.failed(error))
-            else:
-                outage.over()
-                return
 
     def _started(self) -> None:
         # Nobody else may listen, and a queue without listeners need not make events.

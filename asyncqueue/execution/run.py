@@ -56,6 +56,7 @@ class Run:
     on_abandoned: Callable[[Run], None] | None = None
     rest: Rest | None = None
     failure: Failure | None = None
+    remembered = 0.0
     _cancel_sent = False
     _drain_timer: Timer | None = None
 
@@ -68,6 +69,8 @@ class Run:
         self.plan = plan
         self.budget = plan.budget(claim.max_attempts)
         self.backoff = header.backoff or plan.backoff
+        if header.remembered:
+            self.remembered = header.remembered
         self.timeout = plan.timeout if header.timeout is None else _unpacked(header.timeout)
         # The wall clock may be set at any moment; that must not time anything out.
         self.started = runner.clock.monotonic()

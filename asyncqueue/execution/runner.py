@@ -169,7 +169,8 @@ class Runner:
         """The verdict on an outcome; None where the lease decides."""
         now = self.clock.time()
         duration = self.clock.monotonic() - run.started
-        settlement = decide(run.claim, outcome, run.budget, now=now, retention=run.plan.retention)
+        retention = max(run.plan.retention, run.remembered)
+        settlement = decide(run.claim, outcome, run.budget, now=now, retention=retention)
         if settlement is None:
             return None
         if settlement.result is not None:

@@ -72,13 +72,18 @@ class Builder:
         self._driver = driver
         self._forms: dict[type[Any], Form] = {}
 
-    def record(self, job: Any, given: DispatchOptions, clock: Clock) -> Record:
-        """The record of a job."""
+    def record(
+        self, job: Any, given: DispatchOptions, clock: Clock, *, remembered: float = 0.0
+    ) -> Record:
+        """The record of a job, to be kept for ``remembered`` seconds at least once it finished."""
         cls: Any = job.__class__
         form = self._forms.get(cls) if given is NO_OPTIONS else None
         if form is None:
             form = self._form(job, given, clock)
-        return form.record(job, _header(given), clock)
+        header = _header(given)
+        if remembered:
+            header["remembered"] = remembered
+        return form.record(job, header, clock)
 
     def records(self, jobs: Iterable[Any], given: DispatchOptions, clock: Clock) -> list[Record]:
         """The records of several jobs."""

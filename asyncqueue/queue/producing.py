@@ -183,6 +183,10 @@ class Producer(Operator):
         duplicates = await self._store([record], within, after_commit)
         return self._handle(record, maker, duplicates[0])
 
+    async def store_record(self, record: Record) -> str | None:
+        """Store a record that a scheduler made; the id of the job in its way, if there is one."""
+        return (await self._store([record], None, None))[0]
+
     async def _store(
         self,
         records: list[Record],

@@ -19,6 +19,7 @@ from asyncqueue.ids import new_id
 from asyncqueue.options import check_middleware
 from asyncqueue.record import Presence
 from asyncqueue.services import Services
+from asyncqueue.worker.embedding import check_scheduler
 from asyncqueue.worker.logs import worker_log
 from asyncqueue.worker.options import (
     Queues,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from asyncqueue.options import BackoffOption
     from asyncqueue.queue import Queue
     from asyncqueue.record import State
+    from asyncqueue.schedule import Scheduler
 
 _inside: ContextVar[Worker | None] = ContextVar("asyncqueue_worker", default=None)
 
@@ -68,6 +70,7 @@ class Worker:
       ``"release"`` back on the queue with a delay.
     - ``logger``: without one, errors are shown on stderr.
     - ``services``, ``middleware``: added to the queue's.
+    - ``scheduler``: runs while the worker takes jobs.
 
     Raises ``ValueError`` or ``TypeError`` for options that cannot be understood.
     """
@@ -95,6 +98,7 @@ class Worker:
         logger: logging.Logger | None = None,
         services: Sequence[Any] | Mapping[str, Any] = (),
         middleware: Sequence[Callable[..., Any]] = (),
+        scheduler: Scheduler | None = None,
     ) -> None:
         settings = check_queue_object(queue).settings
         self.id = new_id()
@@ -114,6 +118,7 @@ class Worker:
         self.unknown_jobs: Literal["fail", "release"] = check_unknown_jobs(unknown_jobs)
         self.middleware = check_middleware(middleware)
         self.services = Services(queue.services, services)
+        self.scheduler = check_scheduler(scheduler)
         self.log = worker_log(logger)
         self.stop_reason = ""
         self._shift: Shift | None = None

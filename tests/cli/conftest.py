@@ -63,8 +63,8 @@ def start(here: Path) -> Iterator[Callable[..., Process]]:
     """Starts worker commands, and ends what a test leaves behind."""
     started: list[Process] = []
 
-    def begin(*args: str, **environment: str) -> Process:
-        process = Process(here, args, environment)
+    def begin(*args: str, module: str = "asyncqueue.worker", **environment: str) -> Process:
+        process = Process(here, args, environment, module)
         started.append(process)
         return process
 

@@ -22,10 +22,16 @@ PATIENCE = 30.0
 
 
 class Process:
-    def __init__(self, folder: Path, args: tuple[str, ...], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        args: tuple[str, ...],
+        environment: dict[str, str],
+        module: str = "asyncqueue.worker",
+    ) -> None:
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
         self.popen = subprocess.Popen(
-            [sys.executable, "-m", "asyncqueue.worker", *args],
+            [sys.executable, "-m", module, *args],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": path, **environment},
             stdout=subprocess.PIPE,

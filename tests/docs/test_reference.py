@@ -11,17 +11,19 @@ import msgspec
 import pytest
 
 import asyncqueue
-from asyncqueue import Batch, Chain, Context, Queue, Settings, Worker, errors, events
+from asyncqueue import Batch, Chain, Context, Queue, Scheduler, Settings, Worker, errors, events
 from asyncqueue.options import NAMES, JobOptions
 from asyncqueue.queue.build import DispatchOptions
 from asyncqueue.queue.failed import FailedStore
 from asyncqueue.queue.handle import JobHandle
+from asyncqueue.schedule import slots
+from asyncqueue.schedule.firing import OVERLAP_LIMIT
 
 from .pages import ROOT, code, prose, table
 
 INTERNAL = {
     Queue: {"attach", "detach", "forked", "ready", "ready_to_write", "wait_finished"}
-    | {"dispatch_batch", "dispatch_chain", "join_batch", "links"},
+    | {"dispatch_batch", "dispatch_chain", "join_batch", "links", "store_record"},
     Batch: {"plan"},
     Chain: {"catch_callback", "jobs", "queue_name"},
     Worker: {"announce_started", "announce_stopping", "presence", "torn_down"},
@@ -109,6 +111,7 @@ def test_every_worker_option_is_there_with_its_default():
         ("reference/queue.md", ["Calls"], Queue),
         ("reference/queue.md", ["Failed jobs"], FailedStore),
         ("reference/worker-options.md", ["Calls"], Worker),
+        ("reference/schedules.md", ["Calls"], Scheduler),
         ("reference/context.md", ["Facts", "Calls"], Context),
         ("reference/queue.md", ["Handles"], JobHandle),
         ("reference/queue.md", ["Batches"], Batch),
@@ -128,10 +131,16 @@ def test_every_option_of_a_dispatch_is_there():
     assert documented == {*DispatchOptions.__struct_fields__, "within", "after_commit"}
 
 
-def test_the_fields_of_answers():
-    for row in table("reference/queue.md", "Answers"):
+@pytest.mark.parametrize("page", ["reference/queue.md", "reference/schedules.md"])
+def test_the_fields_of_answers(page: str):
+    for row in table(page, "Answers"):
         struct: Any = getattr(asyncqueue, code(row[0]))
         assert code(row[1]).split(", ") == list(struct.__struct_fields__)
+
+
+def test_the_numbers_of_schedules():
+    numbers = [float(row[1]) for row in table("reference/schedules.md", "Numbers")]
+    assert numbers == [slots.GRACE, slots.SKEW, slots.REMEMBERED, OVERLAP_LIMIT]
 
 
 def test_every_event_is_there_with_its_fields():

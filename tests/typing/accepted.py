@@ -17,6 +17,8 @@ from asyncqueue import (
     Priority,
     Queue,
     Registry,
+    ScheduleEntry,
+    Scheduler,
     Settings,
     Worker,
     current_trace,
@@ -259,6 +261,37 @@ async def operating() -> None:
     assert_type(settings.retry_delay, float | None)
     assert_type(settings.backoff, Backoff)
     assert_type(Settings.from_file("queue.toml").driver_url(), str)
+
+
+# Schedules
+
+
+def make_job() -> SendWelcome:
+    return SendWelcome(1)
+
+
+async def make_job_later() -> Job:
+    return Minimal()
+
+
+async def scheduling(queue: Queue) -> None:
+    scheduler = Scheduler(queue)
+    scheduler.cron("a", "0 9 * * 1-5", SendWelcome(1))
+    scheduler.cron("b", "@daily", make_job, timezone="Europe/Berlin", queue="x", overlap=False)
+    scheduler.cron("c", "@every 5m", make_job_later, timezone=UTC)
+    scheduler.cron("d", "@hourly", Minimal)
+    scheduler.cron("e", "@hourly", lambda: SendWelcome(1))
+    scheduler.cron("f", "@hourly", send(1))
+    scheduler.every("g", 30, Minimal())
+    scheduler.every("h", timedelta(minutes=5), make_job, queue="recurring")
+    assert_type(scheduler.entries(), list[ScheduleEntry])
+    assert_type(scheduler.entries()[0].next_due, datetime | None)
+    assert_type(scheduler.upcoming("a", 3), list[datetime])
+    async with scheduler:
+        assert_type(scheduler.running, bool)
+        await scheduler.stop(timedelta(seconds=5))
+    await scheduler.run()
+    Worker(queue, scheduler=scheduler)
 
 
 # In a handler

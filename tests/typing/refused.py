@@ -15,6 +15,7 @@ from asyncqueue import (
     JobHandle,
     JobQueued,
     Queue,
+    Scheduler,
     Settings,
     Worker,
     exponential,
@@ -217,6 +218,18 @@ async def operating(queue: Queue) -> None:
     Settings(timout=5)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     Settings(timeout="5s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Settings().timeout = 5  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+
+
+async def scheduling(queue: Queue, scheduler: Scheduler) -> None:
+    Scheduler("sqlite:///queue.db")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    scheduler.cron("a", "@daily")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    scheduler.cron("a", "@daily", SendWelcome)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    scheduler.cron("a", "@daily", 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    scheduler.cron("a", "@daily", SendWelcome(1), timezone=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    scheduler.cron("a", "@daily", SendWelcome(1), "scheduled")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    scheduler.every("a", "30s", SendWelcome(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    scheduler.entries()[0].next_due.hour  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
+    Worker(queue, scheduler=queue)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 
 async def handling(ctx: Context) -> None:

@@ -1,0 +1,123 @@
+"""What users write of when an entry is due, read and checked."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, tzinfo
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSimError
+
+from asyncqueue.durations import Duration, parse_duration, to_finite_seconds
+from asyncqueue.schedule.calendar import Calendar
+from asyncqueue.schedule.slots import Cron, Interval, Timing
+
+NAMED: Final = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+FIELDS: Final = {
+    "minute": "0-59",
+    "hour": "0-23",
+    "day-of-month": "1-31, L or LW, and a day that one of its months has",
+    "month": "1-12 or JAN-DEC",
+    "day-of-week": "0-7 or SUN-SAT, 0 and 7 are Sunday; 5L is the last Friday, 5#2 the second",
+}
+SHORTEST: Final = 0.01
+"""Seconds between two slots at least."""
+SOME_DAY: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_EVERY: Final = re.compile(r"@every\s+(.+)", re.IGNORECASE)
+
+
+def timing_of(entry: str, expression: str, timezone: str | tzinfo) -> Timing:
+    """The timing of a cron expression, a name such as ``@daily``, or ``@every 5m``.
+
+    Raises ``ValueError`` (``TypeError`` for what is no text) naming the entry, what was given
+    and what is wrong with it.
+    """
+    if not isinstance(expression, str):
+        raise TypeError(f"{_of(entry)} the expression must be a text, got {expression!r}")
+    zone = zone_of(entry, timezone)
+    every = _EVERY.fullmatch(expression.strip())
+    if every is not None:
+        return _interval(entry, expression, every[1])
+    return _cron(entry, expression, zone)
+
+
+def interval_of(entry: str, interval: Duration) -> Interval:
+    """The timing of seconds or a ``timedelta``."""
+    seconds = to_finite_seconds(interval, f"{_of(entry)} the interval")
+    if seconds < SHORTEST:
+        raise ValueError(
+            f"{_of(entry)} the interval must be at least {SHORTEST} seconds, got {interval!r}"
+        )
+    return Interval(seconds)
+
+
+def zone_of(entry: str, timezone: str | tzinfo) -> tzinfo:
+    """The time zone of this name."""
+    if isinstance(timezone, tzinfo):
+        return timezone
+    if not isinstance(timezone, str):
+        raise TypeError(f"{_of(entry)} the timezone must be a name, got {timezone!r}")
+    if timezone == "UTC":
+        return UTC  # Known where no time zones are installed, too.
+    try:
+        return ZoneInfo(timezone)
+    except (LookupError, OSError, ValueError) as error:
+        raise ValueError(
+            f"{_of(entry)} there is no time zone {timezone!r}. Write a name such as "
+            '"Europe/Berlin"; where the system has none, install tzdata.'
+        ) from error
+
+
+def _interval(entry: str, expression: str, text: str) -> Interval:
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise _malformed(entry, expression, str(error)) from error
+    if seconds < SHORTEST:
+        raise _malformed(entry, expression, f"its interval is under {SHORTEST} seconds")
+    return Interval(seconds)
+
+
+def _cron(entry: str, expression: str, zone: tzinfo) -> Cron:
+    text = expression.strip()
+    if text.startswith("@"):
+        if text.lower() not in NAMED:
+            known = ", ".join((*NAMED, "@every 5m"))
+            raise _malformed(entry, expression, f"known names are {known}")
+        text = NAMED[text.lower()]
+    parts = text.split()
+    if len(parts) != len(FIELDS):
+        has = f"{len(parts)} field" + ("" if len(parts) == 1 else "s")
+        raise _malformed(entry, expression, f"it has {has}, not the five: {' '.join(FIELDS)}")
+    try:
+        comes = next(Calendar(text, SOME_DAY), None)
+    except CronSimError as error:
+        raise _malformed(entry, expression, _reason(parts, str(error))) from error
+    if comes is None:
+        raise _malformed(entry, expression, "no day of the next 50 years fits it")
+    return Cron(text, zone)
+
+
+def _reason(parts: list[str], said: str) -> str:
+    """Which field is wrong, and what may stand there."""
+    for part, (field, allowed) in zip(parts, FIELDS.items(), strict=True):
+        if said.endswith(f" {field}"):
+            return f"its {field} {part!r} cannot be understood ({allowed})"
+    return said
+
+
+def _malformed(entry: str, expression: str, reason: str) -> ValueError:
+    return ValueError(f"{_of(entry)} {expression!r} is not a cron expression: {reason}")
+
+
+def _of(entry: str) -> str:
+    return f'schedule "{entry}":'
