@@ -24,7 +24,7 @@ class Forgets(MemoryDriver):
     """Says that it stored what it did not."""
 
     async def enqueue(self, records: Sequence[Record], **given: Any) -> list[str | None]:
-        await super().enqueue(records[1:], **given)
+        await super().enqueue([one for one in records if one.id[-1] != "7"], **given)
         return [None] * len(records)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,8 @@ import pytest
 
 from asyncqueue import DriverUnavailable, Queue, Worker
 from asyncqueue.drivers.memory import MemoryDriver
-from asyncqueue.record import Source
+from asyncqueue.record import Settlement, Source, State
+from asyncqueue.testing import Clock
 
 from ..recorder import until
 from .checker import at_once, bodies_of, check, comebacks
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("tests.worker")
 JOBS = 40
+LEASE = 30.0
 
 
 @pytest.fixture(autouse=True)
@@ -36,73 +37,72 @@ def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Journal:
 
 
 async def run(
-    driver: MemoryDriver, notes: Journal, *, dies: bool = False, wakes: bool = False
+    make: type[MemoryDriver], notes: Journal, *, dies: bool = False, wakes: bool = False
 ) -> Report:
-    """A producer, two workers that live and, if told so, one that dies with a claim,
-    and perhaps only seems to."""
+    """A producer, two workers that live and, if told so, one that dies or seems to with a claim."""
+    clock = Clock()
+    driver = make(clock=clock)
     witness(driver, notes)
-    queue = Queue(driver)
+    queue, reading = Queue(driver), Reading(notes.path)
     for n in range(JOBS):
-        notes.note("attempted", f"job{n}")
-        try:
-            await queue.dispatch(Labour(seconds=0.03 if wakes else 0.004), id=f"job{n}")
-        except DriverUnavailable:
-            notes.note("refused", f"job{n}")
-        else:
-            notes.note("acknowledged", f"job{n}")
+        await dispatched(queue, f"job{n}", notes)
     held = []
     if dies or wakes:
-        held = (await driver.claim([Source("default")], 1, 0.1, "dead")).claims
-    options = {"concurrency": 2, "lease": 0.08, "poll_interval": 0.01, "logger": LOG}
+        held = (await driver.claim([Source("default")], 1, 1.0, "dead")).claims
+    options = {"concurrency": 2, "lease": LEASE, "poll_interval": 0.01, "logger": LOG}
     async with Worker(queue, **options), Worker(queue, **options):
+        await until(lambda: len(reading.more()) and len(reading.ids("started")) >= 4)
+        clock.advance(LEASE / 4)  # Time for a sweep.
         if wakes:  # It was not dead after all.
-            reading = Reading(notes.path)
             await until(lambda: reading.more() and held[0].id in reading.ids("started"))
             await driver.settle([ended(held[0])])
-        await settled(queue)
+        while (await queue.stats())["default"].pending or running(reading):
+            await asyncio.sleep(0.01)
     states = {job.id: job.state.value for job in (await queue.jobs(limit=500)).items}
     await queue.close()
-    return check(Reading(notes.path).more(), states)
+    return check(reading.more(), states)
 
 
-async def settled(queue: Queue) -> None:
-    """Return when nothing is left to happen, or would have happened by now."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(0.8):
-            while (await queue.stats())["default"].pending:
-                await asyncio.sleep(0.01)
-            while (await queue.stats())["default"].processing:
-                await asyncio.sleep(0.01)
+async def dispatched(queue: Queue, id: str, notes: Journal) -> None:
+    notes.note("attempted", id)
+    try:
+        await queue.dispatch(Labour(seconds=0.01), id=id)
+    except DriverUnavailable:
+        notes.note("refused", id)
+    else:
+        notes.note("acknowledged", id)
+
+
+def running(reading: Reading) -> bool:
+    return any(body.how == "" for body in bodies_of(reading.more()))
 
 
 def ended(claim):
-    from asyncqueue.record import Settlement, State  # noqa: PLC0415
-
     return Settlement(claim.id, claim.token, State.COMPLETED, 1, retention=3600)
 
 
 async def test_nothing_is_wrong_with_the_memory_driver(notes: Journal) -> None:
-    report = await run(MemoryDriver(), notes)
+    report = await run(MemoryDriver, notes)
     assert report.problems(faults=False) == []
     assert len(report.done) == len(report.acknowledged) == len(report.attempted) == JOBS
 
 
 async def test_nothing_is_wrong_with_it_after_a_death(notes: Journal) -> None:
-    report = await run(MemoryDriver(), notes, wakes=True)
+    report = await run(MemoryDriver, notes, wakes=True)
     assert report.problems() == []
     assert (len(report.done), report.stale) == (JOBS, 1)
 
 
 @pytest.mark.parametrize("defect", DEFECTS, ids=lambda defect: defect.driver.__name__)
 async def test_each_defect_is_told(notes: Journal, defect: Defect) -> None:
-    report = await run(defect.driver(), notes)
+    report = await run(defect.driver, notes)
     assert defect.shows(report), report
     assert bool(report.problems(faults=False)) is not defect.silent
 
 
 @pytest.mark.parametrize("defect", AFTER_A_DEATH, ids=lambda defect: defect.driver.__name__)
 async def test_each_defect_is_told_after_a_death(notes: Journal, defect: Defect) -> None:
-    report = await run(defect.driver(), notes, dies=True, wakes=defect.wakes)
+    report = await run(defect.driver, notes, dies=True, wakes=defect.wakes)
     assert defect.shows(report), report
 
 
