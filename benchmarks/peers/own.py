@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 
 from asyncqueue import Context, Job, Queue, Settings, Worker
 from benchmarks.peers import inside
@@ -42,6 +43,10 @@ async def fill(count: int) -> None:
 
 
 async def work() -> None:
+    # As `python -m asyncqueue.worker` does.
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
     prefetch = inside.OPTIONS["prefetch"].get(inside.FIGURE, 0)
     async with opened() as queue:
         await Worker(queue, concurrency=inside.CONCURRENCY, prefetch=prefetch).run()

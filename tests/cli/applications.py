@@ -97,6 +97,19 @@ class Say(Job):
         print("this is version {version}", flush=True)
 """
 
+COLLECTED = """
+import gc
+from asyncqueue import Job, Queue
+
+{setting}
+queue = Queue("sqlite:///queue.db")
+
+
+class Say(Job):
+    async def handle(self, ctx):
+        print("collects after", gc.get_threshold()[0], gc.get_freeze_count() > 10_000, flush=True)
+"""
+
 FARAWAY = '''
 from pathlib import Path
 from asyncqueue import DriverUnavailable, Queue

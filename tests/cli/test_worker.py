@@ -11,7 +11,7 @@ import pytest
 
 from asyncqueue.version import __version__
 
-from .applications import FARAWAY, SHOP, SLOW_TO_IMPORT
+from .applications import COLLECTED, FARAWAY, SHOP, SLOW_TO_IMPORT
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 
@@ -292,3 +292,15 @@ def test_a_worker_that_is_to_end_waits_for_no_server(start, here, option):
     worker = start("far:queue", option)
     assert worker.ended() == 1
     assert worker.err[-1] == "Error: nothing answers at faraway:1234: connection refused"
+
+
+@pytest.mark.parametrize(
+    ("setting", "collects"),
+    [("", 10_000), ("gc.set_threshold(50_000)", 50_000), ("gc.set_threshold(0)", 0)],
+)
+def test_the_garbage_collector_comes_less_often(start, stored, here, setting, collects):
+    (here / "collected.py").write_text(COLLECTED.format(setting=setting))
+    stored.put(("Say", {}))
+    worker = start("collected:queue", "--stop-when-empty")
+    assert worker.ended() == 0
+    assert f"collects after {collects} True" in worker.out

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from asyncqueue.drivers.postgres.store import Store
+    from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Latch, Record
 
 TRIES: Final = 20
@@ -84,19 +85,30 @@ async def insert(store: Store, records: Sequence[Record]) -> list[str | None]:
 
 async def _enqueue_plain(store: Store, records: Sequence[Record]) -> list[str | None]:
     columns = _columns(records)
+    rows: list[Row] | None = None
     if store.alone and all(map(_looks_new, columns["ids"])):
-        try:
-            rows = await store.rows("enqueue.insert_new", **columns)
-        except PostgresError as error:
-            if not is_taken(error):
-                raise
-            rows = await store.rows("enqueue.insert", **columns)
-    else:
+        rows = await _insert_new(store, columns)
+    if rows is None:
         rows = await store.rows("enqueue.insert", **columns)
     if len(rows) == len(records):
         return [None] * len(records)
     stored = {row[0] for row in rows}
     return [None if record.id in stored else record.id for record in records]
+
+
+async def _insert_new(store: Store, columns: dict[str, Any]) -> list[Row] | None:
+    """None if one of the ids was known after all."""
+    text = store.along([f"queue:{columns['queues'][0]}"]) if len(columns["ids"]) == 1 else None
+    telling = {"channel": store.sql.tables.channel, "text": text}
+    how = "enqueue.silently" if text is None else "enqueue.telling"
+    try:
+        rows = await store.composed("enqueue.insert_new", "how", how, columns | telling)
+    except PostgresError as error:
+        if not is_taken(error):
+            raise
+        return None
+    store.told = text is not None
+    return rows
 
 
 def _looks_new(id: str) -> bool:

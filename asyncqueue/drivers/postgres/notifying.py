@@ -19,7 +19,8 @@ INTERVAL: Final = 0.01
 class Notifier:
     """Sends the topics of changes, each once however often it came up within an interval.
 
-    They are sent after the commit and not in it: the server takes one lock for all commits that
+    A single job may bring its notification along, if none was sent within the interval. All others
+    are sent after the commit and not in it: the server takes one lock for all commits that
     notify, and holds it until the commit is on the disk. If the process dies in between, those
     who wait find out at their next look.
     """
@@ -29,6 +30,18 @@ class Notifier:
         self._send = send
         self._topics: dict[str, None] = {}
         self._task: asyncio.Task[None] | None = None
+
+    def along(self, topics: Iterable[str]) -> str | None:
+        """The notification of these topics for a statement to send, if it may do so now."""
+        if self._task is not None:
+            return None
+        first, *more = texts(self._sender, topics)
+        if more:
+            return None
+        self._task = asyncio.get_running_loop().create_task(
+            self._tell(INTERVAL), name="asyncqueue-postgres-notifier"
+        )
+        return first
 
     def tell(self, topics: Iterable[str]) -> None:
         """Let others know of these topics."""
@@ -47,8 +60,10 @@ class Notifier:
         if self._topics:
             await self._send_topics()
 
-    async def _tell(self) -> None:
+    async def _tell(self, after: float = 0.0) -> None:
         try:
+            if after:
+                await asyncio.sleep(after)
             while self._topics:
                 await self._send_topics()
                 await asyncio.sleep(INTERVAL)

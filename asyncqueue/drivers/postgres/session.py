@@ -157,7 +157,8 @@ class Session:
         if not self._watches.idle:
             self._watches.ring(store.rung)
             self._watches.ring(endings)
-        self._notifier.tell(store.rung)
+        if not store.told:
+            self._notifier.tell(store.rung)
         if store.awaited:
             self._notifier.tell(endings)
 
@@ -170,6 +171,7 @@ class Session:
             answer = await _in_transaction(connection, verb(store))
         else:
             store.alone = True
+            store.along = self._notifier.along
             answer = await verb(store)
         if store.rung or store.finished:
             self.settled(store)

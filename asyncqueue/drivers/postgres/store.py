@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from asyncqueue.drivers.postgres.statements import Statement, Statements
     from asyncqueue.drivers.postgres.wire import Row
@@ -29,8 +29,10 @@ class Store:
     ``now`` is the time of a clock that is moved by hand, None where the server's own counts.
     ``rung`` collects the topics of watches to ring once all is committed; ``finished`` the ids of
     settled jobs, of which others are told if ``awaited`` says that somebody waits for any.
-    ``alone`` says that each statement is a transaction of its own: one may fail without harm to the
-    next. ``put_back`` says that jobs took their old places again, before those who wait there.
+    ``alone`` says that each statement is a transaction of its own: one may fail without harm to
+    the next. ``along`` gives the notification for a statement to bring along, if it may; ``told``
+    says that it did, so that ``rung`` need not be told once more. ``put_back`` says that jobs took
+    their old places again, before those who wait there.
     """
 
     def __init__(self, connection: Executing, sql: Statements, now: float | None) -> None:
@@ -40,6 +42,8 @@ class Store:
         self.rung: set[str] = set()
         self.put_back = False
         self.alone = False
+        self.told = False
+        self.along: Callable[[Iterable[str]], str | None] = _nothing
         self.finished: list[str] = []
         self.awaited = False
 
@@ -85,6 +89,10 @@ class Store:
 
     def _given(self, statement: Statement, parameters: Mapping[str, object]) -> list[object]:
         return [self.now if name == "now" else parameters[name] for name in statement.parameters]
+
+
+def _nothing(_topics: Iterable[str]) -> None:
+    return None
 
 
 def column(values: list[Any]) -> list[Any] | None:

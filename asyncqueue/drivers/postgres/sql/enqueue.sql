@@ -30,6 +30,7 @@ RETURNING id;
 
 -- name: insert_new
 -- The same, less work, for ids that are new most likely: one that is known fails the whole statement.
+-- ``{how}`` is one of the two pieces below.
 INSERT INTO {jobs} (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload
 )
@@ -43,7 +44,14 @@ FROM unnest(
 ) WITH ORDINALITY AS given (id, queue, name, payload, priority, max_attempts, delay, place)
 WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
 ORDER BY given.place
-RETURNING id;
+{how};
+
+-- name: silently
+RETURNING id
+
+-- name: telling
+-- With a notification in the same commit: for one job only.
+RETURNING id, pg_notify(:channel::text, :text::text)
 
 -- name: insert_unique
 -- The same for jobs that may have keys and latches; any conflict stores nothing.
