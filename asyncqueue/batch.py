@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from asyncqueue.record import Tally
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
-    from asyncqueue.record import Tally
+    from asyncqueue.record import Latch, Record
+
+
+HOOK = "hook-"
+"""Ids begin so of latches for which the catch of a chain waits: they are no batches."""
+
+
+def batch_id_of(latch: str | None) -> str | None:
+    """The batch that a latch counts, if it is one."""
+    return None if latch is None or latch.startswith(HOOK) else latch
 
 
 class BatchData(msgspec.Struct, omit_defaults=True):
@@ -17,6 +30,11 @@ class BatchData(msgspec.Struct, omit_defaults=True):
 
     name: str = ""
     queue: str = ""
+    """The one given to the batch: that of all its jobs."""
+    near: str = ""
+    """The one of the chain that it is a link of: that of its jobs without one of their own."""
+    retention: float | None = None
+    """Seconds that it can be found after its end."""
 
 
 class BatchInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +77,16 @@ def batch_info(tally: Tally) -> BatchInfo:
         has_failures=tally.failed > 0,
         error=tally.error,
     )
+
+
+def new_batches(latches: Iterable[Latch], records: Iterable[Record], now: float) -> list[Tally]:
+    """The batches among latches that were just stored with these records."""
+    members = Counter(record.latch for record in records if record.held is None)
+    return [
+        Tally(latch.id, latch.data, members[latch.id], 0, 0, 0, called_off=False, created_at=now)
+        for latch in latches
+        if batch_id_of(latch.id)
+    ]
 
 
 def batch_facts(tally: Tally, at: datetime) -> dict[str, Any]:

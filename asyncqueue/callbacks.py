@@ -7,7 +7,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from asyncqueue import errors
-from asyncqueue.errors import JobFailedError, UnknownCallback
+from asyncqueue.errors import DriverUnavailable, JobFailedError, UnknownCallback
 from asyncqueue.job import Job
 from asyncqueue.registry import suggest
 
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     Callback = Callable[..., Any]
 
-MOST_REMEMBERED: Final = 10_000
-"""Errors, and functions of batches that never ended, that a process keeps at most."""
+MOST_FUNCTIONS: Final = 100_000
+"""Local functions that were not called (yet) that a process keeps at most."""
+MOST_ERRORS: Final = 1_000
+"""Errors that it keeps at most; of older ones callbacks are given the text."""
 
 
 class Callbacks:
@@ -50,7 +52,7 @@ class Callbacks:
         """Keep a function of this process; answers the name to call it by."""
         self._count += 1
         name = f"local:{self._count}"
-        _remember(self._local, name, function)
+        _remember(self._local, name, function, MOST_FUNCTIONS)
         return name
 
     def find(self, name: str) -> Callback:
@@ -68,22 +70,22 @@ class Callbacks:
         return name in self._named
 
     def forget(self, name: str) -> None:
-        """A function of this process was called."""
+        """A function of this process is not called again."""
         self._local.pop(name, None)
 
     def remember_error(self, key: str, error: BaseException) -> None:
         """The first error of this batch or job, for those callbacks that this process calls."""
         if key not in self._errors:
-            _remember(self._errors, key, error)
+            _remember(self._errors, key, error, MOST_ERRORS)
 
     def error(self, key: str, text: str | None) -> BaseException:
         """The error of this batch or job, or the nearest thing that its text gives."""
         return self._errors.get(key) or _error_from(text or "")
 
 
-def _remember(where: OrderedDict[str, Any], key: str, value: Any) -> None:
+def _remember(where: OrderedDict[str, Any], key: str, value: Any, most: int) -> None:
     where[key] = value
-    while len(where) > MOST_REMEMBERED:
+    while len(where) > most:
         where.popitem(last=False)
 
 
@@ -113,10 +115,14 @@ def register_callback(name: str, function: Callback, *, replace: bool = False) -
 
 
 When = Literal["then", "catch", "finally"]
+_RUNS_AGAIN: Final = ("shutdown", "lease_lost")
 
 
 class CallbackJob(Job, name="asyncqueue:callback"):
-    """Calls a function for a batch or a chain. A function that raises is not called again."""
+    """Calls a function for a batch or a chain.
+
+    A function that raises is not called again, unless it could not reach the store.
+    """
 
     callback: str
     when: When
@@ -128,18 +134,31 @@ class CallbackJob(Job, name="asyncqueue:callback"):
         arguments: list[Any] = [batch]
         if self.when == "catch":
             arguments = _of_a_failure(function, batch, _failure(ctx, batch))
-        answer = function(*arguments)
-        callbacks.forget(self.callback)
-        if inspect.isawaitable(answer):
-            await answer
+        try:
+            answer = function(*arguments)
+            if inspect.isawaitable(answer):
+                await answer
+        finally:
+            if ctx.cause not in _RUNS_AGAIN:
+                callbacks.forget(self.callback)
 
     def should_retry(self, error: Exception) -> bool:
-        """Another worker may know the name; nobody may call a function twice."""
-        return isinstance(error, UnknownCallback)
+        """Another worker may know the name, and a store that is away comes back."""
+        return isinstance(error, (UnknownCallback, DriverUnavailable))
 
 
 class ContinueJob(Job, name="asyncqueue:continue", retention=0):
     """Does nothing: what follows it in its chain is a batch, which it lets begin."""
+
+    async def handle(self, ctx: Context) -> None:
+        """Nothing."""
+
+
+class HookJob(Job, name="asyncqueue:hook", retention=0):
+    """Does nothing: it is taken away when the ``failed`` hook of a link has ended.
+
+    Until then the catch of the chain waits for it. It runs where the process of the hook died.
+    """
 
     async def handle(self, ctx: Context) -> None:
         """Nothing."""
@@ -154,19 +173,16 @@ def _failure(ctx: Context, batch: BatchInfo | None) -> BaseException:
 
 
 def _of_a_failure(function: Callback, batch: BatchInfo | None, error: BaseException) -> list[Any]:
-    """``(batch, error)``, or ``(error)`` where there is no batch and no room for one."""
-    if batch is not None or _positional(function) > 1:
-        return [batch, error]
-    return [error]
+    """``(batch, error)``, or ``(error)`` where there is no room for both.
 
-
-def _positional(function: Callback) -> int:
+    That of a chain has a batch as well, where a link that is one has failed.
+    """
+    both = batch is not None
     try:
         parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return 1
-    if any(each.kind is each.VAR_POSITIONAL for each in parameters):
-        return 2
-    return sum(
-        each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD) for each in parameters
-    )
+    except (TypeError, ValueError):  # It does not tell.
+        return [batch, error] if both else [error]
+    if not any(each.kind is each.VAR_POSITIONAL for each in parameters):
+        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        both = sum(each.kind in positional for each in parameters) > 1
+    return [batch, error] if both else [error]

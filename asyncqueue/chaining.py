@@ -2,37 +2,50 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from asyncqueue import codec
-from asyncqueue.callbacks import ContinueJob
+from asyncqueue.batch import HOOK
+from asyncqueue.callbacks import ContinueJob, HookJob
 from asyncqueue.ids import new_id
-from asyncqueue.links import BatchLink, Cause, Link, Rest
-from asyncqueue.record import On, Record
+from asyncqueue.record import Latch, On, Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from asyncqueue.record import Latch
+    from asyncqueue.job import Job
+    from asyncqueue.links import BatchLink, Cause, Link, Rest
 
     Stored = tuple[list[Record], list[Latch]]
 
+OWN_PAYLOAD: Final = 1_000
+"""Bytes that the jobs of ours, which have no fields, need at most."""
 
-def begin(links: Sequence[Link], catch: Record | None) -> Stored:
-    """What is stored so that the first of these runs now and the others after it."""
-    first, rest = links[0], Rest(list(links[1:]), catch)
+
+def begin(whole: Rest) -> Stored:
+    """What is stored so that the first of these links runs now and the others after it."""
+    first, rest = whole.links[0], replace(whole, links=whole.links[1:])
     if first.batch is not None:
         return _begin_batch(first.batch, rest)
     return [_with_rest(_job(first), rest)], []
 
 
-def catch(rest: Rest, cause: Cause) -> Stored:
-    """What is stored when a job with this rest failed for good."""
-    if rest.catch is None:
-        return [], []
-    return [replace(rest.catch, payload=codec.extended(rest.catch.payload, cause=cause))], []
+def catch(record: Record, cause: Cause) -> Record:
+    """What is stored, of the catch of a chain, when a job of it failed for good."""
+    payload = codec.extended(record.payload, cause=cause)
+    # An id of its own: a job that was retried from the failed store may fail once more.
+    return replace(record, id=new_id(), payload=payload)
+
+
+def after_hook(record: Record, seconds: float) -> tuple[str, Stored]:
+    """What is stored so that this runs once the ``failed`` hook of a job has ended.
+
+    Answers the id of the job that is to be cancelled then. It ends by itself after ``seconds``.
+    """
+    latch = Latch(HOOK + new_id(), breaks=False, retention=0.0)
+    gate = _own(HookJob(), record)
+    gate.latch, gate.delay = latch.id, seconds
+    return gate.id, ([gate, replace(record, latch=latch.id, held=On.END)], [latch])
 
 
 def _begin_batch(batch: BatchLink, rest: Rest) -> Stored:
@@ -51,11 +64,14 @@ def _next(rest: Rest) -> tuple[Record, Rest]:
     """The next record and what comes after it; a batch is begun by a job that does nothing."""
     link = rest.links[0]
     if link.batch is None:
-        return _job(link), Rest(rest.links[1:], rest.catch)
-    first = link.batch.records[0]
-    nothing = ContinueJob()
-    record = Record(new_id(), first.queue, type(nothing).__job_name__, codec.encode(nothing, 2**31))
-    return record, rest
+        return _job(link), replace(rest, links=rest.links[1:])
+    return _own(ContinueJob(), link.batch.records[0]), rest
+
+
+def _own(job: Job, near: Record) -> Record:
+    """A job of ours, for whoever serves this record: lanes are priorities."""
+    payload = codec.encode(job, OWN_PAYLOAD)
+    return Record(new_id(), near.queue, type(job).__job_name__, payload, near.priority)
 
 
 def _with_rest(record: Record, rest: Rest) -> Record:

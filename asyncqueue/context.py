@@ -124,6 +124,11 @@ class Host(Protocol):
         """The failure that the job was dispatched for."""
         ...
 
+    @property
+    def batch_id(self) -> str | None:
+        """The id of the batch of the job."""
+        ...
+
     async def batch(self) -> BatchInfo | None:
         """The batch of the job."""
         ...
@@ -197,7 +202,7 @@ class Context:
     @property
     def batch_id(self) -> str | None:
         """The batch of the job, or the one whose callback it is; None outside a batch."""
-        return self._host.claim.latch
+        return self._host.batch_id
 
     @property
     def trace(self) -> Trace | None:

@@ -22,10 +22,14 @@ class Link(msgspec.Struct, omit_defaults=True):
 
 
 class Rest(msgspec.Struct, omit_defaults=True):
-    """The links after a job, and the record of what is to run if one of them fails for good."""
+    """The links after a job, and the record of what is to run if one of them fails for good.
+
+    ``queue`` is that of links that are still to be made, by jobs that put more into the chain.
+    """
 
     links: list[Link] = []
     catch: Record | None = None
+    queue: str | None = None
 
     def __bool__(self) -> bool:
         return bool(self.links) or self.catch is not None

@@ -6,7 +6,7 @@ import asyncio
 import contextvars
 import inspect
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MOST_UNHEARD: Final = 100_000
 """Events that wait for one listener; what comes on top of them is dropped."""
+MOST_SENT_ONCE: Final = 10_000
+"""Keys of events that are sent once; of the oldest ones an event could be sent again."""
 SAID_EVERY: Final = 10_000
 """Of how many dropped events one is logged."""
 log = logging.getLogger("asyncqueue.events")
@@ -37,6 +39,7 @@ class Listeners:
     def __init__(self) -> None:
         self._by_type: dict[type[Event], list[_Listener]] = {}
         self._open: list[_Listener] = []
+        self._sent: OrderedDict[str, None] = OrderedDict()
 
     def on(self, event_type: type[Event], listener: Callable[[Any], Any]) -> Callable[[], None]:
         """Call ``listener`` for events of this type and its subtypes; answers an unsubscribe."""
@@ -70,6 +73,15 @@ class Listeners:
         """Tell everybody who listens to this type."""
         for listener in self._of(type(event)):
             listener.tell(event)
+
+    def send_once(self, key: str, event: Event) -> None:
+        """As :meth:`send`, for a fact that several may learn of: once for each key."""
+        if key in self._sent:
+            return
+        self._sent[key] = None
+        if len(self._sent) > MOST_SENT_ONCE:
+            self._sent.popitem(last=False)
+        self.send(event)
 
     def hearing(self) -> bool:
         """Whether the caller is one of these listeners: it cannot wait for itself."""

@@ -66,6 +66,7 @@ class Registry:
         if not callable(maker):
             raise TypeError(f"A job class or a factory is needed for {name!r}, got {maker!r}")
         key = fold(cast("str", name))
+        _refuse_own(key, maker)
         taken = self._makers.get(key)
         if taken is not None and not replace and not _same_definition(taken, maker):
             raise DuplicateJob(
@@ -136,9 +137,18 @@ OWN = "asyncqueue:"
 
 def register_own(kind: str, cls: Any) -> bool:
     """Register a job class of ours; False for those of others."""
+    if not kind.startswith(OWN) or cls.__module__.partition(".")[0] != __package__:
+        return False
+    _built_in[kind] = cls
+    return True
+
+
+def _refuse_own(kind: str, maker: Any) -> None:
     if kind.startswith(OWN):
-        _built_in[kind] = cls
-    return kind.startswith(OWN)
+        raise ValueError(
+            f'Kinds that begin with "{OWN}" are those of asyncqueue itself; give {_place(maker)} '
+            "another name."
+        )
 
 
 default_registry = Registry()

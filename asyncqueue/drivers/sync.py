@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
@@ -58,12 +59,27 @@ class SyncDriver(Driver):
         """
         self.refuse_within(within)
         self._forget_expired_latches()
+        self._add(records, latches)
+        try:
+            return await self._run_all(records)
+        except asyncio.CancelledError:
+            # Nobody will run the others: what counts them would wait for ever.
+            await self.forget_latches([latch.id for latch in latches])
+            raise
+
+    def _add(self, records: Sequence[Record], latches: Sequence[Latch]) -> None:
+        """Add latches with those who belong to them."""
+        for latch in latches:
+            if latch.id in self._latches:
+                raise DriverError(f"Latch {latch.id!r} exists already; give each its own id.")
         self._latches.update(new_latches(latches, self.clock.time()))
         for record in records:
             if record.latch is not None:
                 self._latches[record.latch].stored(record.held, guards=record.guards)
             if record.latch is not None and record.held is not None:
                 self._held.setdefault(record.latch, []).append(record)
+
+    async def _run_all(self, records: Sequence[Record]) -> list[str | None]:
         answers: list[str | None] = []
         errors: list[Exception] = []
         for record in records:

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from asyncqueue.batch import batch_facts
+from asyncqueue.batch import batch_data, batch_facts, batch_id_of, new_batches
 from asyncqueue.callbacks import callbacks
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.clock import now_of
@@ -17,9 +17,11 @@ from asyncqueue.context import Context
 from asyncqueue.events import (
     BatchCancelled,
     BatchCompleted,
+    BatchCreated,
     BatchJobCompleted,
     BatchJobFailed,
     JobProcessing,
+    JobQueued,
 )
 from asyncqueue.execution.outcome import (
     Completed,
@@ -38,20 +40,27 @@ if TYPE_CHECKING:
     from asyncqueue.execution.run import Run
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.listeners import Listeners
-    from asyncqueue.record import Counted, Tally
+    from asyncqueue.record import Counted, Record
 
 
 class Reporter:
     """Tells the log and the listeners; names job, queue and attempt, never data."""
 
     def __init__(
-        self, listeners: Listeners, clock: Clock, log: logging.Logger, *, in_process: bool
+        self,
+        listeners: Listeners,
+        clock: Clock,
+        log: logging.Logger,
+        max_attempts: int,
+        *,
+        in_process: bool,
     ) -> None:
         self.totals: Counter[State] = Counter()
         """How many attempts ended in which state."""
         self._listeners = listeners
         self._clock = clock
         self._log = log
+        self._max_attempts = max_attempts
         self._in_process = in_process
 
     def processing(self, run: Run) -> None:
@@ -84,9 +93,40 @@ class Reporter:
         if verdict.settlement.follow_ups:
             callbacks.remember_error(claim.id, error)
 
+    def followed(self, verdict: Verdict) -> None:
+        """The store has what follows a job in its chain."""
+        if self._listeners.wants(JobQueued):
+            for record in verdict.settlement.follow_ups:
+                # Neither those that their batch holds back, nor the one that stands for a hook.
+                if record.id != verdict.hook_job and (verdict.hook_job or record.held is None):
+                    self._listeners.send(self._queued(record, verdict.run))
+        self.batches_created(verdict)
+
+    def batches_created(self, verdict: Verdict) -> None:
+        """The store has the batches that are next in a chain."""
+        settlement = verdict.settlement
+        if not settlement.latches or not self._listeners.wants(BatchCreated):
+            return
+        now = self._clock.time()
+        for tally in new_batches(settlement.latches, settlement.follow_ups, now):
+            facts = batch_facts(tally, now_of(self._clock))
+            self._listeners.send(BatchCreated(**facts, queue=batch_data(tally).queue or None))
+
+    def _queued(self, record: Record, before: Run | None) -> JobQueued:
+        return JobQueued(
+            at=now_of(self._clock),
+            job_id=record.id,
+            name=record.name,
+            queue=record.queue,
+            attempt=0,
+            max_attempts=record.max_attempts or self._max_attempts,
+            trace=before.trace if before is not None else None,
+            delay=record.delay,
+        )
+
     def counted(self, counted: Counted, state: State, error: BaseException | None) -> None:
         """A batch shows the state in which a job of it ended."""
-        if not self._listeners:
+        if not self._listeners or batch_id_of(counted.tally.id) is None:
             return
         facts = batch_facts(counted.tally, now_of(self._clock))
         if state is State.COMPLETED:
@@ -96,11 +136,7 @@ class Reporter:
         if counted.broke:
             self._listeners.send(BatchCancelled(**facts))
         if counted.opened:
-            self._listeners.send(BatchCompleted(**facts))
-
-    def ended(self, tally: Tally) -> None:
-        """A batch ended because the last jobs that waited for it were skipped."""
-        self._listeners.send(BatchCompleted(**batch_facts(tally, now_of(self._clock))))
+            self._listeners.send_once(counted.tally.id, BatchCompleted(**facts))
 
     def lost(self, verdict: Verdict) -> None:
         """The store refused a settlement: the job belongs to another worker by now."""

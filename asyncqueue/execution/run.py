@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from asyncqueue import codec
 from asyncqueue.backoff import Backoff, exponential
+from asyncqueue.batch import batch_id_of
 from asyncqueue.context import Cancellation, Context
 from asyncqueue.durations import to_finite_seconds
-from asyncqueue.errors import JobError, JobTimeout, PayloadError
+from asyncqueue.errors import JobError, JobTimeout, LeaseLost, PayloadError
 from asyncqueue.execution.outcome import (
     Cancelled,
     Completed,
@@ -50,6 +51,8 @@ class Run:
     entered = False
     finished = False
     abandoned = False
+    waited = False
+    """Whether its batch may have been called off since it was claimed."""
     lost = False
     settled = False
     transacting = False
@@ -201,25 +204,38 @@ class Run:
         """Dispatch another job on the same queue object."""
         return await self.runner.producer.dispatch(job, **options)
 
+    @property
+    def longest_hook(self) -> float:
+        """Seconds that its ``failed`` hook may take."""
+        return self.timeout if self.timeout < math.inf else self.runner.longest_hook
+
+    @property
+    def batch_id(self) -> str | None:
+        """Its batch, or the one whose callback it is."""
+        return batch_id_of(self.claim.latch)
+
     async def batch(self) -> BatchInfo | None:
         """Its batch, or the one whose callback it is."""
-        batch_id = self.claim.latch
-        return None if batch_id is None else await self.runner.producer.find_batch(batch_id)
+        batch_id = self.batch_id
+        return None if batch_id is None else await self.runner.producer.own_batch(batch_id)
 
     async def add_to_batch(self, jobs: tuple[Any, ...]) -> None:
         """Dispatch more members of its batch."""
-        if self.claim.latch is None:
+        batch_id = self.batch_id
+        if batch_id is None:
             raise JobError(
                 f"{self.claim.name} {self.claim.id} is in no batch: add_to_batch() adds to the "
                 "batch of the job itself; dispatch a batch of these, or dispatch_many()."
             )
-        await self.runner.producer.join_batch(self.claim.latch, jobs)
+        await self.runner.producer.join_batch(batch_id, jobs)
 
     def link(self, jobs: tuple[Any, ...], *, first: bool) -> None:
         """Put jobs at the beginning or at the end of what comes after this one."""
-        links = self.runner.producer.links(jobs)
-        rest = self.rest or Rest()
-        self.rest = Rest(links + rest.links if first else rest.links + links, rest.catch)
+        if self.finished or self.settled:
+            raise LeaseLost(
+                f"{self.claim.name} {self.claim.id} has completed: nothing can follow it any more"
+            )
+        self.rest = self.runner.producer.linked(self.rest or Rest(), jobs, first=first)
 
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that ends with the job's completion."""

@@ -39,13 +39,15 @@ if TYPE_CHECKING:
     from asyncqueue.clock import Clock
     from asyncqueue.codec import Envelope
     from asyncqueue.drivers.base import Driver
-    from asyncqueue.links import Link
+    from asyncqueue.links import Rest
     from asyncqueue.listeners import Listeners
     from asyncqueue.record import Claim, Settlement
     from asyncqueue.registry import Registry
     from asyncqueue.sealing import Seal
     from asyncqueue.services import Services
 
+LONGEST_HOOK: Final = 30.0
+"""Seconds for a ``failed`` hook where neither its job nor the worker has a timeout."""
 UNKNOWN_DELAY: Final = 15.0
 """Seconds until a released job of an unknown kind is looked at again."""
 _NO_BUDGET: Final = Budget(max_attempts=0)
@@ -58,16 +60,16 @@ class Producing(Protocol):
         """Dispatch a job."""
         ...
 
-    async def find_batch(self, id: str) -> BatchInfo | None:
-        """A batch with fresh counters."""
+    async def own_batch(self, id: str) -> BatchInfo | None:
+        """The batch of a member or a callback with fresh counters."""
         ...
 
     async def join_batch(self, id: str, jobs: Sequence[Any]) -> None:
         """Dispatch more members of a batch."""
         ...
 
-    def links(self, jobs: Sequence[Any]) -> list[Link]:
-        """Jobs and batches as links of a chain."""
+    def linked(self, rest: Rest, jobs: Sequence[Any], *, first: bool) -> Rest:
+        """What is to come of a chain, with jobs and batches more at one of its ends."""
         ...
 
 
@@ -99,6 +101,7 @@ class Runner:
         unknown_jobs: Literal["fail", "release"] = "fail",
         stopping: Callable[[], bool] = lambda: False,
         worker: str | None = None,
+        hooks_apart: bool = True,
     ) -> None:
         self.clock: Clock = driver.clock
         self.trace = current_trace()
@@ -107,8 +110,11 @@ class Runner:
         self.producer = producer
         self.stopping = stopping
         self.drain = drain
+        self.longest_hook = defaults.timeout if defaults.timeout < math.inf else LONGEST_HOOK
         self.log = log
-        self.report = Reporter(listeners, driver.clock, log, in_process=driver.in_process)
+        self.report = Reporter(
+            listeners, driver.clock, log, defaults.max_attempts, in_process=driver.in_process
+        )
         self.deadlines = Deadlines(driver.clock)
         self._listeners = listeners
         self._driver = driver
@@ -120,6 +126,7 @@ class Runner:
         self._worker = worker
         self._lease = lease
         self._unknown_jobs = unknown_jobs
+        self._hooks_apart = hooks_apart
         self._known: dict[str, Known] = {}
         self._known_version = -1
         self._plans: dict[Any, Plan] = {}
@@ -179,7 +186,7 @@ class Runner:
         verdict = Verdict(run.claim, outcome, settlement, run, duration)
         if settlement.delay > 0 or settlement.error is not None:
             self._note_attempt(verdict, now)
-        return verdict if run.rest is None else follow(verdict, run.rest, self._seal)
+        return verdict if run.rest is None else self._follow(verdict, run.rest)
 
     def _note_attempt(self, verdict: Verdict, now: float) -> None:
         """Keep how an attempt ended that is not the last, of which the job itself tells."""
@@ -210,6 +217,15 @@ class Runner:
         settlement.state = State.CANCELLED
         settlement.retention = self._defaults.retention
         return Verdict(claim, Cancelled(), settlement, None)
+
+    async def is_called_off(self, claim: Claim) -> bool:
+        """Whether the batch of a claim that has waited here was called off meanwhile."""
+        try:
+            tallies = await self._driver.latches([claim.latch or ""])
+        except Exception:
+            self.log.exception("%s %s runs without a look at its batch", claim.name, claim.id)
+            return False
+        return any(tally.called_off for tally in tallies)
 
     # What a handler asks for
 
@@ -243,10 +259,11 @@ class Runner:
                 waiting.connection = connection
                 yield connection
                 _refuse_to_complete(run)
-                follow(verdict, run.rest, self._seal)  # It may have changed inside the block.
+                self._follow(verdict, run.rest)  # It may have changed inside the block.
             run.settled = True
             verdict.duration = self.clock.monotonic() - run.started
             self.report.settled(verdict)
+            self.report.followed(verdict)
             counted = verdict.settlement.counted
             if counted is not None:
                 self.report.counted(counted, State.COMPLETED, None)
@@ -282,7 +299,7 @@ class Runner:
         if release:
             return Verdict(claim, outcome, release_unrun(claim, UNKNOWN_DELAY), None)
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
-        return follow(verdict, None if envelope is None else envelope.rest, self._seal)
+        return self._follow(verdict, None if envelope is None else envelope.rest)
 
     def _exhausted(self, run: Run) -> Verdict:
         claim, budget = run.claim, run.budget
@@ -294,7 +311,10 @@ class Runner:
             )
         )
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
-        return follow(verdict, run.rest, self._seal)
+        return self._follow(verdict, run.rest)
+
+    def _follow(self, verdict: Verdict, rest: Rest | None) -> Verdict:
+        return follow(verdict, rest, self._seal, hooks_apart=self._hooks_apart)
 
     def _settlement(self, claim: Claim, outcome: Outcome, budget: Budget) -> Settlement:
         settlement = decide(claim, outcome, budget, now=self.clock.time(), retention=0.0)

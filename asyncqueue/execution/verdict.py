@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
 import traceback
-from asyncio import CancelledError
 from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.events import (
@@ -43,6 +43,10 @@ class Verdict:
 
     failed = False
     """Whether the job failed for good after somebody tried to run it."""
+    hook_job: str | None = None
+    """The job that has to be cancelled once the ``failed`` hook has ended."""
+    stored: asyncio.Event | None = None
+    """Set once the settlement was stored, or will never be: for whoever waits for it."""
 
     def __init__(
         self,
@@ -106,7 +110,7 @@ def describe(error: BaseException) -> str:
     name = type(error).__qualname__
     try:
         text = str(error)
-    except (Exception, CancelledError, SystemExit):  # noqa: BLE001 - it cannot even say what it is
+    except (Exception, asyncio.CancelledError, SystemExit):  # noqa: BLE001 - it cannot even say what it is
         return name
     return f"{name}: {text}" if text else name
 

@@ -33,7 +33,6 @@ class Batch:
 
     def __init__(self, queue: BatchDispatching, jobs: Sequence[Any]) -> None:
         self._queue = queue
-        self._dispatched = False
         self.plan = BatchPlan(new_id(), list(jobs))
 
     @property
@@ -77,11 +76,7 @@ class Batch:
         dispatched before, ``TypeError`` naming the position of what is no job, and what
         ``Queue.dispatch`` raises.
         """
-        if self._dispatched:
-            raise ValueError(f"Batch {self.id} was dispatched already; build a new one.")
-        info = await self._queue.dispatch_batch(self.plan, within)
-        self._dispatched = True
-        return info
+        return await self._queue.dispatch_batch(self.plan, within)
 
     def _call(self, on: On, callback: Callback) -> Self:
         self.plan.callbacks.append((on, callback))

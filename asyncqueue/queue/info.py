@@ -9,6 +9,7 @@ import msgspec
 
 from asyncqueue import codec
 from asyncqueue.attempts import Attempt, unpacked
+from asyncqueue.batch import batch_id_of
 from asyncqueue.clock import moment
 from asyncqueue.errors import JobError
 from asyncqueue.record import WAITING, QueueCounts, State, StoredJob
@@ -134,7 +135,7 @@ def job_info(stored: StoredJob, registry: Registry, seal: Seal, default_attempts
         message=stored.message or "",
         result=_result_or_bytes(stored, registry, seal),
         error=stored.error,
-        batch_id=stored.latch,
+        batch_id=batch_id_of(stored.latch),
         worker=stored.worker,
         history=_history(stored),
     )
@@ -221,7 +222,7 @@ def failed_job(stored: StoredJob, seal: Seal) -> FailedJob:
         attempts=stored.attempts,
         failed_at=moment(stored.finished_at or stored.created_at),
         last_attempt_at=moment_or_none(stored.started_at),
-        batch_id=stored.latch,
+        batch_id=batch_id_of(stored.latch),
     )
 
 

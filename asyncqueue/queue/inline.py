@@ -54,6 +54,7 @@ class InlineRunner:
             lease=settings.lease,
             drain=None,
             log=log,
+            hooks_apart=False,
         )
 
     @classmethod
@@ -98,6 +99,7 @@ class InlineRunner:
         verdict = self._runner.judge(made, outcome)
         assert verdict is not None  # noqa: S101 - nothing here loses a lease or leaks
         self._runner.report.settled(verdict)
+        self._runner.report.batches_created(verdict)
         if verdict.failed and error is not None:
             await call_failed_hook(made, error, log)
         if error is not None:

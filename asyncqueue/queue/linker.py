@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Callback = Job | str | Callable[..., Any]
 
 SHORTEST_RETENTION = 3600.0
-"""Seconds that a finished batch can be found at least: its callbacks ask for it."""
+"""Seconds that the store keeps a finished batch at least: its callbacks ask for it."""
 
 
 class BatchPlan(msgspec.Struct):
@@ -36,6 +36,7 @@ class BatchPlan(msgspec.Struct):
     queue: str | None = None
     failures_allowed: bool = False
     callbacks: list[tuple[On, Any]] = []
+    dispatched: bool = False
 
 
 class Linker:
@@ -50,10 +51,13 @@ class Linker:
     def _clock(self) -> Clock:
         return self._driver.clock
 
-    def members(self, batch_id: str, jobs: Sequence[Any], queue: str | None) -> list[Record]:
-        """Members of a batch; they hold no uniqueness keys. The batch's queue wins.
+    def members(
+        self, batch_id: str, jobs: Sequence[Any], queue: str | None, near: str | None = None
+    ) -> list[Record]:
+        """Members of a batch; they hold no uniqueness keys.
 
-        Raises ``TypeError`` naming the position of what is not a job.
+        ``queue`` outranks their own, ``near`` does not. Raises ``TypeError`` naming the position
+        of what is not a job.
         """
         for position, job in enumerate(jobs):
             if not isinstance(job, Job):
@@ -61,31 +65,44 @@ class Linker:
                     f"A batch takes jobs; number {position} of {len(jobs)}, counted from 0, is "
                     f"{job!r}. Nothing was stored."
                 )
-        given = NO_OPTIONS if queue is None else DispatchOptions(queue=queue)
-        records = self._builder.records(jobs, given, self._clock)
+        if queue is None and near is not None:
+            records = [self._builder.record(job, _near(job, near), self._clock) for job in jobs]
+        else:
+            given = NO_OPTIONS if queue is None else DispatchOptions(queue=queue)
+            records = self._builder.records(jobs, given, self._clock)
         return [_without_key(record, latch=batch_id) for record in records]
 
     def batch(self, plan: BatchPlan, near: str | None = None) -> BatchLink:
         """A batch, ready to be stored; ``near`` is the queue of the chain that it is a link of."""
-        records = self.members(plan.id, plan.jobs, plan.queue or near)
-        queue = plan.queue or near or records[0].queue
+        records = self.members(plan.id, plan.jobs, plan.queue, near)
+        place = self.place(plan.queue or near, records[0])
         for on, callback in plan.callbacks:
-            record = self.callback(callback, _WHEN[on], queue)
+            record = self.callback(callback, _WHEN[on], place)
             records.append(replace(record, latch=plan.id, held=on, guards=on is not On.END))
-        data = msgspec.msgpack.encode(BatchData(plan.name, plan.queue or ""))
-        retention = max(self._settings.retention, SHORTEST_RETENTION)
-        return BatchLink(Latch(plan.id, data, not plan.failures_allowed, retention), records)
+        kept = self._settings.retention
+        data = BatchData(plan.name, plan.queue or "", near or "", kept)
+        latch = Latch(
+            plan.id,
+            msgspec.msgpack.encode(data),
+            breaks=not plan.failures_allowed,
+            retention=max(kept, SHORTEST_RETENTION),
+        )
+        return BatchLink(latch, records)
 
-    def callback(self, callback: Callback, when: When, queue: str) -> Record:
+    def place(self, queue: str | None, first: Record) -> DispatchOptions:
+        """Where callbacks go: on this queue, or to whoever serves the first job."""
+        if queue is not None:
+            return DispatchOptions(queue=queue)
+        return DispatchOptions(queue=first.queue, priority=first.priority)
+
+    def callback(self, callback: Callback, when: When, place: DispatchOptions) -> Record:
         """The record of what a callback is: a job, a registered name, or a local function.
 
         Raises ``TypeError`` for anything else, ``ValueError`` for a function of this process
         where another one may have to call it.
         """
         if isinstance(callback, Job):
-            options = type(callback).__job_options__
-            given = NO_OPTIONS if options.queue else DispatchOptions(queue=queue)
-            return _without_key(self._builder.record(callback, given, self._clock))
+            return _without_key(self._builder.record(callback, _near(callback, place), self._clock))
         if isinstance(callback, str) and callback:
             name = callback
         elif callable(callback) and not isinstance(callback, type):
@@ -95,15 +112,13 @@ class Linker:
             raise TypeError(
                 f"A callback is a job, a registered name or a function; got {callback!r}"
             )
-        job = CallbackJob(name, when)
-        return self._builder.record(job, DispatchOptions(queue=queue), self._clock)
+        return self._builder.record(CallbackJob(name, when), place, self._clock)
 
     def link(self, job: Any, queue: str | None) -> Link:
         """One link of a chain. A job that says its queue itself keeps it."""
         if isinstance(job, BatchPlan):
             return Link(batch=self.batch(job, queue))
-        own = isinstance(job, Job) and type(job).__job_options__.queue
-        given = NO_OPTIONS if own or queue is None else DispatchOptions(queue=queue)
+        given = NO_OPTIONS if queue is None or not isinstance(job, Job) else _near(job, queue)
         return Link(job=_without_key(self._builder.record(job, given, self._clock)))
 
     def _refuse_local(self, callback: Callable[..., Any]) -> None:
@@ -117,6 +132,16 @@ class Linker:
 
 
 _WHEN: dict[On, When] = {On.SUCCESS: "then", On.FAILURE: "catch", On.END: "finally"}
+
+
+def _near(job: Job, place: str | DispatchOptions) -> DispatchOptions:
+    """Dispatch it there, unless it says itself where, or how urgent it is."""
+    options = type(job).__job_options__
+    if options.queue:
+        return NO_OPTIONS
+    if isinstance(place, str):
+        return DispatchOptions(queue=place)
+    return place if options.priority is None else DispatchOptions(queue=place.queue)
 
 
 def _without_key(record: Record, **changes: Any) -> Record:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
-from asyncqueue.events import JobCancelled, QueueBusy, QueuePaused, QueueResumed
+from asyncqueue.events import QueueBusy, QueuePaused, QueueResumed
 from asyncqueue.lanes import source_of, split_lane
 from asyncqueue.options import check_queue
 from asyncqueue.queue.access import Access
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.events import Event
+    from asyncqueue.execution.skipping import Skipping
 
 E = TypeVar("E", bound="Event")
 _PROCESSING = Filter(states=(State.PROCESSING,))
@@ -40,6 +41,9 @@ _PROCESSING = Filter(states=(State.PROCESSING,))
 
 class Operator(Access):
     """What operators ask of a queue."""
+
+    skipping: Skipping
+    """Ends jobs that wait, for calls of the queue and for its workers."""
 
     # Look
 
@@ -165,8 +169,10 @@ class Operator(Access):
         stored = await self._find(id)
         met = await driver.cancel(Filter(ids=(id,)), self.settings.retention)
         state = met.get(id)
-        if state in WAITING and self.listeners.wants(JobCancelled):
-            self.listeners.send(self._cancelled(stored))
+        if state in WAITING:
+            self.skipping.tell_cancelled(stored)
+            if stored.latch is not None:
+                await self.skipping.tell_ended([stored.latch])
         return state in (*WAITING, State.PROCESSING)
 
     async def restart_workers(self, *ids: str) -> list[str]:
@@ -186,7 +192,10 @@ class Operator(Access):
         """Remove the waiting jobs of a queue or lane; answers how many. Never failed records."""
         source = source_of(_named(queue))
         driver = await self.ready_to_write("clear()")
-        return await driver.delete(Filter(source=source, states=WAITING))
+        batches = await self.skipping.unended()
+        removed = await driver.delete(Filter(source=source, states=WAITING))
+        await self.skipping.tell_ended(batches)
+        return removed
 
     async def pause(self, queue: str) -> None:
         """Start nothing new from this queue, in any worker; what runs goes on."""
@@ -221,16 +230,6 @@ class Operator(Access):
 
     def _info(self, stored: StoredJob) -> JobInfo:
         return job_info(stored, self.registry, self.seal, self.settings.max_attempts)
-
-    def _cancelled(self, stored: StoredJob) -> JobCancelled:
-        return JobCancelled(
-            at=now_of(self.driver.clock),
-            job_id=stored.id,
-            name=stored.name,
-            queue=stored.queue,
-            attempt=stored.attempts,
-            max_attempts=stored.max_attempts or self.settings.max_attempts,
-        )
 
 
 def _named(queue: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
@@ -213,6 +214,8 @@ class Producer(Operator):
 
     async def _store_now(self, records: list[Record], latches: Sequence[Latch]) -> list[str | None]:
         if latches:
+            if self.driver.in_process:
+                await asyncio.sleep(0)  # Such a driver never waits; its worker must have its turn.
             duplicates = await self.driver.enqueue(records, latches=latches)
         else:
             duplicates = await self._dispatcher.store(records)

@@ -12,6 +12,7 @@ from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.errors import AsyncQueueError
+from asyncqueue.execution.skipping import Skipping
 from asyncqueue.forks import tell_of_forks
 from asyncqueue.listeners import Listeners
 from asyncqueue.options import check_middleware
@@ -98,6 +99,9 @@ class Queue(Linking):
         self.failed = FailedStore(self.ready, self.ready_to_write, self.seal)
         self._builder = Builder(self.settings, self.driver)
         self._linker = Linker(self._builder, self.settings, self.driver)
+        self.skipping = Skipping(
+            self.driver, self.listeners, settings.retention, settings.max_attempts
+        )
         self._dispatcher = Dispatcher(self.driver)
         self._inline = InlineRunner.bind(self)
         self._workers: list[Attached] = []
@@ -151,7 +155,6 @@ class Queue(Linking):
     def forked(self) -> None:
         """This is a child process: what is under way is under way in its parent only."""
         self._opening = None
-        self._linker = Linker(self._builder, self.settings, self.driver)
         self._dispatcher = Dispatcher(self.driver)
         self._closing = None
         if self._inline is not None:

@@ -7,11 +7,13 @@ import logging
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from asyncqueue import codec
+from asyncqueue.execution.following import hook_ended
 from asyncqueue.execution.report import call_failed_hook
 from asyncqueue.execution.runner import Runner
 from asyncqueue.execution.verdict import Verdict
 from asyncqueue.ids import new_id
 from asyncqueue.lanes import source_of
+from asyncqueue.record import State
 from asyncqueue.services import Services
 from asyncqueue.testing.attempt import Attempt, attempt_of, attempt_without_verdict
 from asyncqueue.worker.options import defaults_of
@@ -143,8 +145,14 @@ class Hand:
             self._runner.report.lost(verdict)
             return attempt_without_verdict(verdict.claim)
         self._runner.report.settled(verdict)
+        self._runner.report.followed(verdict)
+        if not isinstance(held, bool):
+            self._runner.report.counted(held, verdict.settlement.state, verdict.error)
+            if held.broke:
+                await self.queue.skipping.skip(held.tally.id, (State.DELAYED,))
         if verdict.failed and verdict.run is not None and verdict.error is not None:
             await call_failed_hook(verdict.run, verdict.error, log)
+            await hook_ended(verdict, self.queue.driver, log)
         return attempt_of(verdict)
 
 

@@ -59,6 +59,8 @@ class Consumer:
         self._buffer: deque[Holding] = deque()
         self._freed = asyncio.Event()
         self._quiet: asyncio.Event | None = None
+        self._refused: asyncio.Event | None = None
+        """Set once the outcome is stored of the last member of a batch that could not be run."""
         self._watch: Watch | None = None
         self._outage = Outage("claim jobs", timing.poll_interval, log)
 
@@ -108,6 +110,9 @@ class Consumer:
             await self._quiet.wait()
 
     async def _round(self, watch: Watch) -> None:
+        if self._refused is not None:
+            await self._refused.wait()  # Others of its batch must not be claimed as good before.
+            self._refused = None
         room = self._capacity - len(self.running) - len(self._buffer)
         self._freed.clear()
         asked = self._quota.take(room, self._freed)
@@ -115,7 +120,7 @@ class Consumer:
             await self._freed.wait()
             return
         watch.clear()
-        ended = self._quota.ended
+        changes = self._quota.changes
         claimed = await self._claim(asked)
         if claimed is None:
             return
@@ -123,7 +128,7 @@ class Consumer:
         await self._accept_all(claimed.claims)
         if len(claimed.claims) < asked and not self.closed:
             if not claimed.claims:
-                self.looked_at = ended
+                self.looked_at = changes
                 self._quota.found_nothing()
             await watch.wait(_shorter(self._timing.poll_interval, claimed.due_in))
 
@@ -148,10 +153,10 @@ class Consumer:
             await watch.wait(seconds)
 
     async def _accept_all(self, claims: list[Claim]) -> None:
-        ended = self._quota.ended
+        changes = self._quota.changes
         for claim in claims:
             self._accept(claim)
-        if self._quota.ended != ended:
+        if self._quota.changes != changes:
             # Refused jobs take no slot. However many there are, others must have their turn.
             await asyncio.sleep(0)
 
@@ -171,6 +176,8 @@ class Consumer:
     def _start(self, holding: Holding) -> None:
         made = self._runner.prepare(holding.claim)
         if isinstance(made, Verdict):
+            if made.claim.latch is not None:
+                made.stored = self._refused = asyncio.Event()
             self._settler.put(made)
             self._quota.job_refused()
             return
@@ -184,13 +191,15 @@ class Consumer:
     def _start_waiting(self, holding: Holding) -> None:
         if self._holdings.get(holding.claim.id) is holding:
             self._start(holding)
+            if holding.run is not None and holding.claim.latch is not None:
+                holding.run.waited = True
         else:  # Its lease was lost meanwhile, and the job was claimed anew.
             self._quota.give_back(1)
 
     async def _work(self, run: Run) -> None:
+        if run.waited and await self._handed_back(run):
+            return
         try:
-            if run.failure is not None:
-                await self._settler.hook_over(run.failure.job_id)
             self._runner.begin(run)
             outcome = await run.execute()
             self._runner.deadlines.remove(run)
@@ -206,14 +215,37 @@ class Consumer:
             self._holdings.drop(run.claim)
         else:
             self._settler.put(verdict)
+            if verdict.failed and run.claim.latch is not None:
+                await self._free_once_stored(run, verdict)
+                return
         self._free(run)
 
-    def _free(self, run: Run) -> None:
+    async def _free_once_stored(self, run: Run, verdict: Verdict) -> None:
+        """Keep the slot until the claims of others of its batch say that it was called off."""
+        verdict.stored = asyncio.Event()
+        try:
+            await verdict.stored.wait()
+        finally:
+            self._free(run)
+
+    async def _handed_back(self, run: Run) -> bool:
+        """Hand back a member that waited here, if its batch was called off meanwhile.
+
+        Whether it is to be skipped then is told by the next claim.
+        """
+        called_off = await self._runner.is_called_off(run.claim)
+        if called_off:
+            self._hand_back(run.claim)
+            self._free(run, ended=False)
+        return called_off
+
+    def _free(self, run: Run, *, ended: bool = True) -> None:
         """The slot of this run can take another job."""
         if run.abandoned:
             self._holdings.drop(run.claim)
         self.running.discard(run)
-        self._quota.job_ended()
+        if ended:
+            self._quota.job_ended()
         while self._buffer and len(self.running) < self._pool.slots:
             self._start_waiting(self._buffer.popleft())
         if self._quiet is not None and not self.running:

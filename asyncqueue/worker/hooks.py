@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import math
 from collections import deque
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.execution.following import hook_ended
 from asyncqueue.execution.report import call_failed_hook
 
 if TYPE_CHECKING:
     import logging
+    from collections.abc import Callable
 
     from asyncqueue.clock import Timer
+    from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.run import Run
+    from asyncqueue.execution.verdict import Verdict
 
-LONGEST: Final = 30.0
-"""Seconds for a hook where neither its job nor the worker has a timeout."""
 MOST_WAITING: Final = 10_000
 """Hooks that wait for their turn; what comes on top of them is not called."""
 SAID_EVERY: Final = 1_000
@@ -25,35 +26,51 @@ UNWINDING: Final = 0.2
 """Seconds for cancelled hooks to unwind when the worker ends."""
 
 
+class _Call(NamedTuple):
+    """A hook that is to be called."""
+
+    run: Run
+    error: BaseException
+    verdict: Verdict
+
+
 class Hooks:
     """As many hooks at a time as the worker runs jobs, each no longer than its job may take.
 
     So hooks that hang, all of them, cost a bounded number of slots for a bounded time.
+    ``on_followed`` is called when something that waited for a hook may begin.
     """
 
-    def __init__(self, at_once: int, timeout: float, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        at_once: int,
+        driver: Driver,
+        log: logging.Logger,
+        on_followed: Callable[[], None],
+    ) -> None:
         self._at_once = at_once
-        self._timeout = timeout
+        self._driver = driver
         self._log = log
-        self._waiting: deque[tuple[Run, BaseException]] = deque()
+        self._on_followed = on_followed
+        self._waited_for = 0
+        self._waiting: deque[_Call] = deque()
         self._running: set[asyncio.Task[None]] = set()
         self._cut_off: set[asyncio.Task[None]] = set()
         """Cancelled and without a slot; kept, for the loop does not keep its tasks."""
         self._uncalled = 0
-        self._over: dict[str, asyncio.Event] = {}
 
-    async def over(self, job_id: str) -> None:
-        """Return when the hook of this job, if it is to be called or runs, has ended."""
-        if job_id in self._over:
-            await self._over[job_id].wait()
+    @property
+    def waited_for(self) -> bool:
+        """Whether something is to follow a hook that has not ended."""
+        return self._waited_for > 0
 
-    def call(self, run: Run, error: BaseException) -> None:
+    def call(self, run: Run, error: BaseException, verdict: Verdict) -> None:
         """Call the hook of this job, if it has one, as soon as a slot is free."""
         if not run.plan.has_failed_hook:
             return
         if len(self._waiting) < MOST_WAITING:
-            self._over[run.claim.id] = asyncio.Event()
-            self._waiting.append((run, error))
+            self._waited_for += verdict.hook_job is not None
+            self._waiting.append(_Call(run, error, verdict))
             self._start_waiting()
             return
         if self._uncalled % SAID_EVERY == 0:
@@ -75,8 +92,6 @@ class Hooks:
         """Cancel what still runs after these seconds, and call no more."""
         if self._waiting:
             self._log.error("%d failed hooks were not called in %g s", len(self._waiting), patience)
-            for run, _ in self._waiting:
-                self._say_over(run)
             self._waiting.clear()
         for hook in self._running:
             self._log.warning("A failed hook still runs after %g s; it is cancelled", patience)
@@ -86,18 +101,23 @@ class Hooks:
 
     def _start_waiting(self) -> None:
         while self._waiting and len(self._running) < self._at_once:
-            self._start(*self._waiting.popleft())
+            self._start(self._waiting.popleft())
 
-    def _start(self, run: Run, error: BaseException) -> None:
-        hook = asyncio.create_task(call_failed_hook(run, error, self._log))
-        seconds = self._bound(run)
+    def _start(self, call: _Call) -> None:
+        hook = asyncio.create_task(self._call(call))
+        run, seconds = call.run, call.run.longest_hook
         timer = run.clock.call_later(seconds, lambda: self._cut(hook, run, seconds))
         self._running.add(hook)
-        hook.add_done_callback(lambda _: self._ended(hook, timer, run))
+        hook.add_done_callback(lambda _: self._ended(hook, timer))
 
-    def _bound(self, run: Run) -> float:
-        bounds = (run.timeout, self._timeout, LONGEST)
-        return next(seconds for seconds in bounds if seconds < math.inf)
+    async def _call(self, call: _Call) -> None:
+        try:
+            await call_failed_hook(call.run, call.error, self._log)
+        finally:
+            if call.verdict.hook_job is not None:
+                await hook_ended(call.verdict, self._driver, self._log)
+                self._waited_for -= 1
+                self._on_followed()
 
     def _cut(self, hook: asyncio.Task[None], run: Run, seconds: float) -> None:
         """Its time is over: others need the slot, whether it heeds its cancellation or not."""
@@ -111,17 +131,10 @@ class Hooks:
         self._running.discard(hook)
         self._cut_off.add(hook)
         hook.cancel()
-        self._say_over(run)
         self._start_waiting()
 
-    def _say_over(self, run: Run) -> None:
-        over = self._over.pop(run.claim.id, None)
-        if over is not None:
-            over.set()
-
-    def _ended(self, hook: asyncio.Task[None], timer: Timer, run: Run) -> None:
+    def _ended(self, hook: asyncio.Task[None], timer: Timer) -> None:
         timer.cancel()
-        self._say_over(run)
         self._cut_off.discard(hook)
         self._running.discard(hook)
         self._start_waiting()

@@ -19,8 +19,8 @@ class Quota:
         on_used_up: Callable[[], None],
         on_nothing: Callable[[], None],
     ) -> None:
-        self.ended = 0
-        """Jobs that were run to their end, or never will be run here."""
+        self.changes = 0
+        """How often a job ended, or something was stored: what there is to claim is another."""
         self._ran = 0
         self._waiting: set[asyncio.Event] = set()
         self._limit = limit
@@ -51,15 +51,19 @@ class Quota:
 
     def job_ended(self) -> None:
         """A job was run to its end, or is left to its lease."""
-        self.ended += 1
+        self.changes += 1
         self._ran += 1
         if self._limit is not None and self._ran >= self._limit:
             self._on_used_up()
 
     def job_refused(self) -> None:
         """A job could not be run, and another one may be in its place."""
-        self.ended += 1
+        self.changes += 1
         self.give_back(1)
+
+    def stored(self) -> None:
+        """How jobs ended was stored, and with it what follows them."""
+        self.changes += 1
 
     def found_nothing(self) -> None:
         """A pool looked and there was nothing to claim."""

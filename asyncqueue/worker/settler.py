@@ -11,7 +11,7 @@ import msgspec
 
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable, PartlyUnavailable
-from asyncqueue.record import Filter, State
+from asyncqueue.record import State
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.report import Reporter
+    from asyncqueue.execution.skipping import Skipping
     from asyncqueue.execution.verdict import Verdict
     from asyncqueue.record import Counted, Settlement
     from asyncqueue.worker.holdings import Holdings
@@ -47,7 +48,7 @@ class Settler:
         hooks: Hooks,
         log: logging.Logger,
         on_settled: Callable[[], None],
-        skipped_retention: float,
+        skipping: Skipping,
     ) -> None:
         self._driver = driver
         self._holdings = holdings
@@ -65,14 +66,14 @@ class Settler:
         self._ending = asyncio.Event()
         self._hooks = hooks
         self._broken: list[str] = []
-        self._skipped_retention = skipped_retention
+        self._skipping = skipping
         self._outage = Outage("store how jobs ended", 0.05, log)
         self._partial_outage = Outage("store how some jobs ended", 0.05, log)
 
     @property
     def idle(self) -> bool:
-        """Whether everything was stored and said."""
-        return not self._unsettled
+        """Whether everything was stored and said, and nothing waits for a hook."""
+        return not self._unsettled and not self._hooks.waited_for
 
     def put(self, verdict: Verdict) -> None:
         """Store this with the next group."""
@@ -103,10 +104,6 @@ class Settler:
             with contextlib.suppress(asyncio.CancelledError):
                 await settling
 
-    async def hook_over(self, job_id: str) -> None:
-        """Return when the ``failed`` hook of this job, if it is called here, has ended."""
-        await self._hooks.over(job_id)
-
     def hurry(self, patience: float) -> None:
         """At the end wait for that many seconds only."""
         self._patience = patience
@@ -123,7 +120,7 @@ class Settler:
                     await self._idle.wait()
                 await self._hooks.finished()
         self._closing = None
-        if not self.idle:
+        if self._unsettled:
             self._log.error(
                 "%d outcomes could not be stored in %g s; their jobs run again when their "
                 "leases run out",
@@ -147,7 +144,10 @@ class Settler:
                     # Whatever it is that broke its word, the next group must not suffer for it.
                     self._log.exception("Settling %d outcomes broke off", len(group))
                     self._leave(group)
-                self._unsettled -= len(group)
+                try:
+                    await self._skip_delayed()
+                finally:
+                    self._unsettled -= len(group)
                 if self._waiting:  # A busy settler is never idle, yet limits have to be kept.
                     self._on_settled()
             self._idle.set()
@@ -181,26 +181,20 @@ class Settler:
                 break
         for verdict, answer in zip(group, held, strict=True):
             self._after(verdict, answer)
-        if self._broken:
-            broken, self._broken = self._broken, []
-            await self._skip_delayed(broken)
 
-    async def _skip_delayed(self, batches: list[str]) -> None:
+    async def _skip_delayed(self) -> None:
         """Skip at once what is not due of batches that a failure cancelled.
 
         What is due is skipped when it is claimed; so is this, only later.
         """
-        try:
-            for batch_id in batches:
-                delayed = Filter(latch=batch_id, states=(State.DELAYED,))
-                if await self._driver.cancel(delayed, self._skipped_retention):
-                    for tally in await self._driver.latches([batch_id]):
-                        if tally.opened_at is not None:
-                            self._report.ended(tally)
-        except DriverError as error:
-            self._log.warning(
-                "Delayed jobs of cancelled batches wait until they are due: %s", error
-            )
+        while self._broken:
+            try:
+                await self._skipping.skip(self._broken[-1], (State.DELAYED,))
+            except Exception as error:  # noqa: BLE001 - settling must go on
+                self._log.warning(
+                    "Delayed jobs of a cancelled batch wait until they are due: %s", error
+                )
+            self._broken.pop()
 
     def _as_of_now(self, verdict: Verdict) -> Settlement:
         """The settlement with what is left of its delay, which counts from the attempt's end."""
@@ -259,16 +253,22 @@ class Settler:
         self._late.difference_update(map(id, group))
         for verdict in group:
             self._holdings.drop(verdict.claim)
+            if verdict.stored is not None:
+                verdict.stored.set()
 
     def _after(self, verdict: Verdict, answer: bool | Counted) -> None:
         self._holdings.drop(verdict.claim)
+        if verdict.stored is not None:
+            verdict.stored.set()
         if not answer:
             self._report.lost(verdict)
             return
         self._report.settled(verdict)
+        if verdict.settlement.follow_ups:
+            self._report.followed(verdict)
         if answer is not True:
             self._report.counted(answer, verdict.settlement.state, verdict.error)
             if answer.broke:
                 self._broken.append(answer.tally.id)
         if verdict.failed and verdict.run is not None and verdict.error is not None:
-            self._hooks.call(verdict.run, verdict.error)
+            self._hooks.call(verdict.run, verdict.error, verdict)

@@ -63,10 +63,10 @@ class Shift:
             worker.queue.driver,
             self._holdings,
             self._runner.report,
-            Hooks(worker.concurrency, worker.defaults.timeout, worker.log),
+            Hooks(worker.concurrency, worker.queue.driver, worker.log, self._settled),
             worker.log,
             self._settled,
-            worker.defaults.retention,
+            worker.queue.skipping,
         )
         self._consumers = [
             Consumer(
@@ -266,17 +266,18 @@ class Shift:
         if most is not None and resident_mib() > most:
             self.end("max_memory")
         if self._worker.limits.stop_when_empty:
+            self._quota.stored()
             for consumer in self._consumers:
                 if not consumer.running:
                     consumer.look_again()
 
     def _perhaps_empty(self) -> None:
-        """End if every pool found nothing since the last job of any of them ended."""
+        """End if every pool found nothing since a job of any of them ended, or was stored."""
         if (
             self._worker.limits.stop_when_empty
             and self._settler.idle
             and all(
-                not consumer.running and consumer.looked_at == self._quota.ended
+                not consumer.running and consumer.looked_at == self._quota.changes
                 for consumer in self._consumers
             )
         ):

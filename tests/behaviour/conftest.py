@@ -6,10 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncqueue.callbacks import callbacks
 from asyncqueue.registry import default_registry
 
+from .linked import Scene
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    from asyncqueue import Queue
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +24,18 @@ def registry_as_it_was() -> Iterator[None]:
     yield
     makers.clear()
     makers.update(before)
+
+
+@pytest.fixture
+async def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    """What jobs that belong together share with their test; its callbacks are registered."""
+    monkeypatch.setattr(callbacks, "_named", {})
+    scene = Scene()
+    scene.register()
+    return scene
+
+
+@pytest.fixture
+def linking(make_queue: Callable[..., Queue], scene: Scene) -> Queue:
+    """A queue whose jobs share the scene."""
+    return make_queue(services=[scene])

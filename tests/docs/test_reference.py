@@ -23,7 +23,7 @@ from .pages import ROOT, code, prose, table
 
 INTERNAL = {
     Queue: {"attach", "detach", "forked", "ready", "ready_to_write", "wait_finished"}
-    | {"dispatch_batch", "dispatch_chain", "join_batch", "links", "store_record"},
+    | {"dispatch_batch", "dispatch_chain", "join_batch", "linked", "own_batch", "store_record"},
     Batch: {"plan"},
     Chain: {"catch_callback", "jobs", "queue_name"},
     Worker: {"announce_started", "announce_stopping", "presence", "torn_down"},

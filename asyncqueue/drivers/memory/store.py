@@ -67,11 +67,17 @@ class Store:
     def enqueue(self, records: Sequence[Record], latches: Sequence[Latch]) -> list[str | None]:
         """Store records and latches, or none of them where one cannot be stored."""
         now = self.now()
-        # All copies are made first: a bad record must not leave half of the others behind.
-        entries = [new_entry(record, now) for record in records]
-        self.latches.check(latches, records)
+        entries = self._checked(records, latches, now)
         self.latches.add(latches, now)
         return self.admit(entries, now)
+
+    def _checked(
+        self, records: Sequence[Record], latches: Sequence[Latch], now: float
+    ) -> list[Entry]:
+        """Copies of all, before any is stored: a bad one must not leave half of them behind."""
+        entries = [new_entry(record, now) for record in records]
+        self.latches.check(latches, records)
+        return entries
 
     def take_expired_count(self) -> int:
         """How many records expired since this was last asked."""
@@ -164,6 +170,9 @@ class Store:
 
     def end(self, entry: Entry, settlement: Settlement, now: float) -> Counted | None:
         """Settle a claim that is still held; answers what counts now for a member that ended."""
+        followers: list[Entry] = []
+        if settlement.follow_ups:
+            followers = self._checked(settlement.follow_ups, settlement.latches, now)
         entry.attempts = settlement.attempts
         entry.exceptions = settlement.exceptions
         entry.result = settlement.result
@@ -180,8 +189,9 @@ class Store:
             due = None if state is PENDING else now + max(0.0, settlement.delay)
             self._put_back(entry, now, due)
             counted = None
-        if settlement.follow_ups:
-            self.enqueue(settlement.follow_ups, settlement.latches)
+        if followers:
+            self.latches.add(settlement.latches, now)
+            self.admit(followers, now)
         return counted
 
     def recover(self, entry: Entry, now: float) -> bool:
