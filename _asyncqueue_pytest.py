@@ -6,7 +6,8 @@ in every run: this way, ``asyncqueue`` is imported by the first test that asks f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -15,7 +16,23 @@ if TYPE_CHECKING:
 
     from asyncqueue import Queue
     from asyncqueue.clock import Clock as AnyClock
-    from asyncqueue.testing import Clock, FakeQueue
+    from asyncqueue.testing import Clock, CrashLab, FakeQueue
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How a seed that a crash lab printed is replayed."""
+    group = parser.getgroup("asyncqueue")
+    with contextlib.suppress(ValueError):  # Named by -p where it is installed, too.
+        group.addoption(
+            "--asyncqueue-seed", type=int, metavar="SEED", help="replay this seed in crash labs"
+        )
+        group.addoption(
+            "--asyncqueue-seeds",
+            type=int,
+            default=200,
+            metavar="N",
+            help="seeds of a crash lab (200)",
+        )
 
 
 @pytest.fixture
@@ -49,6 +66,15 @@ def asyncqueue_memory(request: pytest.FixtureRequest) -> Iterator[Queue]:
 
     with as_default(Queue(MemoryDriver(clock=_clock_of(request)))) as queue:
         yield queue
+
+
+@pytest.fixture
+def asyncqueue_lab(request: pytest.FixtureRequest) -> CrashLab:
+    """A crash lab of 200 seeds, or of what ``--asyncqueue-seed`` and ``--asyncqueue-seeds`` say."""
+    from asyncqueue.testing import CrashLab  # noqa: PLC0415
+
+    option: Any = request.config.getoption
+    return CrashLab(seed=option("--asyncqueue-seed"), seeds=option("--asyncqueue-seeds"))
 
 
 def _clock_of(request: pytest.FixtureRequest) -> AnyClock:

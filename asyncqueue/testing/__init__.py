@@ -1,4 +1,4 @@
-"""What tests need: a fake queue, running jobs by hand, a clock, and the suite for drivers."""
+"""What tests need: a fake queue, jobs run by hand, a clock, a crash lab, the suite for drivers."""
 
 from __future__ import annotations
 
@@ -14,15 +14,20 @@ if TYPE_CHECKING:
     from asyncqueue.testing.conformance import DriverConformance
     from asyncqueue.testing.draining import Drained, drain
     from asyncqueue.testing.fakes import FakeQueue, as_default
+    from asyncqueue.testing.lab import CrashLab, InvariantError, LabReport, LabRun
     from asyncqueue.testing.pushed import Pushed
 
 __all__ = [
     "Attempt",
     "Clock",
+    "CrashLab",
     "Drained",
     "DriverConformance",
     "FakeQueue",
+    "InvariantError",
     "JobRun",
+    "LabReport",
+    "LabRun",
     "Popped",
     "Pushed",
     "as_default",
@@ -34,10 +39,14 @@ __all__ = [
 _HOMES: Final = {
     "Attempt": "attempt",
     "Clock": "clock",
+    "CrashLab": "lab",
     "Drained": "draining",
     "DriverConformance": "conformance",
     "FakeQueue": "fakes",
+    "InvariantError": "lab",
     "JobRun": "alone",
+    "LabReport": "lab",
+    "LabRun": "lab",
     "Popped": "by_hand",
     "Pushed": "pushed",
     "as_default": "fakes",

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
-from _asyncqueue_pytest import asyncqueue_clock, asyncqueue_fake, asyncqueue_memory
+from _asyncqueue_pytest import (
+    asyncqueue_clock,
+    asyncqueue_fake,
+    asyncqueue_lab,
+    asyncqueue_memory,
+    pytest_addoption,
+)
 
-__all__ = ["asyncqueue_clock", "asyncqueue_fake", "asyncqueue_memory"]
+__all__ = [
+    "asyncqueue_clock",
+    "asyncqueue_fake",
+    "asyncqueue_lab",
+    "asyncqueue_memory",
+    "pytest_addoption",
+]

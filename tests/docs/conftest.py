@@ -22,6 +22,7 @@ PYTEST = (
     *("-p", "asyncqueue.testing.plugin"),  # as its installation would
     *("-c", os.devnull),
     *("-o", "asyncio_default_fixture_loop_scope=function"),
+    "--asyncqueue-seeds=40",
 )
 
 
