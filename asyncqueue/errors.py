@@ -46,11 +46,11 @@ class DuplicateJob(JobError):
 
 
 class PayloadError(JobError):
-    """A job's fields cannot be stored, or stored bytes do not fit the job's class."""
+    """A job's fields cannot be stored; or stored bytes do not fit its class, or are encrypted."""
 
 
 class PayloadTooLarge(PayloadError):
-    """The encoded job is larger than ``max_payload``."""
+    """The encoded job, or what is stored of it, is larger than ``max_payload``."""
 
 
 class JobNotFound(JobError):
@@ -74,7 +74,7 @@ class AttemptsExhausted(JobError):
 
 
 class SignatureInvalid(JobError):
-    """A stored job is unsigned or was altered, and signing keys are set."""
+    """A stored job or result is unsigned, altered or moved; or signed where no keys are set."""
 
 
 class DriverError(AsyncQueueError):

@@ -20,6 +20,18 @@ MIN_PRIORITY: Final = -32768
 MAX_PRIORITY: Final = 32767
 
 
+class _Discreet(msgspec.Struct, gc=False):
+    """Tells how many bytes it holds, and not which: logs and reports of crashes show it."""
+
+    def __repr__(self) -> str:
+        shown = (f"{name}={_shown(getattr(self, name))}" for name in self.__struct_fields__)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _shown(value: object) -> str:
+    return f"<{len(value)} bytes>" if isinstance(value, bytes) else repr(value)
+
+
 class State(StrEnum):
     """Where a job is in its life."""
 
@@ -87,7 +99,7 @@ class Permit(msgspec.Struct):
     expires_in: float | None = None
 
 
-class Record(msgspec.Struct, gc=False):
+class Record(_Discreet, gc=False):
     """A job on its way into the store.
 
     ``max_attempts`` is None where the worker's default decides. ``key`` is a uniqueness key:
@@ -127,7 +139,7 @@ class Record(msgspec.Struct, gc=False):
     together: str | None = None
 
 
-class Claim(msgspec.Struct, gc=False):
+class Claim(_Discreet, gc=False):
     """A job that belongs to one worker until its lease runs out.
 
     ``token`` rises with every claim and is never given twice for one id, not even after its job
@@ -217,7 +229,7 @@ class Counted(msgspec.Struct):
     opened: bool = False
 
 
-class Settlement(msgspec.Struct, gc=False):
+class Settlement(_Discreet, gc=False):
     """How a claim ends. Ignored by the store unless ``token`` is the job's newest.
 
     ``pending``: back to its old place, at the front, at once.
@@ -247,7 +259,7 @@ class Settlement(msgspec.Struct, gc=False):
     """Left here by a transaction that ended with it."""
 
 
-class StoredJob(msgspec.Struct, gc=False):
+class StoredJob(_Discreet, gc=False):
     """Everything a store knows of one job, failed ones included."""
 
     id: str

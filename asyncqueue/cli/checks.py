@@ -12,14 +12,21 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncqueue.cli.text import counted, duration
+from asyncqueue.errors import JobError
 from asyncqueue.lanes import split_lane
 from asyncqueue.record import FINISHED, Filter, State
 from asyncqueue.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from asyncqueue.queue import Queue, QueueStats
+    from asyncqueue.record import StoredJob
+    from asyncqueue.sealing import Seal
 
 OPTIONAL: Final = ("uvloop", "watchfiles")
+LEAST_KEY: Final = 16
+"""Bytes of a key for signatures below which it is pointed out."""
 _LIVE: Final = tuple(state for state in State if state not in FINISHED)
 _PAGE: Final = 1000
 _PAGES: Final = 20
@@ -66,6 +73,33 @@ def of_driver(queue: Queue) -> Finding:
             "store: QUEUE_URL=sqlite:///queue.db",
         )
     return Finding("driver", Level.OK, f"{driver.name} at {driver.location()}")
+
+
+def of_keys(queue: Queue) -> list[Finding]:
+    """Whether jobs are signed and encrypted; never a key."""
+    return [_signing(queue.seal), _encryption(queue.seal)]
+
+
+def _signing(seal: Seal) -> Finding:
+    if not seal.signing:
+        text = "off: who can write to the store can have jobs run (QUEUE_SIGNING_KEYS)"
+        return Finding("signing", Level.OK, text)
+    text = f"on, with {counted(len(seal.signing), 'key')}"
+    if min(seal.signing) < LEAST_KEY:
+        text += f"; one has {min(seal.signing)} bytes and may be guessed, give it 32 random ones"
+        return Finding("signing", Level.WARNING, text)
+    return Finding("signing", Level.OK, text)
+
+
+def _encryption(seal: Seal) -> Finding:
+    if not seal.key_ids:
+        text = "off: payloads are readable in the store (QUEUE_ENCRYPTION_KEYS)"
+        return Finding("encryption", Level.OK, text)
+    first, *others = seal.key_ids
+    text = f"on, with the key {first}"
+    if others:
+        text += f"; decrypts with {', '.join(others)}, too"
+    return Finding("encryption", Level.OK, text)
 
 
 async def of_store(queue: Queue) -> list[Finding]:
@@ -131,10 +165,23 @@ def _failed(stats: dict[str, QueueStats]) -> Finding:
     return Finding("failed", Level.WARNING, f"{counted(number, 'job')}; asyncqueue failed list")
 
 
-async def of_kinds(queue: Queue) -> Finding:
-    """Whether the application knows every kind that waits."""
-    kinds = await _stored_kinds(queue)
-    unknown = sorted(kind for kind in kinds if kind not in queue.registry)
+async def of_jobs(queue: Queue, *, with_kinds: bool) -> list[Finding]:
+    """Whether workers with these keys, and with the kinds of this application, would run them."""
+    unknown: set[str] = set()
+    refused = 0
+    reason = ""
+    async for stored in _live(queue):
+        if stored.name not in queue.registry:
+            unknown.add(stored.name)
+        try:
+            queue.seal.open(stored.name, stored.id, stored.payload)
+        except JobError as error:
+            refused += 1
+            reason = reason or str(error)
+    return [_kinds(queue, sorted(unknown))] * with_kinds + [_seals(refused, reason)]
+
+
+def _kinds(queue: Queue, unknown: list[str]) -> Finding:
     if not unknown:
         known = counted(len(queue.registry), "registered kind")
         return Finding("kinds", Level.OK, f"{known}; every waiting job is one of them")
@@ -142,14 +189,20 @@ async def of_kinds(queue: Queue) -> Finding:
     return Finding("kinds", Level.WRONG, text)
 
 
-async def _stored_kinds(queue: Queue) -> set[str]:
+def _seals(refused: int, reason: str) -> Finding:
+    if not refused:
+        return Finding("payloads", Level.OK, "every waiting job can be opened with these keys")
+    text = f"{counted(refused, 'waiting job')} would be refused; {reason}"
+    return Finding("payloads", Level.WRONG, text)
+
+
+async def _live(queue: Queue) -> AsyncIterator[StoredJob]:
     driver = await queue.ready()
-    kinds: set[str] = set()
     cursor: str | None = None
     for _ in range(_PAGES):
         page = await driver.find(Filter(states=_LIVE), limit=_PAGE, cursor=cursor)
-        kinds.update(stored.name for stored in page.items)
+        for stored in page.items:
+            yield stored
         cursor = page.next
         if cursor is None:
             break
-    return kinds

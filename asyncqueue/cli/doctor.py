@@ -36,19 +36,19 @@ def doctor(operator: Operator) -> int:
         findings.append(Finding("queue", Level.WRONG, text))
     else:
         findings.append(checks.of_driver(queue))
-        findings += asyncio.run(_examine(queue, with_jobs=operator.app is not None))
+        findings += checks.of_keys(queue)
+        findings += asyncio.run(_examine(queue, with_kinds=operator.app is not None))
     _print(operator, findings)
     return 1 if any(finding.level is Level.WRONG for finding in findings) else 0
 
 
-async def _examine(queue: Queue, *, with_jobs: bool) -> list[Finding]:
+async def _examine(queue: Queue, *, with_kinds: bool) -> list[Finding]:
     findings: list[Finding] = []
     try:
         async with queue:
             findings += await checks.of_store(queue)
             findings += await checks.of_queues(queue)
-            if with_jobs:
-                findings.append(await checks.of_kinds(queue))
+            findings += await checks.of_jobs(queue, with_kinds=with_kinds)
     except Exception as error:  # noqa: BLE001 - whatever it is, it is the finding
         findings.append(Finding("store", Level.WRONG, " ".join(explain(error).lines)))
     return findings

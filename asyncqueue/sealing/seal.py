@@ -42,8 +42,8 @@ class Seal:
     Opening raises ``PayloadTooLarge`` over ``max_payload`` bytes, before anything else is done.
     """
 
-    signing = 0
-    """How many keys it signs and verifies with."""
+    signing: tuple[int, ...] = ()
+    """How long the keys are that it signs and verifies with, in bytes."""
 
     def __init__(self, max_payload: int) -> None:
         self._most = max_payload
@@ -93,7 +93,7 @@ class _KeyedSeal(Seal):
         self, max_payload: int, signing: Sequence[bytes], encryption: Sequence[bytes]
     ) -> None:
         super().__init__(max_payload + _MOST_ADDED)
-        self.signing = len(signing)
+        self.signing = tuple(map(len, signing))
         self._signing = tuple(signing)
         self._cipher = Cipher(encryption) if encryption else None
 

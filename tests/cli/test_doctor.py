@@ -68,3 +68,45 @@ def test_memory_is_a_warning(run):
     result = run("doctor", "--json")
     assert result.exit_code == 0
     assert findings(result)["driver"]["level"] == "warning"
+
+
+class TestKeys:
+    def test_off_is_fine(self, run, stored: Stored):
+        stored.put(("Send", {}))
+        found = findings(run("doctor", "--json"))
+        for name in ("signing", "encryption"):
+            assert found[name]["level"] == "ok"
+            assert found[name]["text"].startswith("off: ")
+        assert found["payloads"]["level"] == "ok"
+
+    def test_on_is_told_without_the_keys(self, run, stored: Stored, monkeypatch):
+        monkeypatch.setenv("QUEUE_SIGNING_KEYS", f"{'s3cret' * 5},{'older' * 5}")
+        monkeypatch.setenv("QUEUE_ENCRYPTION_KEYS", f"{'ab' * 32},{'cd' * 32}")
+        result = run("doctor", "--json")
+        found = findings(result)
+        assert found["signing"] == {"name": "signing", "level": "ok", "text": "on, with 2 keys"}
+        assert found["encryption"]["level"] == "ok"
+        assert found["encryption"]["text"].startswith("on, with the key ")
+        for secret in ("s3cret", "older", "abab", "cdcd"):
+            assert secret not in result.output
+
+    def test_a_key_that_is_easily_guessed(self, run, stored: Stored, monkeypatch):
+        monkeypatch.setenv("QUEUE_SIGNING_KEYS", "s3cret")
+        found = findings(run("doctor", "--json"))
+        assert found["signing"]["level"] == "warning"
+        assert "6 bytes" in found["signing"]["text"]
+
+    def test_jobs_that_these_keys_do_not_open_are_wrong(self, run, stored: Stored, monkeypatch):
+        stored.put(("Send", {}), ("Send", {}))
+        monkeypatch.setenv("QUEUE_SIGNING_KEYS", "s3cret" * 5)
+        result = run("doctor", "--json")
+        assert result.exit_code == 1
+        text = findings(result)["payloads"]["text"]
+        assert text.startswith("2 waiting jobs would be refused; Send: it is not signed")
+
+    def test_a_key_that_cannot_be_used_is_the_finding(self, run, stored: Stored, monkeypatch):
+        monkeypatch.setenv("QUEUE_ENCRYPTION_KEYS", "s3cret")
+        result = run("doctor", "--json")
+        assert result.exit_code == 1
+        assert "QUEUE_ENCRYPTION_KEYS" in findings(result)["queue"]["text"]
+        assert "s3cret" not in result.output

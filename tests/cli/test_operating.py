@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import types
 from typing import TYPE_CHECKING
 
 import pytest
 
+from asyncqueue import Queue, Registry
 from asyncqueue.cli import ids
+from asyncqueue.testing import drain
 
 if TYPE_CHECKING:
     from .stored import Stored
@@ -320,3 +323,22 @@ def test_restart_asks_the_workers_that_live(run, stored: Stored):
     assert refused.exit_code == 1
     assert refused.stderr.startswith("Error: No live worker has the id 'nobody'.")
     assert data(run("restart", "--json")) == {"asked": []}
+
+
+@pytest.mark.case("SEC-03")
+def test_encrypted_payloads_are_shown_to_those_who_have_the_key(run, stored: Stored, monkeypatch):
+    async def fail_one() -> str:
+        keys = {"signing_keys": ["s"], "encryption_keys": ["ab" * 32]}
+        async with Queue(stored.url, registry=Registry(), **keys) as queue:
+            queue.registry.register("Send", dict)
+            handle = await queue.dispatch_named("Send", {"who": "bob"})
+            await drain(queue)
+        return handle.id
+
+    id = asyncio.run(fail_one())
+    hidden = run("failed", "show", id).stdout
+    assert "bob" not in hidden
+    assert "name       Send" in hidden
+    monkeypatch.setenv("QUEUE_SIGNING_KEYS", "s")
+    monkeypatch.setenv("QUEUE_ENCRYPTION_KEYS", "ab" * 32)
+    assert 'payload    {"who":"bob"}' in run("failed", "show", id).stdout

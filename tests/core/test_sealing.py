@@ -134,7 +134,7 @@ class TestWithoutKeys:
         assert seal.open_result("Mail", "1", ENVELOPE) is ENVELOPE
         records = [Record("1", "default", "Mail", ENVELOPE, key="Mail:x")]
         assert seal.closed(records) is records
-        assert (seal.signing, seal.key_ids) == (0, [])
+        assert (seal.signing, seal.key_ids) == ((), [])
 
     def test_nothing_larger_than_a_payload_is_opened(self) -> None:
         seal = Seal(LIMIT)
@@ -226,7 +226,7 @@ class TestKeys:
         monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
         with pytest.raises(ConfigError, match=r"pip install asyncqueue\[encryption\]"):
             keyed((), (NEW,))
-        assert keyed(("k",)).signing == 1
+        assert keyed(("k",)).signing == (1,)
 
 
 class TestFormat:
