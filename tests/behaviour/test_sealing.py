@@ -497,3 +497,19 @@ async def test_the_rest_of_a_chain_cannot_be_exchanged(linking_queue, storage):
     await drain(queue)
     assert [to for _, to in ran] == ["3", "refund 4"]
     assert (await queue.status(one.id)).state is State.FAILED
+
+
+async def test_a_chain_cannot_grow_beyond_what_workers_read(make_queue):
+    """The handler that lets it grow is told: workers would refuse the next job."""
+
+    class Grows(Job, name="SealedGrows", max_attempts=1):
+        async def handle(self, ctx: Context) -> None:
+            for number in range(40):
+                ctx.chain_append(Pay(f"{number}" * 100))
+
+    queue = make_queue(settings=Settings(max_payload=3_000), **BOTH)
+    if not queue.driver.has_latches:
+        pytest.skip("no chains on this driver")
+    await queue.dispatch(Grows())
+    (attempt,) = (await drain(queue)).attempts
+    attempt.assert_failed(PayloadTooLarge, match="with the rest of its chain")

@@ -330,4 +330,5 @@ def registering() -> None:
     registry = Registry()
     registry.register("send", SendWelcome)
     Queue("memory://", registry=registry)
+    Queue("memory://", signing_keys=["new", b"old"], encryption_keys=(b"k" * 32,))
     register_driver("kafka", build_driver, replace=True)

@@ -207,6 +207,7 @@ async def dispatching(queue: Queue) -> None:
 async def operating(queue: Queue) -> None:
     Queue(5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     Queue("memory://", setings=Settings())  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+    Queue("memory://", signing_keys=[5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
     await queue.size()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
     await queue.jobs(state=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     queue.on(str, print)  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
