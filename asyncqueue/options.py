@@ -14,6 +14,9 @@ from asyncqueue.durations import Duration, to_finite_seconds, to_seconds
 from asyncqueue.limits import Limit, LimitOption, check_limits
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
+MOST_ATTEMPTS: Final = 2**63 - 1
+"""What every store can hold."""
+
 
 class Priority(IntEnum):
     """Names for three priorities; any integer from -32768 to 32767 is one, higher runs first."""
@@ -93,7 +96,9 @@ def check_max_attempts(value: int | None) -> int | None:
     """Total runs; 0 and 1 both mean one run, None the worker's default."""
     if value is None:
         return None
-    return max(_whole("max_attempts", value), 1)
+    if _whole("max_attempts", value) > MOST_ATTEMPTS:
+        raise ValueError(f"max_attempts must be at most {MOST_ATTEMPTS}, got {value}")
+    return max(value, 1)
 
 
 def check_timeout(value: Duration | None) -> float | None:
@@ -152,7 +157,7 @@ def _attempts_from_retries(values: Mapping[str, Any]) -> int | None:
             f"max_attempts={values['max_attempts']!r} and max_retries={values['max_retries']!r}"
         )
     retries = values["max_retries"]
-    return None if retries is None else _whole("max_retries", retries) + 1
+    return None if retries is None else min(_whole("max_retries", retries) + 1, MOST_ATTEMPTS)
 
 
 def _whole(name: str, value: Any) -> int:

@@ -167,7 +167,7 @@ class Form:
     def around(self, payload: bytes, job: Any, clock: Clock) -> Record:
         """The record with this payload."""
         queue, priority, delay = self._terms_of(job, clock) if self._varies else self._terms
-        given = self._given.id
+        given = self._given.id or None
         record = Record(_id(given), queue, self._name, payload, priority, delay, self._max_attempts)
         record.fresh = given is None
         return record
@@ -203,7 +203,7 @@ def _delay(job: Any, options: JobOptions, given: DispatchOptions, clock: Clock) 
     delay: Any = options.delay if given.delay is None else given.delay
     if callable(delay):
         delay = delay(job)
-    return max(to_finite_seconds(delay, "delay"), 0.0) if delay else 0.0
+    return 0.0 if delay is None else max(to_finite_seconds(delay, "delay"), 0.0)
 
 
 def _instant(at: datetime) -> float:
@@ -259,15 +259,17 @@ def _id(given: str | None) -> str:
     return given
 
 
-def _unique_key(job: Job, options: JobOptions) -> str:
+def _unique_key(job: Job, options: JobOptions) -> str | None:
     name: str = type(job).__job_name__
     if callable(options.unique):
         key: Any = options.unique(job)
         if key is None:
             raise TypeError(
                 f"{name}: unique= returned None, so all such jobs would be duplicates of each "
-                "other; return what tells them apart."
+                'other; return what tells them apart, or "" for one that is not unique.'
             )
+        if key == "":
+            return None
         return f"{name}:{key}"
     digest = hashlib.blake2b(msgspec.msgpack.encode(job, order="deterministic"), digest_size=16)
     return f"{name}:{digest.hexdigest()}"

@@ -139,6 +139,9 @@ class Operator(Access):
         """Wait until a job is finished; for :meth:`JobHandle.result`."""
         seconds = None if timeout is None else to_finite_seconds(timeout, "timeout")
         driver = await self.ready()
+        stored = await self._find(id)
+        if stored.state in FINISHED:  # Even with a timeout of 0.
+            return stored
         try:
             async with asyncio.timeout(seconds):
                 return await self._finished(driver, id)

@@ -143,6 +143,7 @@ async def test_listeners_that_raise_change_nothing(queue, make_worker, events, c
     handle = await queue.dispatch(quick(5)())
     async with make_worker():
         assert await handle.result(PATIENCE) == 5
+        assert await handle.result(timeout=0) == 5
     assert [type(e) for e in heard] == [type(e) for e in events.all]
     if isinstance(raised, Exception):
         assert "A listener raised on JobProcessed" in caplog.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import sys
 from datetime import datetime, timedelta
 
 import pytest
@@ -88,6 +89,17 @@ async def test_when_a_job_is_due(queue, clock, own, given, expected):
     assert info.state is (State.DELAYED if expected else State.PENDING)
 
 
+@pytest.mark.case("DSP-10", "EVT-03")
+async def test_no_event_tells_of_a_negative_delay(queue, events):
+    await queue.dispatch(Quick(), delay=-5)
+    assert [event.delay for event in events.of(JobQueued)] == [0]
+
+
+async def test_as_many_attempts_as_a_number_holds(queue):
+    handle = await queue.dispatch(Quick(), max_attempts=sys.maxsize)
+    assert (await handle.status()).max_attempts == sys.maxsize
+
+
 @pytest.mark.case("DSP-20", "DSP-26")
 @pytest.mark.parametrize("hours", [1, 0, -1])
 async def test_a_job_can_be_due_at_an_instant(queue, clock, hours):
@@ -146,13 +158,14 @@ async def test_what_is_no_job_is_refused(queue, wrong):
         {"delay": math.nan},
         {"delay": math.inf},
         {"delay": "5"},
+        {"delay": ""},
         {"at": datetime(2030, 1, 1)},  # noqa: DTZ001 - naive on purpose
         {"priority": 40_000},
         {"priority": True},
-        {"id": ""},
         {"id": 7},
         {"id": "x" * 201},
         {"max_attempts": -1},
+        {"max_attempts": 2**63},
         {"timeout": 0},
         {"timeout": -1},
         {"backoff": lambda *_: 1},
@@ -275,6 +288,22 @@ async def test_a_unique_job_is_stored_once_until_it_is_finished(queue, make_work
     async with make_worker():
         assert await first.result(PATIENCE) == 2
     assert not (await queue.dispatch(Once(1))).duplicate
+
+
+@pytest.mark.case("DRV-14")
+async def test_an_empty_id_or_key_is_none(queue):
+    class PerhapsOnce(Job, unique=lambda job: job.key):
+        key: str
+
+        async def handle(self, ctx: Context) -> None: ...
+
+    handles = [
+        *[await queue.dispatch(PerhapsOnce(key=""), id="") for _ in range(2)],
+        *[await queue.dispatch(PerhapsOnce(key="a")) for _ in range(2)],
+    ]
+    assert [handle.duplicate for handle in handles] == [False, False, False, True]
+    assert all(handle.id for handle in handles)
+    assert await queue.size("default") == 3
 
 
 async def test_a_unique_job_that_failed_can_be_dispatched_again(queue, make_worker):

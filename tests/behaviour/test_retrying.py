@@ -284,6 +284,23 @@ async def test_a_release_counts_the_attempt_and_a_snooze_does_not(
     assert (await handle.status()).state is State.COMPLETED
 
 
+@pytest.mark.case("RTY-29")
+@pytest.mark.parametrize(("asked", "attempts"), [(Snooze(10), 0), (Retry(10), 1)])
+async def test_a_released_job_is_due_after_its_delay(
+    queue, make_worker, clock, events, asked, attempts
+):
+    class Releases(Job):
+        async def handle(self, ctx: Context) -> None:
+            raise asked
+
+    handle = await queue.dispatch(Releases())
+    async with make_worker():
+        await events.wait_for(JobReleased)
+    info = await handle.status()
+    assert (info.state, info.attempts) == (State.DELAYED, attempts)
+    assert info.available_at - clock.now() == timedelta(seconds=10)
+
+
 async def test_retry_without_a_delay_uses_the_backoff(queue, make_worker, events):
     class Again(Job, backoff=42):
         async def handle(self, ctx: Context) -> None:
@@ -308,10 +325,11 @@ async def test_retry_on_the_last_attempt_fails(queue, make_worker, clock, events
 @pytest.mark.case("RTY-30")
 @pytest.mark.parametrize("reason", ["not today", ValueError("not today")], ids=["text", "error"])
 async def test_a_handler_can_fail_its_job_for_good(queue, make_worker, events, reason):
-    hooked = []
+    hooked, runs = [], []
 
     class Fails(Job, max_attempts=5):
         async def handle(self, ctx: Context) -> None:
+            runs.append(ctx.attempt)
             raise Fail(reason)
 
         async def failed(self, ctx: Context, error: BaseException) -> None:
@@ -321,6 +339,7 @@ async def test_a_handler_can_fail_its_job_for_good(queue, make_worker, events, r
     async with make_worker():
         await until(lambda: hooked)
     assert "not today" in (await queue.failed.get(handle.id)).error
+    assert runs == [1]
     if isinstance(reason, ValueError):
         assert hooked == [reason]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -137,6 +138,7 @@ class TestKeywords:
         """N means n + 1 attempts."""
         assert options(max_retries=2).max_attempts == 3
         assert options(max_retries=0).max_attempts == 1
+        assert options(max_retries=sys.maxsize).max_attempts == sys.maxsize
         assert options(max_retries=None).max_attempts is None
 
     def test_priorities_have_names(self) -> None:
@@ -148,6 +150,7 @@ class TestKeywords:
         [
             ("queue", 5, TypeError),
             ("max_attempts", -1, ValueError),
+            ("max_attempts", 2**63, ValueError),
             ("max_attempts", 2.0, TypeError),
             ("max_attempts", True, TypeError),
             ("max_retries", -1, ValueError),
