@@ -28,6 +28,7 @@ class Crew:
         open_queue: Callable[[Process], Queue],
         options: dict[str, Any],
     ) -> None:
+        self.journal = striking.journal
         self._striking = striking
         self._open_queue = open_queue
         self._options = options
@@ -74,6 +75,7 @@ class Post:
         self._variables.run(PROCESS.set, self._process)
         self._worker = self._variables.run(crew.worker, self._process)
         self._end: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._journal = crew.journal
         self.worker_id = self._worker.id
         crew.register(self._process, self)
 
@@ -98,7 +100,13 @@ class Post:
 
     def shut_down(self) -> None:
         """It is asked to stop."""
-        self._spawn(self._worker.stop())
+        self._spawn(self._stop())
+
+    async def _stop(self) -> None:
+        loop = asyncio.get_running_loop()
+        asked = loop.time()
+        await self._worker.stop()
+        self._journal.note(f"stopped in {loop.time() - asked:.3f} s")
 
     def _spawn(self, coroutine: Any) -> asyncio.Task[Any]:
         loop = asyncio.get_running_loop()

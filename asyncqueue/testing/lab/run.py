@@ -110,6 +110,7 @@ def run_once(
     rng = random.Random(f"{seed}/loop")  # noqa: S311 - to be repeated
     loop = VirtualLoop(rng, limit=limit, mixed=mixed)
     run = LabRun(seed, faults, loop)
+    loop.set_exception_handler(lambda _, context: run.note(f"UNHANDLED: {_unhandled(context)}"))
     state = random.getstate()
     random.seed(seed)
     try:
@@ -122,6 +123,10 @@ def run_once(
         loop.bury()
         random.setstate(state)
     return run, None
+
+
+def _unhandled(context: Mapping[str, Any]) -> str:
+    return f"{context.get('message')} {context.get('exception')!r}"
 
 
 def _unfinished(run: LabRun) -> str:
