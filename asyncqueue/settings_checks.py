@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from asyncqueue.durations import parse_duration, to_seconds
 from asyncqueue.errors import ConfigError
+from asyncqueue.sealing import encryption_key
 from asyncqueue.urls import masked, scheme_of
 
 if TYPE_CHECKING:
@@ -139,6 +140,13 @@ def _keys(value: Any) -> tuple[str | bytes, ...]:
     return listed
 
 
+def _encryption_keys(value: Any) -> tuple[str | bytes, ...]:
+    keys = _keys(value)
+    for key in keys:
+        encryption_key(key)
+    return keys
+
+
 def _switch(value: Any) -> bool:
     words = {"1": True, "true": True, "yes": True, "on": True}
     words |= {"0": False, "false": False, "no": False, "off": False}
@@ -177,5 +185,5 @@ _CHECKS: Final[dict[str, Callable[[Any], Any]]] = {
     "prefix": _identifier,
     "max_payload": _whole(1),
     "signing_keys": _keys,
-    "encryption_keys": _keys,
+    "encryption_keys": _encryption_keys,
 }

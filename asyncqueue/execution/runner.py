@@ -311,6 +311,8 @@ class Runner:
             )
         )
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
+        # Its hook is told of the attempts that there were, as are listeners.
+        run.claim = msgspec.structs.replace(claim, attempts=verdict.attempt)
         return self._follow(verdict, run.rest)
 
     def _follow(self, verdict: Verdict, rest: Rest | None) -> Verdict:

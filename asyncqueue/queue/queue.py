@@ -88,7 +88,7 @@ class Queue(Linking):
         super().__init__(
             url if given else driver_from(settings if url is None else url, settings),
             settings,
-            default_registry if registry is None else registry,
+            _checked(registry),
             Listeners(),
             owns_driver=not given,
         )
@@ -196,6 +196,14 @@ class Queue(Linking):
 
     def __repr__(self) -> str:
         return f"<Queue on {self.driver.name}{' closed' if self._closed else ''}>"
+
+
+def _checked(registry: Registry | None) -> Registry:
+    if registry is None:
+        return default_registry
+    if not isinstance(registry, Registry):
+        raise TypeError(f"registry must be a Registry(), got {registry!r}")
+    return registry
 
 
 def _with_keys(

@@ -30,6 +30,7 @@ class Stage:
         self.thread_may_end = threading.Event()
         self.contexts: list[Context] = []
         self.hooked: list[BaseException] = []
+        self.hook_attempts: list[int] = []
         self.loop = asyncio.get_running_loop()
 
     @property
@@ -108,6 +109,7 @@ def define(handling: Callable[[Stage], Any], stage: Stage, **options: Any) -> ty
 
         async def failed(self, ctx: Context, error: BaseException) -> None:
             stage.hooked.append(error)
+            stage.hook_attempts.append(ctx.attempt)
 
     return Handled
 
@@ -123,6 +125,7 @@ def define_plain(stage: Stage, **options: Any) -> type[Job]:
 
         def failed(self, ctx: Context, error: BaseException) -> None:
             stage.hooked.append(error)
+            stage.hook_attempts.append(ctx.attempt)
 
     return Blocking
 

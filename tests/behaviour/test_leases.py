@@ -225,6 +225,7 @@ async def test_attempts_used_up_by_crashes_fail_the_job_without_running_it(
         await until(lambda: stage.hooked)
     assert stage.contexts == []
     assert [type(error) for error in stage.hooked] == [AttemptsExhausted]
+    assert (stage.hook_attempts, failed.attempt) == ([2], 2)
     assert isinstance(failed.error, AttemptsExhausted)
     record = await queue.failed.get(handle.id)
     assert record.attempts == 2

@@ -22,6 +22,12 @@ def test_a_worker_needs_a_queue(given: Any) -> None:
         Worker(given)
 
 
+@pytest.mark.parametrize("given", [{}, [], "jobs"])
+def test_a_queue_takes_a_registry_only(given: Any) -> None:
+    with pytest.raises(TypeError, match="registry must be a Registry"):
+        Queue("memory://", registry=given)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

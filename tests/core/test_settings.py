@@ -96,7 +96,7 @@ class TestEnvironment:
             ("prefix", "shop", "shop"),
             ("max_payload", "2048", 2048),
             ("signing_keys", "new, old", ("new", "old")),
-            ("encryption_keys", "one", ("one",)),
+            ("encryption_keys", "ab" * 32, ("ab" * 32,)),
         ],
     )
     def test_each_variable_sets_its_field(
@@ -277,6 +277,14 @@ class TestRefused:
         assert refused(**{field: text}).startswith(f"{field} ")
         with pytest.raises(ConfigError, match=field):
             Settings(**{field: text})
+
+    def test_a_key_that_encrypts_nothing_is_refused_at_load(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("QUEUE_ENCRYPTION_KEYS", "s3cret")
+        message = refused()
+        assert "QUEUE_ENCRYPTION_KEYS" in message
+        assert "s3cret" not in message
 
     @pytest.mark.case("RTY-18")
     def test_zero_attempts_mean_one(self, monkeypatch: pytest.MonkeyPatch) -> None:

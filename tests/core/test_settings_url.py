@@ -19,7 +19,7 @@ class TestSecrets:
             redis_password="s3cret",
             database_url="postgresql://u:s3cret@host/db",
             signing_keys=("s3cret",),
-            encryption_keys=("s3cret",),
+            encryption_keys=("s3cret".ljust(32),),
         )
         assert "s3cret" not in repr(settings)
         assert "s3cret" not in str(settings)
