@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.events import BatchEvent
-    from asyncqueue.links import Link
+    from asyncqueue.links import BatchLink, Link
     from asyncqueue.queue.handle import JobHandle
     from asyncqueue.record import Latch, Record, Tally
 
@@ -59,9 +59,7 @@ class Linking(Producer):
         if catch is not None:
             place = self._linker.place(queue, _first_record(links))
             record = self._linker.callback(catch, "catch", place)
-        records, latches = chaining.begin(Rest(links, record, queue))
-        self._refuse_too_large(records)
-        await self._store_linked(records, latches, within)
+        records = await self._store_chain(Rest(links, record, queue), within)
         plans = [job.plan for job in jobs if isinstance(job, Batch)]
         for plan in plans:
             plan.dispatched = True
@@ -95,8 +93,7 @@ class Linking(Producer):
     async def dispatch_batch(self, plan: BatchPlan, within: object | None) -> BatchInfo:
         """Store a batch; for :meth:`Batch.dispatch`."""
         _refuse_unfit(plan)
-        link = self._linker.batch(plan)
-        (new,) = await self._store_linked(link.records, [link.latch], within)
+        new = await self._store_batch(self._linker.batch(plan), within)
         plan.dispatched = True
         if self._inline is not None:
             new = await self._tally(plan.id) or new
@@ -191,6 +188,18 @@ class Linking(Producer):
             and retention is not None
             and tally.opened_at + retention <= self.driver.clock.time()
         )
+
+    async def _store_chain(self, whole: Rest, within: object | None) -> list[Record]:
+        """Store what begins it; answers that. A fake queue notes the whole here."""
+        records, latches = chaining.begin(whole)
+        self._refuse_too_large(records)
+        await self._store_linked(records, latches, within)
+        return records
+
+    async def _store_batch(self, batch: BatchLink, within: object | None) -> Tally:
+        """Store it and answer its counters. A fake queue notes it here."""
+        (new,) = await self._store_linked(batch.records, [batch.latch], within)
+        return new
 
     async def _store_linked(
         self, records: list[Record], latches: list[Latch], within: object | None

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from asyncqueue.testing.draining import Drained, drain
     from asyncqueue.testing.fakes import FakeQueue, as_default
     from asyncqueue.testing.lab import CrashLab, InvariantError, LabReport, LabRun
+    from asyncqueue.testing.linked import PushedBatch, PushedChain
     from asyncqueue.testing.pushed import Pushed
 
 __all__ = [
@@ -30,6 +31,8 @@ __all__ = [
     "LabRun",
     "Popped",
     "Pushed",
+    "PushedBatch",
+    "PushedChain",
     "as_default",
     "drain",
     "pop",
@@ -49,6 +52,8 @@ _HOMES: Final = {
     "LabRun": "lab",
     "Popped": "by_hand",
     "Pushed": "pushed",
+    "PushedBatch": "linked",
+    "PushedChain": "linked",
     "as_default": "fakes",
     "drain": "draining",
     "pop": "by_hand",

@@ -6,9 +6,12 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
+from msgspec.structs import replace
+
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.queue import Queue, set_default
+from asyncqueue.testing.linked import PushedBatch, PushedChain, Reader, WantedLinks
 from asyncqueue.testing.pushed import Pushed, Wanted, check_times, counted, listing
 
 if TYPE_CHECKING:
@@ -16,9 +19,11 @@ if TYPE_CHECKING:
 
     from asyncqueue.function import JobFunction
     from asyncqueue.job import Job
-    from asyncqueue.record import Latch, Record
+    from asyncqueue.links import BatchLink, Rest
+    from asyncqueue.record import Latch, Record, Tally
     from asyncqueue.registry import Registry
     from asyncqueue.settings import Settings
+    from asyncqueue.testing.linked import Member, Step
     from asyncqueue.testing.pushed import Kind
 
 J = TypeVar("J", bound="Job")
@@ -45,7 +50,7 @@ class _Recorder(MemoryDriver):
         await asyncio.sleep(0)
         taken = await super().enqueue(records, latches=latches)
         for record, other in zip(records, taken, strict=True):
-            if other is None:
+            if other is None and record.held is None:  # The others were not dispatched yet.
                 self.recorded.append((record, within))
         return taken
 
@@ -72,6 +77,8 @@ class FakeQueue(Queue):
         **options: Any,
     ) -> None:
         self._recorder = _Recorder(clock=clock)
+        self._chains: list[PushedChain] = []
+        self._batches: list[PushedBatch] = []
         super().__init__(self._recorder, settings=settings, registry=registry, **options)
 
     @overload
@@ -83,7 +90,7 @@ class FakeQueue(Queue):
     def pushed(self, kind: Kind | None = None) -> list[Pushed[Any]]:
         """What was dispatched so far, in order: of this job class or name, or everything."""
         pushed: list[Pushed[Any]] = [
-            Pushed(record, self.registry, self.seal, within)
+            Pushed(self._opened(record), self.registry, within)
             for record, within in self._recorder.recorded
         ]
         return pushed if kind is None else Wanted(kind).among(pushed)
@@ -91,6 +98,8 @@ class FakeQueue(Queue):
     def forget_pushed(self) -> None:
         """Start recording anew. What waits in the queue stays there."""
         self._recorder.recorded.clear()
+        self._chains.clear()
+        self._batches.clear()
 
     @overload
     def assert_pushed(
@@ -175,8 +184,84 @@ class FakeQueue(Queue):
         if pushed:
             raise AssertionError(f"Nothing should have been pushed.\n{listing(pushed)}")
 
+    # Chains and batches
+
+    def pushed_chains(self) -> list[PushedChain]:
+        """The chains that were dispatched so far, in order."""
+        return list(self._chains)
+
+    def pushed_batches(self) -> list[PushedBatch]:
+        """The batches that were dispatched so far, in order; not those inside of chains."""
+        return list(self._batches)
+
+    def assert_chained(self, *links: Step, times: int | None = None) -> None:
+        """A chain of exactly these links, in this order, was dispatched.
+
+        A link is a job (its fields count), or a job class or name (they do not); for a batch it
+        is a list of those. At least once, or exactly ``times`` times. ``AssertionError``
+        otherwise, with a list of the chains.
+        """
+        __tracebackhide__ = True
+        wanted = WantedLinks(links)
+        _assert_times(
+            "chain", [one for one in self._chains if wanted.are(one.links)], times, self._chains
+        )
+
+    def assert_batched(
+        self,
+        *jobs: Member,
+        named: str | None = None,
+        where: Callable[[PushedBatch], object] | None = None,
+        times: int | None = None,
+    ) -> None:
+        """A batch of exactly these jobs, in this order, was dispatched; without any: any batch.
+
+        A job is meant with its fields, a job class or name without. ``named`` is the batch's name;
+        ``where`` is called with each :class:`PushedBatch` and tells whether it counts. At least
+        once, or exactly ``times`` times. ``AssertionError`` otherwise, with a list of the batches.
+        """
+        __tracebackhide__ = True
+        wanted = WantedLinks(jobs)
+        found = [
+            one
+            for one in self._batches
+            if (not jobs or wanted.are(one.jobs))
+            and (named is None or one.name == named)
+            and (where is None or where(one))
+        ]
+        _assert_times("batch", found, times, self._batches)
+
+    def _opened(self, record: Record) -> Record:
+        return replace(record, payload=self.seal.open(record.name, record.id, record.payload))
+
+    async def _store_chain(self, whole: Rest, within: object | None) -> list[Record]:
+        reader = Reader(self.registry, within)
+        chain = PushedChain(whole, reader)
+        records = await super()._store_chain(whole, within)
+        self._chains.append(chain)
+        return records
+
+    async def _store_batch(self, batch: BatchLink, within: object | None) -> Tally:
+        pushed = PushedBatch(batch, Reader(self.registry, within))
+        new = await super()._store_batch(batch, within)
+        self._batches.append(pushed)
+        return new
+
     def __repr__(self) -> str:
         return f"<FakeQueue, {len(self._recorder.recorded)} pushed>"
+
+
+def _assert_times(
+    what: str, found: Sequence[object], times: int | None, every: Sequence[object]
+) -> None:
+    __tracebackhide__ = True
+    check_times(times)
+    if len(found) == times or (times is None and found):
+        return
+    should = "pushed" if times is None else counted(times)
+    raise AssertionError(
+        f"Such a {what} should have been {should}, but was {counted(len(found))}.\n{listing(every)}"
+    )
 
 
 @contextlib.contextmanager

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from asyncqueue.job import Job
     from asyncqueue.record import Record
     from asyncqueue.registry import Registry
-    from asyncqueue.sealing import Seal
 
     Kind = type[Job] | JobFunction[..., Any] | str
 
@@ -40,11 +39,8 @@ class Pushed(Generic[J_co]):
     that was given.
     """
 
-    def __init__(
-        self, record: Record, registry: Registry, seal: Seal, within: object | None = None
-    ) -> None:
-        payload = seal.open(record.name, record.id, record.payload)
-        envelope = codec.open_envelope(record.name, payload)
+    def __init__(self, record: Record, registry: Registry, within: object | None = None) -> None:
+        envelope = codec.open_envelope(record.name, record.payload)
         self.id = record.id
         self.name = record.name
         self.queue = record.queue
@@ -57,7 +53,7 @@ class Pushed(Generic[J_co]):
         self.backoff: Backoff | None = envelope.backoff
         self.trace = envelope.trace
         self.within = within
-        self._payload = payload
+        self._payload = record.payload
         self._registry = registry
 
     @functools.cached_property
@@ -150,7 +146,7 @@ def counted(times: int) -> str:
     return few.get(times, f"pushed {times} times")
 
 
-def listing(pushed: Sequence[Pushed[Any]]) -> str:
+def listing(pushed: Sequence[object]) -> str:
     """What was pushed, one dispatch a line."""
     if not pushed:
         return "Nothing was pushed."

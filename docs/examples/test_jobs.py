@@ -49,6 +49,14 @@ async def test_signing_up_sends_a_welcome():
 
 
 @pytest.mark.asyncio
+async def test_an_order_is_a_chain_of_steps():
+    queue = FakeQueue()
+    await queue.chain(SendWelcome("a@example.org"), FollowUp("a@example.org")).dispatch()
+    queue.assert_chained(SendWelcome("a@example.org"), FollowUp)
+    queue.assert_not_pushed(FollowUp)  # its turn comes when the first one has completed
+
+
+@pytest.mark.asyncio
 async def test_the_handler():
     mailer = Mailer()
     ran = await run_job(SendWelcome("a@example.org"), services=[mailer])
