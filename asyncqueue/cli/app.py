@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from asyncqueue.cli.batches import batch
 from asyncqueue.cli.demo import demo
 from asyncqueue.cli.doctor import doctor
 from asyncqueue.cli.failed import failed
@@ -54,6 +55,7 @@ for verb in (
     resume,
     clear,
     failed,
+    batch,
     workers,
     restart,
     migrate,

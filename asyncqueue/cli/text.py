@@ -49,10 +49,10 @@ def ago(moment: datetime | None) -> str:
 
 
 def counted(number: int, noun: str) -> str:
-    """``1 job``, ``3 jobs``, ``2 processes``."""
+    """``1 job``, ``3 jobs``, ``2 processes``, ``2 batches``."""
     if number == 1:
         return f"1 {noun}"
-    return f"{number:,} {noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{number:,} {noun}{'es' if noun.endswith(('s', 'ch')) else 's'}"
 
 
 def shortened(text: str, width: int) -> str:

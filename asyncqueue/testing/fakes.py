@@ -234,6 +234,13 @@ class FakeQueue(Queue):
     def _opened(self, record: Record) -> Record:
         return replace(record, payload=self.seal.open(record.name, record.id, record.payload))
 
+    async def batch_around(self, job: Job) -> str:
+        """The id of a new batch of this job that is not recorded; for ``run_job``."""
+        plan = self.batch(job).plan
+        link = self._linker.batch(plan)
+        await MemoryDriver.enqueue(self._recorder, link.records, latches=[link.latch])
+        return plan.id
+
     async def _store_chain(self, whole: Rest, within: object | None) -> list[Record]:
         reader = Reader(self.registry, within)
         chain = PushedChain(whole, reader)

@@ -35,8 +35,8 @@ class Pushed(Generic[J_co]):
 
     ``delay`` is in seconds from the dispatch. ``max_attempts``, ``timeout`` (seconds, infinity
     for none) and ``backoff`` are what was said at dispatch, or None where the class or the
-    worker decides; ``max_attempts`` is the class's, too. ``within`` is the connection or session
-    that was given.
+    worker decides; ``max_attempts`` is the class's, too. ``batch_id`` is that of its batch, or
+    None. ``within`` is the connection or session that was given.
     """
 
     def __init__(self, record: Record, registry: Registry, within: object | None = None) -> None:
@@ -52,6 +52,7 @@ class Pushed(Generic[J_co]):
             self.timeout = math.inf
         self.backoff: Backoff | None = envelope.backoff
         self.trace = envelope.trace
+        self.batch_id = record.latch
         self.within = within
         self._payload = record.payload
         self._registry = registry

@@ -36,8 +36,6 @@ LOOK: Final = 0.25
 """Seconds between two looks at the loop and at cancellations."""
 BLOCKED_AFTER: Final = 1.0
 """Seconds without a turn after which an event loop counts as blocked."""
-FAREWELL: Final = 0.5
-"""Seconds for the store to note that a worker has ended; else its presence runs out by itself."""
 MOST_PLACES: Final = 1_000
 """Running jobs of a worker of which is told what they are doing."""
 BLOCKED_LEASES: Final = 20
@@ -125,11 +123,9 @@ class Heartbeat:
             duty.cancel()
         await asyncio.wait(duties)
         try:
-            async with asyncio.timeout(FAREWELL):
-                await driver.retire(self._presence.id)
+            await driver.retire(self._presence.id)
         except Exception as error:  # noqa: BLE001 - it will be forgotten when its time is over
-            told = str(error) or "the store does not answer"
-            self._log.warning("Cannot retire worker %s: %s", self._presence.id, told)
+            self._log.warning("Cannot retire worker %s: %s", self._presence.id, error)
         for duty in ended:
             duty.result()  # Raises what a duty broke down with.
 
