@@ -33,7 +33,9 @@ _current: ContextVar[Trace | None] = ContextVar("asyncqueue_trace", default=None
 
 @contextlib.contextmanager
 def use_trace(trace: Trace | None) -> Generator[None]:
-    """Make ``trace`` the current one inside the block."""
+    """Make ``trace`` the current one inside the block. Raises ``TypeError`` for anything else."""
+    if trace is not None and not isinstance(trace, Trace):
+        raise TypeError(f"use_trace takes a Trace(trace_id, span_id, parent_id), got {trace!r}")
     token = _current.set(trace)
     try:
         yield
@@ -42,8 +44,13 @@ def use_trace(trace: Trace | None) -> Generator[None]:
 
 
 def enter_trace(trace: Trace) -> None:
-    """Make ``trace`` the current one for the rest of this asyncio task."""
+    """Make ``trace`` the current one for the rest of this asyncio task.
+
+    Where OpenTelemetry is installed, spans that are opened from now on are children of it.
+    """
     _current.set(trace)
+    if _span_getter() is not None:
+        _enter_span(trace)
 
 
 def current_trace() -> Trace | None:
@@ -52,6 +59,9 @@ def current_trace() -> Trace | None:
     if get_span is not None:
         span: Any = get_span().get_span_context()
         if span.is_valid:
+            entered = _current.get()
+            if entered is not None and _ids(entered) == (span.trace_id, span.span_id):
+                return entered
             parent: Any = getattr(get_span(), "parent", None)
             return Trace(
                 f"{span.trace_id:032x}",
@@ -59,6 +69,29 @@ def current_trace() -> Trace | None:
                 f"{parent.span_id:016x}" if parent is not None else None,
             )
     return _current.get()
+
+
+def _enter_span(trace: Trace) -> None:
+    """Make the producer's span the current one, instead of any that the worker is in."""
+    from opentelemetry import context  # type: ignore[import-not-found]  # noqa: PLC0415
+    from opentelemetry import trace as spans  # noqa: PLC0415
+
+    known: Any = spans
+    ids = _ids(trace)
+    span: Any = known.INVALID_SPAN
+    if ids is not None:
+        flags: Any = known.TraceFlags(known.TraceFlags.SAMPLED)
+        span = known.NonRecordingSpan(known.SpanContext(*ids, is_remote=True, trace_flags=flags))
+    attach: Callable[[Any], object] = context.attach
+    attach(known.set_span_in_context(span))
+
+
+def _ids(trace: Trace) -> tuple[int, int] | None:
+    """The ids as OpenTelemetry has them; None where they are others."""
+    try:
+        return int(trace.trace_id, 16), int(trace.span_id, 16)
+    except ValueError:
+        return None
 
 
 @functools.cache

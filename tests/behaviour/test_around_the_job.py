@@ -602,6 +602,22 @@ async def test_without_a_producers_trace_the_handler_sees_the_workers(queue, mak
     assert seen == [(TRACE, TRACE)]
 
 
+@pytest.mark.case("TRC-03", "TRC-07")
+async def test_a_producers_trace_is_seen_though_the_worker_has_its_own(queue, make_worker):
+    seen = []
+
+    class TracedElsewhere(Job):
+        async def handle(self, ctx: Context) -> None:
+            seen.append((current_trace(), ctx.trace))
+
+    with use_trace(TRACE):
+        handle = await queue.dispatch(TracedElsewhere())
+    with use_trace(Trace("9" * 32, "8" * 16)):
+        async with make_worker():
+            await handle.result(PATIENCE)
+    assert seen == [(TRACE, TRACE)]
+
+
 async def test_one_jobs_trace_is_not_seen_by_the_next(queue, make_worker):
     seen = []
 

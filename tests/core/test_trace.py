@@ -43,6 +43,11 @@ class TestOurOwn:
                 assert current_trace() is None
         assert current_trace() is None
 
+    @pytest.mark.parametrize("given", ["a" * 32, 5, ("a", "b", "c")])
+    def test_anything_else_is_refused(self, given: Any) -> None:
+        with pytest.raises(TypeError, match="use_trace takes a Trace"), use_trace(given):
+            pass
+
     def test_an_exception_ends_the_block_too(self) -> None:
         with pytest.raises(KeyError), use_trace(OURS):
             raise KeyError
@@ -109,6 +114,36 @@ class TestOpenTelemetry:
         parent = spans.SpanContext(0xABC, 0x123, is_remote=False)
         got = inside(0xABC, 0xDEF, parent, current_trace)
         assert got == Trace(f"{0xABC:032x}", f"{0xDEF:016x}", f"{0x123:016x}")
+
+    @pytest.mark.case("TRC-03")
+    def test_a_job_is_in_its_producers_span_not_in_the_workers(
+        self, spans: Any, inside: Any
+    ) -> None:
+        def handler() -> tuple[Trace | None, Any]:
+            enter_trace(OURS)
+            return current_trace(), spans.get_current_span().get_span_context()
+
+        seen, span = inside(0xABC, 0xDEF, None, handler)
+        assert seen == OURS
+        assert (span.trace_id, span.span_id) == (int("a" * 32, 16), int("b" * 16, 16))
+
+    def test_a_span_that_a_handler_opens_comes_first(self, spans: Any, inside: Any) -> None:
+        def handler() -> Trace | None:
+            enter_trace(OURS)
+            own = spans.NonRecordingSpan(spans.SpanContext(0x1, 0x2, is_remote=False))
+            with spans.use_span(own):
+                return current_trace()
+
+        assert inside(0xABC, 0xDEF, None, handler) == Trace(f"{1:032x}", f"{2:016x}")
+
+    def test_ids_of_another_kind_are_kept_from_the_workers_span(self, inside: Any) -> None:
+        foreign = Trace("request 5", "step 2")
+
+        def handler() -> Trace | None:
+            enter_trace(foreign)
+            return current_trace()
+
+        assert inside(0xABC, 0xDEF, None, handler) == foreign
 
     def test_no_valid_span_leaves_it_to_us(self, inside: Any) -> None:
         with use_trace(OURS):
