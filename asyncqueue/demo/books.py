@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from asyncqueue.demo.folder import Folder
 
 PAGE: Final = 500
+_REPORTS: Final = "SELECT completed, failed, files, bytes, lines, words FROM report"
 
 
 class QueueView(msgspec.Struct, frozen=True):
@@ -32,12 +33,25 @@ class QueueView(msgspec.Struct, frozen=True):
     """Path to error, of the failed store."""
 
 
+class Reported(msgspec.Struct, frozen=True):
+    """What the last job of the batch wrote down."""
+
+    completed: int
+    failed: int
+    files: int
+    bytes: float
+    lines: float
+    words: float
+
+
 class Books(msgspec.Struct, frozen=True):
     """The facts of one demo, and what is wrong with them: nothing, it is to be hoped."""
 
     posted: frozenset[str]
     indexed: frozenset[str]
     bytes: int
+    reports: list[Reported]
+    """By the last job of the batch; there should be one."""
     queue: QueueView
     retries: int
     deaths: dict[str, int]
@@ -62,7 +76,7 @@ class Books(msgspec.Struct, frozen=True):
 async def draw_up(folder: Folder) -> Books:
     """The books of a demo that has ended."""
     queue = await _ask_queue(folder)
-    indexed, total = _look_into_index(folder)
+    indexed, total, reports = _look_into_index(folder)
     entries = read(folder.journal)
     posted = frozenset(folder.manifest.paths)
     again = Counter(entry.path for entry in entries if entry.event in {"again", "interrupted"})
@@ -73,6 +87,7 @@ async def draw_up(folder: Folder) -> Books:
         posted,
         indexed,
         total,
+        reports,
         queue,
         sum(entry.event == "again" for entry in entries),
         {f"{death.path} (pid {death.pid})": len(runs) for death, runs in hands.items()},
@@ -106,6 +121,10 @@ def _problems(books: Books, unexplained: Counter[str]) -> list[str]:
             f"the queue counts {books.queue.completed} completed jobs and the index has "
             f"{len(books.indexed)} rows"
         )
+    if [(one.completed, one.files, one.failed) for one in books.reports] != [
+        (len(books.indexed), len(books.indexed), len(errors))
+    ]:
+        problems.append(f"the report of the batch should be one, and right: {books.reports}")
     if books.queue.unfinished:
         problems.append(f"{books.queue.unfinished} jobs are not finished")
     return problems
@@ -115,23 +134,25 @@ def _problem(text: str, paths: Collection[str]) -> str:
     return f"{len(paths)} files are {text}, such as {min(paths)}"
 
 
-def _look_into_index(folder: Folder) -> tuple[frozenset[str], int]:
+def _look_into_index(folder: Folder) -> tuple[frozenset[str], int, list[Reported]]:
     with closing(folder.connect()) as connection:
         rows = connection.execute("SELECT path, bytes FROM file_index").fetchall()
-    return frozenset(path for path, _ in rows), sum(size for _, size in rows)
+        reports = connection.execute(_REPORTS).fetchall()
+    indexed = frozenset(path for path, _ in rows)
+    return indexed, sum(size for _, size in rows), [Reported(*row) for row in reports]
 
 
 async def _ask_queue(folder: Folder) -> QueueView:
     async with Queue(folder.url) as queue:
-        stats = (await queue.stats()).values()
+        stats = await queue.stats()
         errors: dict[str, str] = {}
         while True:
-            page = await queue.failed.list(limit=PAGE, offset=len(errors))
+            page = await queue.failed.list(queue="files", limit=PAGE, offset=len(errors))
             errors.update((job.payload["path"], job.error) for job in page.items)
             if not page.items or len(errors) >= page.total:
                 break
         return QueueView(
-            sum(counts.completed for counts in stats),
-            sum(counts.pending + counts.delayed + counts.processing for counts in stats),
+            stats["files"].completed if "files" in stats else 0,
+            sum(row.pending + row.delayed + row.processing for row in stats.values()),
             errors,
         )

@@ -3,32 +3,30 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from asyncqueue.demo.crew import DemoFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-AT_ONCE: Final = 250
-"""Files in one request."""
 REQUEST_TIMEOUT: Final = 3.0
 PATIENCE: Final = 30.0
 """Seconds after which a web application that does not answer is given up."""
 
 
 class Progress(msgspec.Struct, frozen=True):
-    """How many jobs are in which state."""
+    """How many jobs of the batch are in which state, and whether its report is written, too."""
 
     waiting: int
     running: int
     completed: int
     failed: int
+    over: bool
 
     @property
     def ended(self) -> int:
@@ -46,21 +44,20 @@ class Client:
         self._port = port
         self._meanwhile = meanwhile
 
-    def post(self, paths: Sequence[str]) -> None:
-        """Have these files indexed. Safe to repeat, so it is repeated when no answer came."""
-        for start in range(0, len(paths), AT_ONCE):
-            self._ask("POST", "/files", {"paths": paths[start : start + AT_ONCE]})
+    def start(self) -> None:
+        """Have the files indexed. Safe to repeat, so it is repeated when no answer came."""
+        self._ask("POST", "/index")
 
     def progress(self) -> Progress:
         """How far the indexing is."""
         return msgspec.json.decode(self._ask("GET", "/progress"), type=Progress)
 
-    def _ask(self, method: str, path: str, body: Any = None) -> bytes:
+    def _ask(self, method: str, path: str) -> bytes:
         give_up_at = time.monotonic() + PATIENCE
         while True:
             self._meanwhile()
             try:
-                return self._request(method, path, body)
+                return self._request(method, path)
             except (OSError, http.client.HTTPException) as error:
                 if time.monotonic() >= give_up_at:
                     raise DemoFailedError(
@@ -68,12 +65,10 @@ class Client:
                     ) from error
                 time.sleep(0.05)
 
-    def _request(self, method: str, path: str, body: Any) -> bytes:
+    def _request(self, method: str, path: str) -> bytes:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=REQUEST_TIMEOUT)
         try:
-            headers = {} if body is None else {"Content-Type": "application/json"}
-            content = None if body is None else json.dumps(body)
-            connection.request(method, path, content, headers)
+            connection.request(method, path)
             response = connection.getresponse()
             answer = response.read()
         finally:

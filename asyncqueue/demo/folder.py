@@ -16,10 +16,13 @@ from asyncqueue.errors import ConfigError
 VARIABLE: Final = "ASYNCQUEUE_DEMO"
 """The environment variable by which the demo tells its processes their directory."""
 
-_CREATE_INDEX: Final = """
+_TABLES: Final = """
 CREATE TABLE file_index (
     path TEXT PRIMARY KEY, sha256 TEXT, bytes INT, lines INT, words INT, tokens INT
-)"""
+);
+CREATE TABLE report (
+    id INT PRIMARY KEY, completed INT, failed INT, files INT, bytes INT, lines INT, words INT
+);"""
 
 
 class Manifest(msgspec.Struct, frozen=True):
@@ -61,12 +64,12 @@ class Folder:
         return msgspec.json.decode(self._manifest.read_bytes(), type=Manifest)
 
     def prepare(self, manifest: Manifest) -> None:
-        """Write the manifest down and create the table for the results."""
+        """Write the manifest down and create the tables for the results."""
         self._manifest.write_bytes(msgspec.json.encode(manifest))
         self.journal.touch()
         self.large_file_lock.touch()
         with closing(self.connect()) as connection:
-            connection.execute(_CREATE_INDEX)
+            connection.executescript(_TABLES)
 
     def connect(self) -> sqlite3.Connection:
         """A connection of one's own to the database, beside the queue's."""

@@ -1,8 +1,9 @@
-"""The job of the demo, its queue and its worker, as the web process and the workers import them."""
+"""The jobs of the demo, its queue and its worker, as its other processes import them."""
 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,20 +15,33 @@ from asyncqueue.demo.lifeline import follow_parent
 from asyncqueue.demo.measure import measure
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterable
 
 SLOTS: Final = 4
 """Jobs at a time in each worker."""
 LEASE: Final = 3.0
 """Seconds after which the jobs of a killed worker return."""
 _INSERT: Final = "INSERT INTO file_index VALUES (?, ?, ?, ?, ?, ?)"
+_REPORT: Final = """
+INSERT INTO report
+SELECT 1, ?, ?, count(*), total(bytes), total(lines), total(words) FROM file_index"""
 
 follow_parent()
 folder = Folder.from_env()
 root = Path(folder.manifest.root)
 journal = Journal(folder.journal)
 queue = Queue(folder.url)
-worker = Worker(queue, ["files"], concurrency=SLOTS, lease=LEASE)
+worker = Worker(queue, ["control", "files"], concurrency=SLOTS, lease=LEASE)
+
+
+class IndexAll(Job, queue="control", max_attempts=100, backoff=0.1):
+    """Dispatch one batch of all files, with a report at its end."""
+
+    async def handle(self, ctx: Context) -> None:
+        """The batch exists if this completes, and else it does not: there is never a second one."""
+        async with ctx.transaction():
+            jobs = [IndexFile(path) for path in mixed(folder.manifest.paths)]
+            await queue.batch(*jobs).named("index").allow_failures().finally_(Report()).dispatch()
 
 
 class IndexFile(
@@ -72,3 +86,20 @@ class IndexFile(
             journal.note("again" if again else "failed", self.path, ctx.attempt)
             raise
         journal.note("done", self.path, ctx.attempt)
+
+
+class Report(Job, queue="control", max_attempts=100, backoff=0.1):
+    """Add up the index, once nothing of the batch is pending."""
+
+    async def handle(self, ctx: Context) -> None:
+        """Write one row; a second one would be an error."""
+        batch = await ctx.batch()
+        if batch is None:
+            raise LookupError("a report belongs to a batch")
+        async with ctx.transaction() as connection:
+            connection.execute(_REPORT, (batch.completed, batch.failed))
+
+
+def mixed(paths: Iterable[str]) -> list[str]:
+    """In no order, but always the same: by path, the large files would come one after another."""
+    return sorted(paths, key=lambda path: zlib.crc32(path.encode()))

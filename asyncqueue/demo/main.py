@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 import time
-import zlib
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -164,8 +163,8 @@ def _introduce(selection: Selection, remark: str) -> None:
 
 def _announce() -> None:
     click.echo(
-        f"A web application takes them over HTTP, {WORKERS} workers run them; these "
-        f"{WORKERS + 1} processes share one SQLite file.\n"
+        f"A web application takes the order over HTTP, {WORKERS} workers run the batch, and a last "
+        f"job reports; these {WORKERS + 1}\nprocesses share one SQLite file. "
         "In the middle one worker is killed with SIGKILL.\n"
     )
 
@@ -178,18 +177,13 @@ def _perform(folder: Folder, manifest: Manifest) -> int:
     with Crew(folder, WORKERS, bar.say) as crew:
         bar.say(f"processes: {crew.roll()}")
         client = Client(crew.port, crew.watch)
-        client.post(_mixed(paths))
-        bar.say(f"posted to http://127.0.0.1:{crew.port}/files in {time.monotonic() - began:.1f} s")
+        client.start()
+        bar.say(f"POST http://127.0.0.1:{crew.port}/index: one batch of {len(paths):,} jobs")
         _follow(crew, client, bar, len(paths))
         seconds = time.monotonic() - began
     books = asyncio.run(draw_up(folder))
     click.echo(f"\n{summary.of_books(books, seconds)}")
     return 0 if books.balanced else 1
-
-
-def _mixed(paths: list[str]) -> list[str]:
-    """In no order, but always the same: by path, the large files would come one after another."""
-    return sorted(paths, key=lambda path: zlib.crc32(path.encode()))
 
 
 def _follow(crew: Crew, client: Client, bar: Bar, total: int) -> None:
@@ -200,7 +194,7 @@ def _follow(crew: Crew, client: Client, bar: Bar, total: int) -> None:
         crew.watch()
         progress = client.progress()
         bar.show(progress)
-        if progress.waiting + progress.running == 0:
+        if progress.over:
             break
         if not killed and progress.ended >= KILL_AT * total:
             crew.kill_worker()

@@ -20,6 +20,7 @@ def of_books(books: Books, seconds: float | None = None) -> str:
     """The summary, one fact a line. ``seconds``: how long it took, where that is known."""
     lines = [
         _fact("files", len(books.posted), _volume(books, seconds)),
+        *_reported(books),
         _fact("completed", books.queue.completed, f"{len(books.indexed):,} rows in the index"),
         _fact("retried", books.retries, _RETRIED),
         _fact("failed", len(books.queue.errors), _FAILED if books.queue.errors else ""),
@@ -31,6 +32,17 @@ def of_books(books: Books, seconds: float | None = None) -> str:
         "  The books balance." if books.balanced else "  The books do NOT balance.",
     ]
     return "\n".join(lines)
+
+
+def _reported(books: Books) -> list[str]:
+    return [
+        _fact(
+            "reported",
+            report.completed + report.failed,
+            f"by the last job of the batch: {report.lines:,.0f} lines, {report.words:,.0f} words",
+        )
+        for report in books.reports
+    ]
 
 
 _RETRIED: Final = (

@@ -1,46 +1,36 @@
-"""The web application of the demo: takes files to index, and tells how far the indexing is."""
+"""The web application of the demo: has files indexed, and tells how far the indexing is."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
 import socket
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
-from fastapi import FastAPI, HTTPException
+from fastapi import FastAPI
 from pydantic import BaseModel
 
-from asyncqueue.demo.jobs import IndexFile, folder, queue
+from asyncqueue.demo.jobs import IndexAll, folder, queue
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-known = frozenset(folder.manifest.paths)
-
-
-class Files(BaseModel):
-    """Files to index, by their paths below the root."""
-
-    paths: list[str]
-
 
 class Accepted(BaseModel):
-    """How many of the files are new, and how many were posted before."""
+    """Whether the indexing begins now, or did before."""
 
-    new: int
-    known: int
+    new: bool
 
 
 class Progress(BaseModel):
-    """How many jobs are in which state."""
+    """How many jobs of the batch are in which state, and whether its report is written, too."""
 
     waiting: int
     running: int
     completed: int
     failed: int
+    over: bool
 
 
 @asynccontextmanager
@@ -53,36 +43,30 @@ async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
 app = FastAPI(lifespan=lifespan)
 
 
-@app.post("/files", status_code=202)
-async def post_files(files: Files) -> Accepted:
-    """Dispatch one job for each file. Posting a file again changes nothing."""
-    foreign = [path for path in files.paths if path not in known]
-    if foreign:
-        raise HTTPException(422, f"not in the manifest: {foreign[0]!r}")
-    handles = await asyncio.gather(
-        *(queue.dispatch(IndexFile(path=path), id=job_id(path)) for path in files.paths)
-    )
-    duplicates = sum(handle.duplicate for handle in handles)
-    return Accepted(new=len(handles) - duplicates, known=duplicates)
+@app.post("/index", status_code=202)
+async def index() -> Accepted:
+    """Have all files indexed. Asking again changes nothing: the job has the same id."""
+    handle = await queue.dispatch(IndexAll(), id="index-all")
+    return Accepted(new=not handle.duplicate)
 
 
 @app.get("/progress")
 async def progress() -> Progress:
-    """Count the jobs."""
-    counts = (await queue.stats()).get("files")
-    if counts is None:
-        return Progress(waiting=0, running=0, completed=0, failed=0)
+    """Look at the batch."""
+    batches = await queue.batches()
+    if not batches:
+        total = len(folder.manifest.paths)
+        return Progress(waiting=total, running=0, completed=0, failed=0, over=False)
+    counts = (await queue.stats()).values()
+    batch, running = batches[0], sum(count.processing for count in counts)
+    open_jobs = running + sum(count.pending + count.delayed for count in counts)
     return Progress(
-        waiting=counts.pending + counts.delayed,
-        running=counts.processing,
-        completed=counts.completed,
-        failed=counts.failed,
+        waiting=max(batch.pending - running, 0),
+        running=running,
+        completed=batch.completed,
+        failed=batch.failed,
+        over=batch.finished and open_jobs == 0,
     )
-
-
-def job_id(path: str) -> str:
-    """The id of the job for a file: known in advance, so that a repeated post is recognised."""
-    return f"index-{hashlib.sha256(path.encode()).hexdigest()[:32]}"
 
 
 def serve(descriptor: int) -> None:

@@ -65,6 +65,16 @@ async def forget_a_failure(folder: Folder) -> str:
     return "1 files are lost"
 
 
+async def lose_the_report(folder: Folder) -> str:
+    change(folder, "DELETE FROM report")
+    return "the report of the batch should be one, and right: []"
+
+
+async def report_twice(folder: Folder) -> str:
+    change(folder, "INSERT INTO report SELECT 2, completed, failed, 0, 0, 0, 0 FROM report")
+    return "the report of the batch should be one, and right: [Reported("
+
+
 async def leave_a_job(folder: Folder) -> str:
     async with Queue(folder.url) as queue:
         await queue.failed.retry_all()
@@ -78,7 +88,10 @@ def test_what_nobody_touched_balances(folder: Folder, capsys: pytest.CaptureFixt
 
 @pytest.mark.parametrize(
     "tamper",
-    [lose_a_row, add_a_row, index_a_failed_file, run_once_more, forget_a_failure, leave_a_job],
+    [
+        *(lose_a_row, add_a_row, index_a_failed_file, run_once_more, forget_a_failure),
+        *(lose_the_report, report_twice, leave_a_job),
+    ],
 )
 def test_what_somebody_touched_does_not(
     folder: Folder, tamper, capsys: pytest.CaptureFixture[str]

@@ -41,6 +41,7 @@ def test_it_kills_a_worker_and_balances_its_books(balanced: Demo) -> None:
     assert dead == [balanced.pids()["worker 1"]]
     assert f"files {files:>12}" in balanced.output
     assert f"completed {files - 2:>8}" in balanced.output
+    assert f"reported {files:>9}" in balanced.output
     assert f"lost {0:>13}" in balanced.output
     assert "1   SyntaxError, such as " + BAD_SYNTAX in balanced.output
     assert "1   UnicodeDecodeError, such as " + NOT_UTF8 in balanced.output
