@@ -168,7 +168,7 @@ class Session:
         store = self.store_on(connection)
         if atomic or self._place.pooled:
             # Behind a pooler only a transaction has one connection from its begin to its end.
-            answer = await _in_transaction(connection, verb(store))
+            answer = await _in_transaction(connection, lambda: verb(store))
         else:
             store.alone = True
             store.along = self._notifier.along
@@ -193,11 +193,11 @@ async def _at_the_end(act: Callable[[], object]) -> AsyncGenerator[None]:
         act()
 
 
-async def _in_transaction(connection: Connection, act: Awaitable[T]) -> T:
+async def _in_transaction(connection: Connection, act: Callable[[], Awaitable[T]]) -> T:
     transaction = connection.transaction()
     await transaction.start()
     try:
-        answer = await act
+        answer = await act()
     except BaseException:
         await transaction.rollback()
         raise
