@@ -85,6 +85,14 @@ class DriverUnavailable(DriverError):
     """The store cannot be reached within its time limit; nothing was half-stored."""
 
 
+class AccessDenied(DriverUnavailable):
+    """The store answers, and lets nobody in with these credentials.
+
+    Waiting does not mend that, so a worker command that starts gives up. One that runs goes on, as
+    whoever changes a password may still be at it.
+    """
+
+
 class PartlyUnavailable(DriverUnavailable):
     """A part of the store cannot be reached; what concerns the others was done.
 

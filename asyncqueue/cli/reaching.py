@@ -6,7 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Final
 
-from asyncqueue.errors import DriverUnavailable
+from asyncqueue.errors import AccessDenied, DriverUnavailable
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -19,11 +19,13 @@ log = logging.getLogger("asyncqueue.worker")
 
 
 async def store_reached(queue: Queue) -> None:
-    """Return when the store answers, however long that takes."""
+    """Return when the store answers, however long that takes; raises what time does not mend."""
     outage = Outage("reach the store", FIRST_PAUSE, log)
     while True:
         try:
             await queue.ping()
+        except AccessDenied:
+            raise
         except DriverUnavailable as error:
             await asyncio.sleep(outage.failed(error))
         else:

@@ -12,7 +12,7 @@ from asyncqueue.drivers.postgres.wire import (
     InternalClientError,
     is_from_server,
 )
-from asyncqueue.errors import AsyncQueueError, DriverError, DriverUnavailable
+from asyncqueue.errors import AccessDenied, AsyncQueueError, DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.place import Place
 
 _UNDONE: Final = ("40P01", "40001")
+_NO_ENTRY: Final = "28"
 _UNAVAILABLE: Final = {
     "08": "the connection was lost; it is opened anew with the next call",
     "25006": "it takes no writes now; is it a standby? give the address of the primary",
-    "28": "check user and password",
     "3D000": "create it, or name another one",
     "40": "other transactions are in the way",
     "53300": "raise its max_connections, or give a smaller pool_size",
@@ -96,6 +96,8 @@ def explain(error: Exception, place: Place) -> Exception:
     code, text = _sqlstate(error), str(error)
     if code is None:
         return unreachable(place, text) if never_sent(error) else _refused(place, text)
+    if code.startswith(_NO_ENTRY):
+        return unreachable(place, f"{text}; check user and password", AccessDenied)
     for advice in (_UNAVAILABLE.get(code), _UNAVAILABLE.get(code[:2])):
         if advice is not None:
             return unreachable(place, f"{text}; {advice}")
@@ -114,9 +116,11 @@ def _of_network(error: OSError | EOFError) -> str:
     return text
 
 
-def unreachable(place: Place, why: str) -> DriverUnavailable:
+def unreachable(
+    place: Place, why: str, kind: type[DriverUnavailable] = DriverUnavailable
+) -> DriverUnavailable:
     """The error of one who got no answer."""
-    return DriverUnavailable(f"PostgreSQL at {place.location} is not available: {why}.")
+    return kind(f"PostgreSQL at {place.location} is not available: {why}.")
 
 
 def silent(place: Place) -> DriverUnavailable:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.place import Place
     from asyncqueue.drivers.postgres.wire import Connection
 
-HEALTHY_FOR: Final = 10.0
+HEALTHY_FOR: Final = 5.0
 """Seconds between two questions to a connection on which nothing is heard."""
 SHORTEST_PAUSE: Final = 0.05
 LONGEST_PAUSE: Final = 5.0

@@ -6,7 +6,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.drivers.redis.wire import ReplyError, SilenceError
-from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.errors import AccessDenied, DriverError, DriverUnavailable
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.redis.place import Place
@@ -23,11 +23,13 @@ _PASSING: Final = {
     "MISCONF": "cannot save its data and refuses writes; look at its disk and its log",
     "NOREPLICAS": "has too few replicas to take writes",
     "OOM": "has used up its maxmemory; make room, or raise it",
-    "NOAUTH": "wants a password; put it in the URL",
-    "WRONGPASS": "does not know this user name and password",
     "MAX": "has too many clients; raise its maxclients",
 }
 """Errors that pass, if need be with the help of an operator: what was asked for is tried again."""
+_NO_ENTRY: Final = {
+    "NOAUTH": "wants a password; put it in the URL",
+    "WRONGPASS": "does not know this user name and password",
+}
 _REFUSED: Final = {
     "WRONGTYPE": "holds something else under a key of this queue; use a prefix of your own",
     "NOPERM": "does not permit this to the user; see the guide to Redis for the rules it needs",
@@ -47,7 +49,7 @@ def kind_of(error: ReplyError) -> str:
         return "MAX"
     if kind == "ERR" and ("AUTH" in text or "invalid password" in text):
         return "WRONGPASS"
-    for inner in (*_PASSING, *_REFUSED):
+    for inner in (*_PASSING, *_NO_ENTRY, *_REFUSED):
         if f"-{inner} " in text or f" {inner} " in text:
             return inner
     return kind
@@ -67,12 +69,7 @@ def explain(error: Exception, place: Place) -> DriverError:
 
 def _explain(error: Exception, place: Place) -> DriverError:
     if isinstance(error, ReplyError):
-        kind = kind_of(error)
-        if kind in _PASSING:
-            return DriverUnavailable(f"The server {place} {_PASSING[kind]} ({error}).")
-        if kind in _REFUSED:
-            return DriverError(f"The server {place} {_REFUSED[kind]} ({error}).")
-        return DriverError(f"The server {place} refused a command: {error}.")
+        return _explain_reply(error, place)
     if isinstance(error, SilenceError | TimeoutError):
         return DriverUnavailable(
             f"The server {place} did not answer within {place.timeout:g} seconds."
@@ -82,3 +79,14 @@ def _explain(error: Exception, place: Place) -> DriverError:
             f"No TLS connection to {place}: {error}. Check its certificate and the ca= of the URL."
         )
     return DriverUnavailable(f"The server {place} cannot be reached: {error}.")
+
+
+def _explain_reply(error: ReplyError, place: Place) -> DriverError:
+    kind = kind_of(error)
+    if kind in _PASSING:
+        return DriverUnavailable(f"The server {place} {_PASSING[kind]} ({error}).")
+    if kind in _NO_ENTRY:
+        return AccessDenied(f"The server {place} {_NO_ENTRY[kind]} ({error}).")
+    if kind in _REFUSED:
+        return DriverError(f"The server {place} {_REFUSED[kind]} ({error}).")
+    return DriverError(f"The server {place} refused a command: {error}.")

@@ -11,7 +11,7 @@ import pytest
 
 from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.redis.scripts import script
-from asyncqueue.errors import DriverError, DriverUnavailable
+from asyncqueue.errors import AccessDenied, DriverError, DriverUnavailable
 from asyncqueue.record import Extension, Filter, Hold, State
 
 from .acts import Q, claim, ended, opened, operator, record
@@ -184,7 +184,7 @@ async def grumbling(reply: str) -> AsyncGenerator[str]:
 )
 async def test_a_wrong_password_is_told(own_redis, url: str, reason: str) -> None:
     server = own_redis("--requirepass", "s3cret")
-    with pytest.raises(DriverUnavailable, match=reason) as caught:
+    with pytest.raises(AccessDenied, match=reason) as caught:
         await RedisDriver(url.format(server.port)).open()
     assert "wrong" not in str(caught.value)
 
