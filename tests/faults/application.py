@@ -1,6 +1,7 @@
 """What worker processes serve: ``python -m asyncqueue.worker tests.faults.application:queue``.
 
-``FAULTS_SHIFT`` puts the wall clock of the process so many seconds ahead.
+``FAULTS_SHIFT`` puts the wall clock of the process so many seconds ahead; with ``FAULTS_REPLAY``
+settlements come several times.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ if _shift:  # Before anybody takes the function along.
 
 from asyncqueue import Queue  # noqa: E402 - the clock comes first
 
+from . import linked_jobs as linked_jobs  # noqa: E402, PLC0414 - it registers its kinds
 from .jobs import journal  # noqa: E402
 from .witness import witness  # noqa: E402
 
 queue = Queue.from_env()
-witness(queue.driver, journal())
+witness(queue.driver, journal(), replay="FAULTS_REPLAY" in os.environ)

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from asyncqueue import Driver
 
     from .journal import Journal
 
+LATE: Final = 20
+"""Groups of settlements that come between one and its last repetition."""
 
-def witness(driver: Driver, journal: Journal) -> None:
-    """From now on every claim and settlement of this handle is noted."""
+
+def witness(driver: Driver, journal: Journal, *, replay: bool = False) -> None:
+    """From now on every claim and settlement of this handle is noted.
+
+    With ``replay`` each group of settlements comes once more at once, and once more much later.
+    """
     real: Any = driver
     claim, settle = real.claim, real.settle
+    former: deque[Any] = deque()
 
     async def witnessed_claim(*given: Any, **named: Any) -> Any:
         claimed = await claim(*given, **named)
@@ -28,4 +36,12 @@ def witness(driver: Driver, journal: Journal) -> None:
             journal.note(event, one.id, token=one.token, state=one.state.value)
         return answers
 
-    real.claim, real.settle = witnessed_claim, witnessed_settle
+    async def settle_repeatedly(settlements: Any) -> Any:
+        answers = await witnessed_settle(settlements)
+        former.append(settlements)
+        await witnessed_settle(settlements)
+        if len(former) > LATE:
+            await witnessed_settle(former.popleft())
+        return answers
+
+    real.claim, real.settle = witnessed_claim, settle_repeatedly if replay else witnessed_settle
