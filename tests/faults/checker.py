@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 WAITING: Final = frozenset({"pending", "delayed", "processing"})
 DEAD: Final = frozenset({"failed", "cancelled"})
-TERMINAL: Final = DEAD | {"completed"}
 
 
 class Body(NamedTuple):
@@ -220,13 +219,13 @@ def _overlapped(bodies: Iterable[Body]) -> frozenset[str]:
 
 
 def _unfenced(entries: Iterable[Entry]) -> frozenset[str]:
-    """Nobody can claim what was settled for good, so the newest claim is the one that did it."""
+    """What is completed is never claimed again, so the newest claim is the one that did it."""
     newest: dict[str, int] = {}
     ends: dict[str, list[int]] = defaultdict(list)
     for entry in entries:
         if entry.event == "claimed":
             newest[entry.id] = max(entry.token, newest.get(entry.id, 0))
-        elif entry.event == "settled" and entry.state in TERMINAL:
+        elif entry.event == "settled" and entry.state == "completed":
             ends[entry.id].append(entry.token)
     return frozenset(
         id for id, tokens in ends.items() if len(tokens) > 1 or tokens[0] < newest.get(id, 0)

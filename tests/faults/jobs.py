@@ -204,6 +204,16 @@ MANNERS: Final = {
 }
 
 
+class Heavy(Job, name="FaultHeavy", max_attempts=10):
+    """Has a payload of some size."""
+
+    load: bytes = b""
+
+    async def handle(self, ctx: Context) -> None:
+        with noted(ctx):
+            await asyncio.sleep(0.02)
+
+
 class Plain(Job, name="FaultPlain", max_attempts=10, timeout=120):
     """Runs in a thread."""
 
