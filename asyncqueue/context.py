@@ -6,6 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
 
+import msgspec
+
 from asyncqueue.clock import moment
 from asyncqueue.durations import Duration, to_finite_seconds
 
@@ -25,10 +27,10 @@ S = TypeVar("S")
 Cause = Literal["shutdown", "timeout", "cancelled", "lease_lost"]
 
 
-class Cancellation:
+class Cancellation(msgspec.Struct, eq=False):
     """An event that is set when the job is being interrupted, and why. Await it, or poll it."""
 
-    # One is made for every job and hardly ever used: class attributes cost nothing until then.
+    # One is made for every job and hardly ever used: a struct takes no call of Python to make.
     cause: Cause | None = None
     _waiters: list[asyncio.Future[None]] | None = None
 

@@ -38,7 +38,8 @@ class Listeners:
 
     def __init__(self) -> None:
         self._by_type: dict[type[Event], list[_Listener]] = {}
-        self._open: list[_Listener] = []
+        self.listening: list[_Listener] = []
+        """Who listens to anything at all: a job that nobody hears of should cost no call."""
         self._sent: OrderedDict[str, None] = OrderedDict()
 
     def on(self, event_type: type[Event], listener: Callable[[Any], Any]) -> Callable[[], None]:
@@ -51,23 +52,23 @@ class Listeners:
         if not callable(listener):
             raise TypeError(f"A listener must be callable with the event, got {listener!r}")
         entry = _Listener(self, event_type, listener)
-        self._open.append(entry)
+        self.listening.append(entry)
         self._by_type.clear()
 
         def unsubscribe() -> None:
-            if entry in self._open:
-                self._open.remove(entry)
+            if entry in self.listening:
+                self.listening.remove(entry)
                 self._by_type.clear()
 
         return unsubscribe
 
     def __bool__(self) -> bool:
         """Whether anybody listens to anything."""
-        return bool(self._open)
+        return bool(self.listening)
 
     def wants(self, event_type: type[Event]) -> bool:
         """Whether anybody listens: if not, the event need not be made."""
-        return bool(self._open) and bool(self._of(event_type))
+        return bool(self.listening) and bool(self._of(event_type))
 
     def send(self, event: Event) -> None:
         """Tell everybody who listens to this type."""
@@ -91,20 +92,20 @@ class Listeners:
         """Return when every event sent so far was heard, or after ``patience`` seconds."""
         try:
             async with asyncio.timeout(patience):
-                for listener in tuple(self._open):
+                for listener in tuple(self.listening):
                     await listener.drained()
         except TimeoutError:
             log.warning("Listeners have not heard all in %g s; not waiting longer", patience)
 
     def forget_events(self) -> None:
         """Let go of what is being heard: its event loop is not in this process."""
-        for listener in self._open:
+        for listener in self.listening:
             listener.forget_events()
 
     def _of(self, event_type: type[Event]) -> list[_Listener]:
         found = self._by_type.get(event_type)
         if found is None:
-            found = [entry for entry in self._open if issubclass(event_type, entry.event_type)]
+            found = [entry for entry in self.listening if issubclass(event_type, entry.event_type)]
             self._by_type[event_type] = found
         return found
 

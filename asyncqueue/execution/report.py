@@ -68,13 +68,18 @@ class Reporter:
         if self._listeners.wants(JobProcessing):
             self._listeners.send(JobProcessing(**job_facts(run.claim, run, now_of(self._clock))))
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing is said of jobs that were completed."""
+        return not self._listeners.listening and not self._log.isEnabledFor(logging.INFO)
+
     def settled(self, verdict: Verdict) -> None:
         """The store shows the outcome of an attempt."""
         self.totals[verdict.settlement.state] += 1
         self._log_outcome(verdict)
         if self._in_process and verdict.failed:
             self._remember_error(verdict)
-        if not self._listeners:
+        if not self._listeners.listening:
             return
         told = verdict.event()
         if told is not None and self._listeners.wants(told[0]):

@@ -162,7 +162,7 @@ class Runner:
         """Watch its timeout and say that it starts: the last thing before it is executed."""
         if run.timeout < math.inf:
             self.deadlines.add(run, run.timeout)
-        if self._listeners:
+        if self._listeners.listening:
             self.report.processing(run)
 
     async def perform(self, run: Run) -> Outcome:

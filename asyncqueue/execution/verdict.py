@@ -6,6 +6,8 @@ import asyncio
 import traceback
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from asyncqueue.events import (
     JobCancelled,
     JobEvent,
@@ -22,47 +24,41 @@ from asyncqueue.execution.outcome import (
     Refused,
     Released,
 )
-from asyncqueue.record import State
+from asyncqueue.execution.run import Run
+from asyncqueue.record import Claim, Settlement, State
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from asyncqueue.execution.run import Run
-    from asyncqueue.record import Claim, Settlement
 
 MAX_ERROR: Final = 2_000
 MAX_TRACEBACK: Final = 32_000
 """Characters kept of an error's text and of its traceback."""
 
 
-class Verdict:
+class Verdict(msgspec.Struct, eq=False):
     """The settlement of one attempt with all that is needed to report it afterwards.
 
     ``run`` is None where the job could not even be rebuilt.
     """
 
-    failed = False
+    claim: Claim
+    outcome: Outcome
+    settlement: Settlement
+    run: Run | None
+    duration: float = 0.0
+    failed: bool = False
     """Whether the job failed for good after somebody tried to run it."""
     hook_job: str | None = None
     """The job that has to be cancelled once the ``failed`` hook has ended."""
     stored: asyncio.Event | None = None
     """Set once the settlement was stored, or will never be: for whoever waits for it."""
 
-    def __init__(
-        self,
-        claim: Claim,
-        outcome: Outcome,
-        settlement: Settlement,
-        run: Run | None,
-        duration: float = 0.0,
-    ) -> None:
-        self.claim = claim
-        self.outcome = outcome
-        self.settlement = settlement
-        self.run = run
-        self.duration = duration
+    def __post_init__(self) -> None:
+        """Describe what went wrong, if something did."""
+        outcome = self.outcome
         if not isinstance(outcome, Completed):
-            self.failed = settlement.state is State.FAILED and not isinstance(outcome, Refused)
+            self.failed = self.settlement.state is State.FAILED and not isinstance(outcome, Refused)
             self._describe_error()
 
     @property

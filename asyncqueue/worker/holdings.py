@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import msgspec
 
-if TYPE_CHECKING:
-    from asyncqueue.execution.run import Run
-    from asyncqueue.record import Claim
+from asyncqueue.execution.run import Run
+from asyncqueue.record import Claim
 
 
-class Holding:
+class Holding(msgspec.Struct, eq=False):
     """A claim, and its run once it has started."""
 
-    __slots__ = ("claim", "run")
-
-    def __init__(self, claim: Claim) -> None:
-        self.claim = claim
-        self.run: Run | None = None
+    claim: Claim
+    run: Run | None = None
 
 
 class Holdings:

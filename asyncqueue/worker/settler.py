@@ -11,12 +11,13 @@ import msgspec
 
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import DriverError, DriverUnavailable, PartlyUnavailable
+from asyncqueue.execution.settlement import COMPLETED
 from asyncqueue.record import State
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Sequence
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.execution.report import Reporter
@@ -77,9 +78,10 @@ class Settler:
 
     def put(self, verdict: Verdict) -> None:
         """Store this with the next group."""
+        if not self._waiting:
+            self._wake.set()
         self._waiting.append(verdict)
         self._unsettled += 1
-        self._wake.set()
 
     @contextlib.asynccontextmanager
     async def running(
@@ -157,7 +159,12 @@ class Settler:
         bugs = 0
         while True:
             try:
-                held = await self._driver.settle([self._as_of_now(verdict) for verdict in group])
+                held = await self._driver.settle(
+                    [
+                        one.settlement if one.settlement.delay <= 0 else self._as_of_now(one)
+                        for one in group
+                    ]
+                )
             except PartlyUnavailable as error:
                 self._store_later([group[n] for n in sorted(error.missing)], error)
                 known = [n for n in range(len(group)) if n not in error.missing]
@@ -179,8 +186,7 @@ class Settler:
                 self._outage.over()
                 self._stored_at_last(group)
                 break
-        for verdict, answer in zip(group, held, strict=True):
-            self._after(verdict, answer)
+        self._after_all(group, held)
 
     async def _skip_delayed(self) -> None:
         """Skip at once what is not due of batches that a failure cancelled.
@@ -255,6 +261,20 @@ class Settler:
             self._holdings.drop(verdict.claim)
             if verdict.stored is not None:
                 verdict.stored.set()
+
+    def _after_all(self, group: Sequence[Verdict], held: Sequence[bool | Counted]) -> None:
+        """What follows from the answers. Most jobs complete, with nobody to be told."""
+        is_quiet = self._report.is_quiet
+        completed = 0
+        for verdict, answer in zip(group, held, strict=True):
+            plainly = answer is True and verdict.stored is None
+            if is_quiet and plainly and verdict.settlement.state is COMPLETED:
+                self._holdings.drop(verdict.claim)
+                completed += 1
+            else:
+                self._after(verdict, answer)
+        if completed:
+            self._report.totals[COMPLETED] += completed
 
     def _after(self, verdict: Verdict, answer: bool | Counted) -> None:
         self._holdings.drop(verdict.claim)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from asyncqueue.context import Cancellation
 
 
@@ -15,7 +17,7 @@ async def test_waiting_again_and_again_keeps_nothing():
         await asyncio.sleep(0)
         waiting.cancel()
         await asyncio.wait([waiting])
-    assert not any(vars(cancellation).values())
+    assert not any(msgspec.structs.astuple(cancellation))
 
 
 async def test_everybody_who_waits_is_told():

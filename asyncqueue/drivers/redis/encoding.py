@@ -12,7 +12,7 @@ from asyncqueue.drivers.redis.place import MOST_SHARDS
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, Limited, On, State, StoredJob
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncqueue.record import Record, Settlement
 
@@ -35,12 +35,14 @@ PHASES: Final = {
 }
 """The letters of the states. A job that waits has phase w whether it is due or not."""
 STATES: Final = {letter: state for state, letter in PHASES.items()}
+_ENDS: Final = PHASES.keys() - {State.PROCESSING}
 
 WANTING: Final = 8
 """Added to the mode of a job that has limits, or a fair key."""
 TIED: Final = 4
 """Added to the mode of a job that a latch binds."""
 _HEAD: Final = struct.Struct(">ddBhHHH")
+_HEAD_SIZE: Final = _HEAD.size
 _TIMES: Final = struct.calcsize(">dd")
 """Bytes of the head that the scripts write, who know the time."""
 _LENGTH: Final = struct.Struct(">H")
@@ -59,7 +61,6 @@ DAMAGED: Final = b"!"
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode_content: Final = msgspec.msgpack.Decoder(_Content).decode
-_NOTHING: Final = (None, None, None)
 _Outcome = tuple[bytes | None, str | None, str | None]
 _decode_outcome: Final = msgspec.msgpack.Decoder(_Outcome).decode
 
@@ -68,7 +69,7 @@ class UnreadableError(ValueError):
     """Stored bytes are not what this version of the driver writes."""
 
 
-class Body(NamedTuple):
+class Body(msgspec.Struct, gc=False):
     """What never changes of a job."""
 
     created_at: float
@@ -171,10 +172,10 @@ def read_body(text: bytes) -> Body:
     try:
         head = _HEAD.unpack_from(text)
         created_at, available_at, mode, priority, of_id, of_queue, of_key = head
-        after_id = _HEAD.size + of_id
+        after_id = _HEAD_SIZE + of_id
         after_queue = after_id + of_queue
         after_key = after_queue + of_key
-        id, queue = text[_HEAD.size : after_id].decode(), text[after_id:after_queue].decode()
+        id, queue = text[_HEAD_SIZE:after_id].decode(), text[after_id:after_queue].decode()
         key = text[after_queue:after_key].decode() if mode % TIED else None
         # Where lengths are wrong, this is no content either.
         name, max_attempts, payload = _decode_content(text[after_key:])
@@ -226,11 +227,6 @@ def _text(text: bytes, at: int, length: int) -> tuple[str, int]:
     return text[at:end].decode(), end
 
 
-def token_of(number: int, claims: int, shard: int = 0) -> int:
-    """The token of a claim. Numbers are given once, so none fits a later job of the same id."""
-    return (number - NO_NUMBER << SHARD_BITS | shard) << CLAIM_BITS | claims & MOST_CLAIMS
-
-
 def parts_of(token: int) -> tuple[int, int]:
     """The number and the count of claims of a token; of no job where it is none of ours."""
     return NO_NUMBER + (token >> CLAIM_BITS + SHARD_BITS), token & MOST_CLAIMS
@@ -249,7 +245,9 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: i
     body = read_body(body_text)
     claims = attempts = 1
     exceptions = 0
-    latch, called_off, state_text = _untied(state_text)
+    latch, called_off = None, False
+    if state_text is not None:
+        latch, called_off, state_text = _untied(state_text)
     if state_text is not None:
         if state_text == DAMAGED:
             raise UnreadableError("a state that cannot be read")
@@ -257,7 +255,8 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: i
         claims, attempts, exceptions = before[1] + 1, before[2] + 1, before[3]
     return Claim(
         body.id,
-        token_of(int(number), claims, shard),
+        # Numbers are given once, so this token fits no later job of the same id.
+        (int(number) - NO_NUMBER << SHARD_BITS | shard) << CLAIM_BITS | claims & MOST_CLAIMS,
         body.queue,
         body.name,
         body.payload,
@@ -271,9 +270,9 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: i
     )
 
 
-def _untied(state_text: bytes | None) -> tuple[str | None, bool, bytes | None]:
+def _untied(state_text: bytes) -> tuple[str | None, bool, bytes | None]:
     """The latch of a claimed job, whether it is called off, and what stands behind these."""
-    if state_text is None or not state_text.startswith(b"+"):
+    if not state_text.startswith(b"+"):
         return None, False, state_text
     (length,) = _LENGTH.unpack_from(state_text, 2)
     end = 2 + _LENGTH.size + length
@@ -284,11 +283,11 @@ def _untied(state_text: bytes | None) -> tuple[str | None, bool, bytes | None]:
     )
 
 
-def check_end(settlement: Settlement) -> None:
+def check_ends(settlements: Iterable[Settlement]) -> None:
     """Raise ValueError for a state that a claim cannot end in."""
-    state = settlement.state
-    if state is State.PROCESSING or state not in PHASES:
-        raise ValueError(f"A claim cannot be settled as {state!r}.")
+    for state in {one.state for one in settlements}:
+        if state not in _ENDS:
+            raise ValueError(f"A claim cannot be settled as {state!r}.")
 
 
 def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:
@@ -314,8 +313,9 @@ def packed_terms(
 
 def packed_outcome(settlement: Settlement) -> bytes | None:
     """What a settlement tells of how its job ended; None where that is nothing."""
-    outcome = settlement.result, settlement.error, settlement.traceback
-    return None if outcome == _NOTHING else _encode(outcome)
+    if settlement.result is None and settlement.error is None and settlement.traceback is None:
+        return None
+    return _encode((settlement.result, settlement.error, settlement.traceback))
 
 
 def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:

@@ -28,11 +28,13 @@ _WHY: Final = {
 }
 
 
-def is_linked(settlement: Settlement) -> bool:
-    """Whether there is more to a settlement than its claim."""
-    return bool(
-        settlement.latch is not None or settlement.follow_ups or settlement.attempt is not None
-    )
+def linked_of(settlements: Iterable[Settlement]) -> list[int]:
+    """The indexes of settlements to which there is more than their claims."""
+    return [
+        n
+        for n, one in enumerate(settlements)
+        if one.latch is not None or one.follow_ups or one.attempt is not None
+    ]
 
 
 async def enqueue(

@@ -53,8 +53,7 @@ async def _settle(scripts: Scripts, settlements: Sequence[Settlement]) -> list[b
         if run is None:
             run = runs[terms] = Run()
         run.places.append(n)
-        words = run.words
-        words += (one.id, number) if outcome is None else (one.id, number, outcome)
+        run.words += (one.id, number) if outcome is None else (one.id, number, outcome)
     answers = await _ask(scripts, bare, telling, len(settlements))
     if again:
         # Of two for one job the second comes too late, unless the first was not held.

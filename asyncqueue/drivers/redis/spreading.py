@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncqueue.drivers.redis import latches, moving, settling
-from asyncqueue.drivers.redis.encoding import check_end, shard_of
+from asyncqueue.drivers.redis.encoding import check_ends, shard_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Hold
 
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
 async def settle(shards: Shards, settlements: Sequence[Settlement]) -> list[bool | Counted]:
     """End claims; answers which were held."""
-    for one in settlements:
-        check_end(one)  # All are refused where one must not be stored.
+    check_ends(settlements)  # All are refused where one must not be stored.
 
     async def act(scripts: Scripts, part: Sequence[Settlement]) -> list[bool | Counted]:
         return await _settle(shards, scripts, part)
@@ -40,11 +39,12 @@ async def _settle(
     shards: Shards, scripts: Scripts, settlements: Sequence[Settlement]
 ) -> list[bool | Counted]:
     """End claims of one shard: the plain ones by the script that does nothing else."""
-    if not any(map(latches.is_linked, settlements)):
+    linked = latches.linked_of(settlements)
+    if not linked:
         return [*await settling.settle(scripts, settlements)]
     answers: list[bool | Counted] = [False] * len(settlements)
-    linked = [n for n, one in enumerate(settlements) if latches.is_linked(one)]
-    rest = [n for n, one in enumerate(settlements) if not latches.is_linked(one)]
+    others = set(linked)
+    rest = [n for n in range(len(settlements)) if n not in others]
     if rest:
         told = await settling.settle(scripts, [settlements[n] for n in rest])
         for n, answer in zip(rest, told, strict=True):
