@@ -20,7 +20,7 @@ import msgspec
 
 from asyncqueue.errors import PayloadError
 from asyncqueue.hints import alternatives, hints_of
-from asyncqueue.job import Job, JobMeta
+from asyncqueue.job import Job, JobMeta, refuse_generator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -88,6 +88,7 @@ def _job_class(function: Any, keywords: dict[str, Any]) -> Any:
         raise TypeError(f"@job makes a job of a function, got {function!r}")
     if function.__name__ == "<lambda>" and "name" not in keywords:
         raise TypeError("@job needs a function with a name, or name=...; got a lambda")
+    refuse_generator(function.__qualname__, function)
     parameters = list(inspect.signature(function).parameters.values())
     hints = hints_of(function)
     takes_context = bool(parameters) and _is_context(parameters[0], hints)

@@ -42,6 +42,20 @@ def _refuse_reserved_fields(cls: Any) -> None:
         )
 
 
+def refuse_generator(name: str, function: Any) -> None:
+    """Raise ``TypeError`` for a handler that would never run: calling a generator runs nothing."""
+    if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
+        raise TypeError(f"{name} contains yield, so calling it runs nothing; return the result.")
+
+
+def _refuse_unfit_methods(cls: Any) -> None:
+    refuse_generator(f"{cls.__name__}.handle", getattr(cls, "handle", None))
+    if inspect.iscoroutinefunction(getattr(cls, "should_retry", None)):
+        raise TypeError(
+            f"{cls.__name__}.should_retry must be a plain function: its answer is not awaited."
+        )
+
+
 def _refuse_unsupported_fields(cls: Any) -> None:
     try:
         fields = msgspec.structs.fields(cls)
@@ -101,6 +115,7 @@ class JobMeta(msgspec.StructMeta):
         _refuse_unknown_keywords(class_name, keywords)
         cls = super().__new__(mcls, class_name, bases, namespace, **keywords)
         _refuse_reserved_fields(cls)
+        _refuse_unfit_methods(cls)
         inherited: JobOptions = getattr(cls, "__job_options__", JobOptions())
         cls.__job_options__ = merge_options(inherited, given)
         cls.__job_name__ = fold(class_name if name is None else name)
@@ -166,5 +181,6 @@ else:
 
         Raises :class:`~asyncqueue.errors.PayloadError` at definition for a field that cannot
         be stored, :class:`~asyncqueue.errors.DuplicateJob` for a taken name, ``TypeError`` or
-        ``ValueError`` for an option that cannot be understood.
+        ``ValueError`` for an option that cannot be understood, ``TypeError`` for a ``handle`` that
+        is a generator or a ``should_retry`` that is a coroutine function.
         """

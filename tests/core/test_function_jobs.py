@@ -158,6 +158,13 @@ class TestFunctions:
         with pytest.raises(TypeError, match="makes a job of a function"):
             job(function)
 
+    def test_a_generator_is_refused(self) -> None:
+        async def steps(ctx: Context) -> Any:
+            yield ctx
+
+        with pytest.raises(TypeError, match="steps contains yield"):
+            job(steps)
+
     def test_a_lambda_needs_a_name(self, own_registry: Registry) -> None:
         with pytest.raises(TypeError, match="lambda"):
             job(lambda ctx: None)

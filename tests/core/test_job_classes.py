@@ -57,6 +57,18 @@ async def middleware(ctx: Any, call_next: Any) -> Any:
     return await call_next()
 
 
+async def yields_later(self: Any, ctx: Any) -> Any:
+    yield self, ctx
+
+
+def yields(self: Any, ctx: Any) -> Any:
+    yield self, ctx
+
+
+async def answers_later(self: Any, error: Any) -> bool:
+    return bool(self and error)
+
+
 class TestKeywords:
     def test_defaults(self) -> None:
         assert options() == JobOptions()
@@ -204,6 +216,20 @@ class TestKeywords:
         with pytest.raises(TypeError, match='Typo: no option "quue". Did you mean "queue"'):
             define("Typo", quue="emails")
         assert len(own_registry) == 0
+
+    @pytest.mark.parametrize(
+        ("name", "method", "message"),
+        [
+            ("handle", yields_later, "Unfit.handle contains yield"),
+            ("handle", yields, "Unfit.handle contains yield"),
+            ("should_retry", answers_later, "Unfit.should_retry must be a plain function"),
+        ],
+    )
+    def test_methods_that_could_never_work_are_refused(
+        self, name: str, method: Any, message: str
+    ) -> None:
+        with pytest.raises(TypeError, match=message):
+            JobMeta("Unfit", (Job,), {name: method})
 
     def test_msgspecs_own_keywords_pass(self) -> None:
         class Point(Job, frozen=True, kw_only=True, order=True, omit_defaults=True, rename="camel"):
