@@ -23,9 +23,13 @@ def to_seconds(value: Duration, what: str = "duration") -> float:
         return value.total_seconds()
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{what} must be seconds or a timedelta, got {value!r}")
-    if math.isnan(value):
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise ValueError(f"{what} is a number that no clock counts to") from None
+    if math.isnan(seconds):
         raise ValueError(f"{what} must be seconds or a timedelta, got NaN")
-    return float(value)
+    return seconds
 
 
 def to_finite_seconds(value: Duration, what: str = "duration") -> float:

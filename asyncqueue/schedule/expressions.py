@@ -29,9 +29,16 @@ FIELDS: Final = {
     "month": "1-12 or JAN-DEC",
     "day-of-week": "0-7 or SUN-SAT, 0 and 7 are Sunday; 5L is the last Friday, 5#2 the second",
 }
+STEPS: Final = (59, 23, 31, 12, 7)
+"""The longest step of each field: with a longer one it comes no more than once a round."""
 SHORTEST: Final = 0.01
 """Seconds between two slots at least."""
+LONGEST: Final = 100 * 366 * 86400.0
+"""Seconds between two slots at most."""
+MOST_OF_IT: Final = 1000
+"""Characters of an expression."""
 SOME_DAY: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_STEP: Final = re.compile(r"/(\d+)")
 _EVERY: Final = re.compile(r"@every\s+(.+)", re.IGNORECASE)
 
 
@@ -43,6 +50,9 @@ def timing_of(entry: str, expression: str, timezone: str | tzinfo) -> Timing:
     """
     if not isinstance(expression, str):
         raise TypeError(f"{_of(entry)} the expression must be a text, got {expression!r}")
+    if len(expression) > MOST_OF_IT:
+        has = f"{len(expression):,} characters, at most {MOST_OF_IT:,}"
+        raise _malformed(entry, f"{expression[:40]}…", f"it has {has}")
     zone = zone_of(entry, timezone)
     every = _EVERY.fullmatch(expression.strip())
     if every is not None:
@@ -53,9 +63,10 @@ def timing_of(entry: str, expression: str, timezone: str | tzinfo) -> Timing:
 def interval_of(entry: str, interval: Duration) -> Interval:
     """The timing of seconds or a ``timedelta``."""
     seconds = to_finite_seconds(interval, f"{_of(entry)} the interval")
-    if seconds < SHORTEST:
+    if not SHORTEST <= seconds <= LONGEST:
         raise ValueError(
-            f"{_of(entry)} the interval must be at least {SHORTEST} seconds, got {interval!r}"
+            f"{_of(entry)} the interval must be from {SHORTEST} seconds to 100 years, got "
+            f"{interval!r}"
         )
     return Interval(seconds)
 
@@ -82,8 +93,9 @@ def _interval(entry: str, expression: str, text: str) -> Interval:
         seconds = parse_duration(text)
     except ValueError as error:
         raise _malformed(entry, expression, str(error)) from error
-    if seconds < SHORTEST:
-        raise _malformed(entry, expression, f"its interval is under {SHORTEST} seconds")
+    if not SHORTEST <= seconds <= LONGEST:
+        reason = f"its interval must be from {SHORTEST} seconds to 100 years"
+        raise _malformed(entry, expression, reason)
     return Interval(seconds)
 
 
@@ -98,6 +110,7 @@ def _cron(entry: str, expression: str, zone: tzinfo) -> Cron:
     if len(parts) != len(FIELDS):
         has = f"{len(parts)} field" + ("" if len(parts) == 1 else "s")
         raise _malformed(entry, expression, f"it has {has}, not the five: {' '.join(FIELDS)}")
+    _refuse_long_steps(entry, expression, parts)
     try:
         comes = next(Calendar(text, SOME_DAY), None)
     except CronSimError as error:
@@ -105,6 +118,15 @@ def _cron(entry: str, expression: str, zone: tzinfo) -> Cron:
     if comes is None:
         raise _malformed(entry, expression, "no day of the next 50 years fits it")
     return Cron(text, zone)
+
+
+def _refuse_long_steps(entry: str, expression: str, parts: list[str]) -> None:
+    """``*/90`` comes at minute 0 of every hour, which is not what anybody means by it."""
+    for part, field, most in zip(parts, FIELDS, STEPS, strict=True):
+        for step in _STEP.findall(part):
+            if len(step) > len(str(most)) or int(step) > most:
+                reason = f"its {field} {part!r} has a step over {most}; for other intervals: @every"
+                raise _malformed(entry, expression, reason)
 
 
 def _reason(parts: list[str], said: str) -> str:

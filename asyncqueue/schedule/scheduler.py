@@ -142,6 +142,11 @@ class Scheduler:
         """Whether it was started and has not ended yet."""
         return self._main is not None and not self._main.done()
 
+    @property
+    def ending(self) -> bool:
+        """Whether it was asked to stop and what it was dispatching has not ended yet."""
+        return self.running and self._stop.is_set()
+
     async def start(self) -> None:
         """Start it and return; harmless when it runs. It can be started again after its end.
 

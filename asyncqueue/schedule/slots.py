@@ -20,6 +20,8 @@ GRACE: Final = 300.0
 """Seconds for which a slot that could not be dispatched in time is still worth dispatching."""
 SKEW: Final = 300.0
 """Seconds by which the clock of a scheduler may be wrong without a slot coming twice."""
+END: Final = datetime(9998, 12, 31, tzinfo=UTC).timestamp()
+"""No slot comes after this: dates end with the year 9999, so calendars cannot look beyond."""
 REMEMBERED: Final = GRACE + 2 * SKEW + 60
 """Seconds that the record of a slot's job is kept at least.
 
@@ -89,11 +91,16 @@ class Cron:
         return f"{datetime.fromtimestamp(slot.number, UTC):%Y-%m-%dT%H:%MZ}"
 
     def _after(self, instant: float) -> Slot | None:
-        # In the hour that comes twice the first answers may be those of its first time.
-        for moment in Calendar(self._expression, datetime.fromtimestamp(instant, self.zone)):
-            due = moment.timestamp()
-            if due > instant:
-                return Slot(due, int(due))
+        if instant > END:
+            return None
+        try:
+            # In the hour that comes twice the first answers may be those of its first time.
+            for moment in Calendar(self._expression, datetime.fromtimestamp(instant, self.zone)):
+                due = moment.timestamp()
+                if due > instant:
+                    return Slot(due, int(due))
+        except OverflowError:  # It looked for the next one beyond the last of all dates.
+            return None
         return None
 
 
@@ -110,16 +117,16 @@ class Interval:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
 
-    def first(self, now: float) -> Slot:
+    def first(self, now: float) -> Slot | None:
         """See :class:`Timing`."""
         number = math.floor(now / self.seconds)
         return self._slot(number + 1, now - number * self.seconds)
 
-    def following(self, slot: Slot) -> Slot:
+    def following(self, slot: Slot) -> Slot | None:
         """See :class:`Timing`."""
         return self._slot(slot.number + 1, slot.phase)
 
-    def since(self, slot: Slot, instant: float) -> Slot:
+    def since(self, slot: Slot, instant: float) -> Slot | None:
         """See :class:`Timing`."""
         number = math.ceil((instant - slot.phase) / self.seconds)
         return self._slot(max(number, slot.number), slot.phase)
@@ -128,8 +135,9 @@ class Interval:
         """See :class:`Timing`: the interval, as another one has other numbers, and which it is."""
         return f"{self.seconds!r}s:{slot.number}"
 
-    def _slot(self, number: int, phase: float) -> Slot:
-        return Slot(number * self.seconds + phase, number, phase)
+    def _slot(self, number: int, phase: float) -> Slot | None:
+        due = number * self.seconds + phase
+        return Slot(due, number, phase) if due <= END else None
 
 
 class CaughtUp(NamedTuple):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncqueue.execution.runner import Runner
 from asyncqueue.worker.consumer import Consumer
-from asyncqueue.worker.embedding import embedded
+from asyncqueue.worker.embedding import Carrier
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holding, Holdings
 from asyncqueue.worker.hooks import Hooks
@@ -68,6 +68,7 @@ class Shift:
             self._settled,
             worker.queue.skipping,
         )
+        self._carrier = None if worker.scheduler is None else Carrier(worker.scheduler)
         self._consumers = [
             Consumer(
                 pool,
@@ -102,8 +103,8 @@ class Shift:
         if not self._stop.is_set():
             self.reason = reason
             self._stop.set()
-            if self._worker.scheduler is not None:
-                self._worker.scheduler.request_stop()
+            if self._carrier is not None:
+                self._carrier.let_go()
 
     def stop(self, reason: str, grace: float) -> None:
         """Take nothing new; cancel what still runs after ``grace`` seconds."""
@@ -150,9 +151,9 @@ class Shift:
                 pauses = Pauses(worker.queue.driver, self._consumers, worker.log)
                 await stack.enter_async_context(pauses.minded())
             stack.callback(self._runner.deadlines.close)
-            if worker.scheduler is not None:
+            if self._carrier is not None:
                 broken = lambda: self.end("its scheduler broke")  # noqa: E731
-                await stack.enter_async_context(embedded(worker.scheduler, self.patience, broken))
+                await stack.enter_async_context(self._carrier.carried(self.patience, broken))
             self._arm_limits()
             self.started = True
             started.set_result(None)

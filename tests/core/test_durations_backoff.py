@@ -103,6 +103,8 @@ class TestDurations:
             to_seconds(math.nan, "lease")
         with pytest.raises(ValueError, match="lease must be finite"):
             to_finite_seconds(math.inf, "lease")
+        with pytest.raises(ValueError, match="lease is a number that no clock counts to"):
+            to_seconds(10**400, "lease")
 
 
 class TestCurves:

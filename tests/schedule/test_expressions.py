@@ -168,13 +168,19 @@ def test_names(name, expected):
         ("*/0 * * * *", "its minute '*/0'"),
         ("1,,2 * * * *", "its minute '1,,2'"),
         ("a * * * *", "its minute 'a'"),
+        ("\u0663 * * * *", "its minute"),
+        ("1_0 * * * *", "its minute '1_0'"),
+        ("*/90 * * * *", "its minute '*/90' has a step over 59; for other intervals: @every"),
+        ("* 0-12/24 * * *", "its hour '0-12/24' has a step over 23"),
+        ("* * * * */99999999999999999999", "its day-of-week"),
         ("-1 * * * *", "its minute '-1'"),
         ("0 0 30 2 *", "its day-of-month '30'"),
         ("* * */20 * 1L", "no day of the next 50 years fits it"),
         ("@often", "known names are @hourly, @daily"),
         ("@every", "known names are @hourly, @daily"),
         ("@every soon", "'soon' is not a duration"),
-        ("@every 0s", "its interval is under 0.01 seconds"),
+        ("@every 0s", "its interval must be from 0.01 seconds to 100 years"),
+        ("@every 40000d", "its interval must be from 0.01 seconds to 100 years"),
         ("@every -5m", "'-5m' is not a duration"),
         ("@reboot", "known names are"),
     ],
@@ -185,6 +191,31 @@ def test_what_is_malformed(expression, reason):
     with pytest.raises(ValueError, match=re.escape(beginning)) as raised:
         timing_of("daily-report", expression, "UTC")
     assert reason in str(raised.value)
+
+
+def test_what_is_too_long():
+    with pytest.raises(ValueError, match="it has 20,008 characters, at most 1,000") as raised:
+        timing_of("x", "1" * 20_000 + " * * * *", "UTC")
+    assert len(str(raised.value)) < 200
+
+
+@pytest.mark.parametrize("expression", ["* * * * *", "0 0 29 2 *", "@yearly", "@every 1h"])
+@pytest.mark.parametrize("zone", ["UTC", NEW_YORK, "Pacific/Kiritimati"])
+@pytest.mark.parametrize("start", ["9998-12-31T23:59:30", "9999-12-31T23:58:30"])
+def test_nothing_comes_after_the_last_of_all_years(expression, zone, start):
+    """A clock may be that wrong for a moment."""
+    timing = timing_of("x", expression, zone)
+    now = datetime.fromisoformat(start).replace(tzinfo=UTC).timestamp()
+    assert timing.first(now) is None
+    assert timing.first(1e300) is None
+    before = timing.first(now - 3 * 366 * 86400)
+    assert before is None or timing.since(before, now) is None
+
+
+def test_the_last_slots():
+    timing = timing_of("x", "0 0 29 2 *", "UTC")
+    since = timing.first(datetime(9989, 1, 1, tzinfo=UTC).timestamp())
+    assert [moment.year for moment in upcoming(timing, since)] == [9992, 9996]
 
 
 def test_zones():

@@ -526,6 +526,22 @@ async def test_a_clock_that_is_set_back_repeats_nothing_and_goes_on(on_wall, wal
     assert any("The clock was set back by" in line for line in said())
 
 
+async def test_a_clock_that_is_wrong_by_ages_ends_nothing(on_wall, wall, clock):
+    """For a moment it shows a year in which calendars end."""
+    scheduler = Scheduler(on_wall)
+    scheduler.cron("a", "*/10 * * * *", Report())
+    scheduler.every("b", 600, Report())
+    async with scheduler:
+        for ahead in (251e9, 0.0, 1e15, 0.0):
+            wall.ahead = ahead
+            clock.advance(60)
+            await dispatched(scheduler)
+        on_wall.forget_pushed()
+        clock.advance(600)
+        await dispatched(scheduler)
+    assert fired(on_wall) == {"a": 1, "b": 1}
+
+
 async def test_the_noise_of_a_clock_is_no_set_back(on_wall, wall, clock, said):
     async with on_wall, Scheduler(on_wall) as scheduler:
         scheduler.every("b", 30, Report())

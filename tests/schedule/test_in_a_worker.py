@@ -165,6 +165,59 @@ async def test_one_that_was_stopped_by_itself_leaves_the_worker_alone(queue, clo
         assert worker.running
 
 
+async def test_the_last_of_several_workers_ends_it(queue, clock):
+    scheduler = Scheduler(queue)
+    scheduler.cron("a", "* * * * *", Report(), queue="elsewhere")
+    async with queue:
+        first, last = (Worker(queue, logger=LOG, scheduler=scheduler) for _ in range(2))
+        await asyncio.gather(first.start(), last.start())
+        await first.stop()
+        clock.advance(60)
+        await dispatched(scheduler)
+        assert await queue.size("elsewhere") == 1
+        await first.start()
+        await last.stop()
+        assert scheduler.running
+        await first.stop()
+        assert not scheduler.running
+
+
+async def test_one_that_its_owner_started_is_left_to_its_owner(queue, clock):
+    scheduler = Scheduler(queue)
+    scheduler.cron("a", "* * * * *", Report(), queue="elsewhere")
+    async with queue, scheduler:
+        async with Worker(queue, logger=LOG, scheduler=scheduler):
+            assert scheduler.running
+        clock.advance(60)
+        await dispatched(scheduler)
+        assert await queue.size("elsewhere") == 1
+    assert not scheduler.running
+
+
+async def test_a_worker_waits_for_one_that_is_ending(queue, clock):
+    held = Held()
+    scheduler = Scheduler(queue)
+    scheduler.cron("a", "* * * * *", held)
+    async with queue:
+        await scheduler.start()
+        clock.advance(60)
+        await turns()
+        scheduler.request_stop()
+        assert scheduler.ending
+        worker = Worker(queue, logger=LOG, scheduler=scheduler)
+        starting = asyncio.create_task(worker.start())
+        await turns(50)
+        assert not starting.done()
+        held.let_go.set()
+        await starting
+        assert scheduler.running
+        assert not scheduler.ending
+        clock.advance(60)
+        await dispatched(scheduler)
+        await worker.stop()
+        assert held.calls == 2
+
+
 def test_what_is_no_scheduler(queue):
     with pytest.raises(TypeError, match="scheduler must be a Scheduler, got 5"):
         Worker(queue, scheduler=5)
