@@ -93,9 +93,14 @@ def _error_from(text: str) -> BaseException:
     """One of our own errors from ``Type: text``; any other is told by a JobFailedError."""
     name, _, rest = text.partition(": ")
     kind = getattr(errors, name, None)
-    if isinstance(kind, type) and issubclass(kind, errors.AsyncQueueError):
+    if isinstance(kind, type) and issubclass(kind, errors.AsyncQueueError) and _takes_text(kind):
         return kind(rest)
     return JobFailedError(text)
+
+
+def _takes_text(kind: type[errors.AsyncQueueError]) -> bool:
+    """Whether a text is all that it is made of."""
+    return kind.__init__ is errors.AsyncQueueError.__init__
 
 
 callbacks: Final = Callbacks()

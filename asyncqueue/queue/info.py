@@ -229,7 +229,7 @@ def failed_job(stored: StoredJob, seal: Seal) -> FailedJob:
 def _result_or_bytes(stored: StoredJob, registry: Registry, seal: Seal) -> Any:
     try:
         return result_of(stored, registry.get(stored.name), seal)
-    except JobError:
+    except (JobError, ValueError):  # What stands in a store may be no name at all.
         return stored.result
 
 

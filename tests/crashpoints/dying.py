@@ -1,7 +1,8 @@
 """A process that dies in a verb, before its k-th statement, for every k: ``dying.py FOLDER VERB``.
 
-``FOLDER/before.db`` is the store, and ``claims.json`` what of it is claimed. Each death happens in a
-fork of its own, on a copy, ``k.db``. Prints how many there were; in the last fork nothing died.
+``FOLDER/before.db`` is the store, and ``claims.json`` what of it is claimed. Each death happens
+in a fork of its own, on a copy, ``k.db``. Prints how many
+there were; in the last fork nothing died.
 """
 
 from __future__ import annotations

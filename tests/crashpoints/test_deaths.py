@@ -1,4 +1,4 @@
-"""A process dies before the k-th statement of a verb, for every k: all of it happens, or nothing."""
+"""A process dies before the k-th statement of a verb, for every k: all of it, or none of it."""
 
 from __future__ import annotations
 

@@ -6,10 +6,13 @@ A failing seed is the bug report: ``SIMULATION_SEED=17 pytest tests/simulation``
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 
 import pytest
 
+from asyncqueue.record import Filter
 from asyncqueue.testing import CrashLab, LabRun
 
 from .catalogue import (
@@ -20,8 +23,10 @@ from .catalogue import (
     SimFails,
     SimFinally,
     SimGood,
+    SimPlain,
     SimSnoozes,
     SimThen,
+    SimTrips,
     World,
 )
 from .checks import History, check_run
@@ -84,7 +89,33 @@ async def batches_and_chains(run: LabRun) -> None:
     await check_run(run, world.finished)
 
 
-SCENARIOS = [jobs_of_every_manner, batches_and_chains]
+async def cancelled_by_operators(run: LabRun) -> None:
+    """X4: waiting, running, finishing or back from a crash, a job ends once: done or cancelled."""
+    world, rng = World(run), run.rng
+    kinds = [rng.choice((SimGood, SimTrips, SimPlain)) for _ in range(6)]
+
+    async def cancel(job_id: str, later: float) -> None:
+        await asyncio.sleep(later)
+        await run.base.cancel(Filter(ids=(job_id,)), 3600.0)
+
+    async with run.workers(rng.randint(1, 2), services=[world], concurrency=2) as queue:
+        for number, kind in enumerate(kinds):
+            await run.dispatch(kind(rng.uniform(0.0, 2.0)), id=f"job-{number}")
+        ids = [f"job-{rng.randrange(len(kinds))}" for _ in range(4)]
+        await asyncio.gather(*(cancel(job_id, rng.uniform(0.0, 4.0)) for job_id in ids))
+    history = History(run)
+    for number in range(len(kinds)):
+        status, name = await queue.status(f"job-{number}"), run.journal.named(f"job-{number}")
+        assert status.state in ("completed", "cancelled")
+        completions = len(re.findall(rf"settled {name} as completed\n", history.text + "\n"))
+        assert completions == (status.state == "completed"), f"{name} completed {completions} times"
+        if f"job-{number}" not in ids:
+            assert status.state == "completed"
+    assert "CRITICAL" not in history.text
+    assert "UNHANDLED" not in history.text
+
+
+SCENARIOS = [jobs_of_every_manner, batches_and_chains, cancelled_by_operators]
 
 
 @pytest.mark.parametrize("mixed", [False, True], ids=["in-order", "mixed"])

@@ -43,7 +43,7 @@ chosen AS MATERIALIZED (
 taken AS (
     UPDATE {jobs} SET
         state = 2,
-        attempts = attempts + 1,
+        attempts = least(attempts, 9223372036854775806) + 1,
         -- Above all tokens of an earlier job of this id that is gone: no seq comes twice.
         token = CASE WHEN token BETWEEN seq << 20 AND 1::bigint << 62 THEN token ELSE seq << 20 END + 1,
         started_at = {now},
@@ -86,7 +86,7 @@ LEFT JOIN taken ON true;
 -- elsewhere by now: it is not found there, so it is left for the next claim.
 UPDATE {jobs} SET
     state = 2,
-    attempts = attempts + 1,
+    attempts = least(attempts, 9223372036854775806) + 1,
     token = CASE WHEN token BETWEEN seq << 20 AND 1::bigint << 62 THEN token ELSE seq << 20 END + 1,
     started_at = (SELECT {now}),
     leased_until = (SELECT {now} + :lease::double precision),
