@@ -71,7 +71,7 @@ class LabDriver(MemoryDriver):
         async def claim() -> Claimed:
             claimed = await super(LabDriver, self).claim(sources, limit, lease, worker)
             for one in claimed.claims:
-                job = self._striking.journal.named(one.id)
+                job = self._striking.journal.name(one.id, one.name)
                 self._striking.journal.note(f"claimed {job}, attempt {one.attempts}")
             return claimed
 
