@@ -38,7 +38,8 @@ def use_trace(trace: Trace | None) -> Generator[None]:
         raise TypeError(f"use_trace takes a Trace(trace_id, span_id, parent_id), got {trace!r}")
     token = _current.set(trace)
     try:
-        yield
+        with _span_kept():
+            yield
     finally:
         _current.reset(token)
 
@@ -84,6 +85,22 @@ def _enter_span(trace: Trace) -> None:
         span = known.NonRecordingSpan(known.SpanContext(*ids, is_remote=True, trace_flags=flags))
     attach: Callable[[Any], object] = context.attach
     attach(known.set_span_in_context(span))
+
+
+@contextlib.contextmanager
+def _span_kept() -> Generator[None]:
+    """Whatever span is entered inside, afterwards that of before is the current one again."""
+    if _span_getter() is None:
+        yield
+        return
+    from opentelemetry import context  # noqa: PLC0415
+
+    known: Any = context
+    token = known.attach(known.get_current())
+    try:
+        yield
+    finally:
+        known.detach(token)
 
 
 def _ids(trace: Trace) -> tuple[int, int] | None:
