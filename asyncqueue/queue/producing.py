@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypedDict, TypeVar, Unpack, overload
 
 from asyncqueue.after_commit import after_commit as wait_for_commit
 from asyncqueue.after_commit import enclosing_connection, refuse_in_transaction
 from asyncqueue.clock import now_of
 from asyncqueue.events import JobQueued
+from asyncqueue.job import Job
 from asyncqueue.queue.build import NO_OPTIONS, Builder, DispatchOptions
 from asyncqueue.queue.handle import JobHandle
 from asyncqueue.queue.operating import Operator
@@ -17,12 +19,11 @@ from asyncqueue.registry import fold
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from datetime import datetime
 
     from asyncqueue.context import Context
     from asyncqueue.durations import Duration
-    from asyncqueue.job import Job
     from asyncqueue.options import BackoffOption
     from asyncqueue.queue.dispatcher import Dispatcher
     from asyncqueue.queue.inline import InlineRunner
@@ -148,6 +149,8 @@ class Producer(Operator):
         given = DispatchOptions(**options) if options else NO_OPTIONS
         if given.id is not None:
             raise TypeError("dispatch_many() cannot give several jobs one id; leave id= out")
+        if isinstance(jobs, Job) or not isinstance(jobs, Iterable):
+            raise TypeError(f"dispatch_many() takes a list of jobs, got {jobs!r}")
         jobs = list(jobs)
         records = self._builder.records(jobs, given, self.driver.clock)
         if not records:

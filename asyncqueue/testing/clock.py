@@ -132,6 +132,8 @@ class Clock:
             self._time = max(self._time, target)
 
     def _after(self, seconds: float | timedelta) -> float:
+        if not isinstance(seconds, (int, float, timedelta)):
+            raise TypeError(f"A clock is advanced by seconds or a timedelta, got {seconds!r}")
         step = seconds.total_seconds() if isinstance(seconds, timedelta) else seconds
         if not (math.isfinite(step) and step >= 0):
             raise ValueError(f"A clock cannot be advanced by {seconds!r}; give 0 or more seconds.")

@@ -149,6 +149,8 @@ async def test_what_is_no_job_is_refused(queue, wrong):
         await queue.dispatch(wrong)
     with pytest.raises(TypeError):
         await queue.dispatch_many([Quick(), wrong])
+    with pytest.raises(TypeError):
+        await queue.dispatch_many(wrong)
     assert await queue.size("default") == 0
 
 

@@ -41,6 +41,11 @@ def test_a_naive_start_is_refused() -> None:
         Clock(datetime(2024, 2, 29))  # noqa: DTZ001
 
 
+def test_time_is_a_number() -> None:
+    with pytest.raises(TypeError, match="seconds or a timedelta, got '5s'"):
+        Clock().advance("5s")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize("seconds", [-1, timedelta(seconds=-1), float("nan"), float("inf")])
 def test_it_only_moves_forward(seconds: float | timedelta) -> None:
     clock = Clock()
