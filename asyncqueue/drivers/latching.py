@@ -141,8 +141,8 @@ class LatchState(msgspec.Struct):
         else:
             let_go.append(On.SUCCESS)
             self.guards += self.success_guards
-        if not self.broken:
-            drop.append(On.FAILURE)
+        if On.FAILURE not in let_go:
+            drop.append(On.FAILURE)  # Whoever came after the first failure as well.
         if self._at_end():
             self.ended = True
             let_go.append(On.END)

@@ -12,7 +12,7 @@ from asyncqueue.record import Claimed, Filter, Hold, State
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncqueue.record import Extension, Record, Settlement, Source
+    from asyncqueue.record import Extension, Latch, Record, Settlement, Source
 
 
 class NoFence(MemoryDriver):
@@ -60,9 +60,14 @@ class EndlessKey(MemoryDriver):
     """A key outlives its time."""
 
     async def enqueue(
-        self, records: Sequence[Record], *, within: object | None = None
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
     ) -> list[str | None]:
-        return await super().enqueue([replace(r, key_ttl=None) for r in records], within=within)
+        endless = [replace(record, key_ttl=None) for record in records]
+        return await super().enqueue(endless, latches=latches, within=within)
 
 
 class NewestFirst(MemoryDriver):

@@ -184,23 +184,15 @@ class DriverMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.claims)
     @rule(numbers=picks, state=st.sampled_from(ENDS), retention=retentions)
     def settle(self, numbers: list[int], state: State, retention: float) -> None:
-        ends = [
-            Settlement(
-                claim.id,
-                claim.token,
-                state,
-                attempts=claim.attempts - (state is State.PENDING),
-                exceptions=claim.exceptions + (state is State.DELAYED),
-                delay=5,
-                result=b"\0result" if state is State.COMPLETED else None,
-                error="boom" if state in (State.DELAYED, State.FAILED) else None,
-                traceback="Traceback" if state is State.FAILED else None,
-                retention=retention,
-                latch=claim.latch,
-            )
-            for claim in self.pick(numbers)
-        ]
-        self.both(lambda driver: driver.settle(self.told(driver, ends)))
+        self.end([settlement(claim, state, retention) for claim in self.pick(numbers)])
+
+    def end(self, ends: list[Settlement]) -> None:
+        """Settle with both."""
+
+        async def settle(driver: Driver) -> list[object]:
+            return list(await driver.settle(self.told(driver, ends)))
+
+        self.both(settle)
 
     @precondition(lambda self: self.claims)
     @rule(retention=retentions)
@@ -319,6 +311,23 @@ class DriverMachine(RuleBasedStateMachine):
     @invariant()
     def everything_looks_the_same(self) -> None:
         self.both(picture)
+
+
+def settlement(claim: Claim, state: State, retention: float) -> Settlement:
+    """An end of a claim that can be told from others."""
+    return Settlement(
+        claim.id,
+        claim.token,
+        state,
+        attempts=claim.attempts - (state is State.PENDING),
+        exceptions=claim.exceptions + (state is State.DELAYED),
+        delay=5,
+        result=b"\0result" if state is State.COMPLETED else None,
+        error="boom" if state in (State.DELAYED, State.FAILED) else None,
+        traceback="Traceback" if state is State.FAILED else None,
+        retention=retention,
+        latch=claim.latch,
+    )
 
 
 async def picture(driver: Driver) -> dict[str, object]:

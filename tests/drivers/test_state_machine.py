@@ -22,8 +22,8 @@ from asyncqueue.drivers.redis import RedisDriver
 
 from ..servers.databases import PREFIX
 from .defects import DEFECTS
-from .linked_machine import LinkedMachine
-from .machine import DriverMachine
+from .latch_defects import LATCH_DEFECTS
+from .latch_machine import LatchMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,11 +59,10 @@ def compare(
     make: Callable[[Clock], Driver],
     length: settings,
     part_of: Callable[[Driver, Record], int] | None = None,
-    kind: type[DriverMachine] = DriverMachine,
 ) -> None:
     """Run the machine on drivers that are made like this."""
 
-    class Machine(kind):
+    class Machine(LatchMachine):
         make_driver = staticmethod(make)
 
     if part_of is not None:
@@ -77,17 +76,12 @@ def folder() -> Iterator[Path]:
         yield Path(path)
 
 
-@pytest.mark.case("DRV-07", "PRI-13", on="memory")
+@pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="memory")
 def test_the_memory_driver_is_what_it_is_compared_with() -> None:
     compare(lambda clock: MemoryDriver(clock=clock), LENGTH)
 
 
-@pytest.mark.case("DRV-07", "BAT-26", on="memory")
-def test_the_memory_driver_is_what_latches_are_compared_with() -> None:
-    compare(lambda clock: MemoryDriver(clock=clock), LENGTH, kind=LinkedMachine)
-
-
-@pytest.mark.case("DRV-07", "PRI-13", on="sqlite")
+@pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="sqlite")
 def test_sqlite_does_what_memory_does(folder: Path) -> None:
     sqlite = pytest.importorskip("asyncqueue.drivers.sqlite")
     files = (folder / f"{n}.db" for n in itertools.count())
@@ -98,20 +92,19 @@ def test_sqlite_does_what_memory_does(folder: Path) -> None:
     compare(make, LENGTH)
 
 
-@pytest.mark.case("DRV-07", "PRI-13", on="postgres")
-@pytest.mark.parametrize("kind", [DriverMachine, LinkedMachine])
-def test_postgres_does_what_memory_does(postgres_url: str, kind: type[DriverMachine]) -> None:
+@pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="postgres")
+def test_postgres_does_what_memory_does(postgres_url: str) -> None:
     def make(clock: Clock) -> Driver:
-        name = f"{PREFIX}{kind.__name__}_{next(numbers)}"
+        name = f"{PREFIX}machine_{next(numbers)}"
         driver = PostgresDriver(postgres_url, schema=name, clock=clock)
         driver._marks = Marks(enough=1)  # They are for claims of many jobs.
         return driver
 
     numbers = itertools.count()
-    compare(make, SERVED, kind=kind)
+    compare(make, SERVED)
 
 
-@pytest.mark.case("DRV-07", "PRI-13", on="redis")
+@pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="redis")
 def test_redis_does_what_memory_does(redis_url: str) -> None:
     prefixes = (f"machine{n}" for n in itertools.count())
 
@@ -142,7 +135,7 @@ def test_redis_in_three_shards_does_what_memory_does(
     compare(make, SERVED, shard_of)
 
 
-@pytest.mark.parametrize("defect", DEFECTS)
+@pytest.mark.parametrize("defect", [*DEFECTS, *LATCH_DEFECTS])
 def test_the_machine_finds_a_planted_defect(defect: type[MemoryDriver]) -> None:
     with pytest.raises(AssertionError):
         compare(lambda clock: defect(clock=clock), HUNT)

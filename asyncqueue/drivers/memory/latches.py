@@ -33,8 +33,10 @@ class Latches:
         self._members: dict[str, dict[str, Entry]] = {}
         self._expiring: list[tuple[float, str]] = []
 
-    def check(self, latches: Iterable[Latch], records: Iterable[Record]) -> None:
-        """Raise DriverError unless these can be stored together."""
+    def check(
+        self, latches: Iterable[Latch], records: Iterable[Record], ending: Entry | None = None
+    ) -> None:
+        """Raise DriverError unless these can be stored together, after a member has ended."""
         new = {latch.id for latch in latches}
         for id in new & self._states.keys():
             raise DriverError(f"Latch {id!r} exists already; give every one an id of its own.")
@@ -42,7 +44,7 @@ class Latches:
             if record.latch is None or record.latch in new:
                 continue
             state = self._states.get(record.latch)
-            if state is None or state.opened_at is not None:
+            if state is None or state.opened_at is not None or _opens(state, ending):
                 raise DriverError(
                     f"Job {record.id!r} cannot join latch {record.latch!r}, which "
                     f"{'is unknown' if state is None else 'has opened'}; give it a new one."
@@ -146,3 +148,8 @@ class Latches:
                 self._let_go(entry, now)
         if state.ended:
             heappush(self._expiring, ((state.opened_at or now) + state.retention, state.id))
+
+
+def _opens(state: LatchState, ending: Entry | None) -> bool:
+    """Whether a latch opens once this entry ends."""
+    return ending is not None and ending.member and ending.latch == state.id and state.pending == 1

@@ -12,7 +12,7 @@ from asyncqueue.drivers.memory.entry import HELD, PENDING, Entry
 from asyncqueue.drivers.memory.latches import Latches
 from asyncqueue.drivers.memory.limits import Limits
 from asyncqueue.drivers.memory.shelf import Shelf
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, WAITING, Claim, State
+from asyncqueue.record import FINISHED, MAX_PRIORITY, MIN_PRIORITY, WAITING, Claim, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -67,17 +67,10 @@ class Store:
     def enqueue(self, records: Sequence[Record], latches: Sequence[Latch]) -> list[str | None]:
         """Store records and latches, or none of them where one cannot be stored."""
         now = self.now()
-        entries = self._checked(records, latches, now)
-        self.latches.add(latches, now)
-        return self.admit(entries, now)
-
-    def _checked(
-        self, records: Sequence[Record], latches: Sequence[Latch], now: float
-    ) -> list[Entry]:
-        """Copies of all, before any is stored: a bad one must not leave half of them behind."""
+        # All copies are made first: a bad record must not leave half of the others behind.
         entries = [new_entry(record, now) for record in records]
         self.latches.check(latches, records)
-        return entries
+        return self.admit(entries, latches, now)
 
     def take_expired_count(self) -> int:
         """How many records expired since this was last asked."""
@@ -91,8 +84,11 @@ class Store:
             shelf = self.shelves[queue] = Shelf()
         return shelf
 
-    def admit(self, entries: Sequence[Entry], now: float) -> list[str | None]:
+    def admit(
+        self, entries: Sequence[Entry], latches: Sequence[Latch], now: float
+    ) -> list[str | None]:
         """Store new entries; answers for each whose id or key is taken who has it."""
+        self.latches.add(latches, now)
         answers: list[str | None] = []
         queue = priority = line = None
         for entry in entries:
@@ -170,9 +166,8 @@ class Store:
 
     def end(self, entry: Entry, settlement: Settlement, now: float) -> Counted | None:
         """Settle a claim that is still held; answers what counts now for a member that ended."""
-        followers: list[Entry] = []
-        if settlement.follow_ups:
-            followers = self._checked(settlement.follow_ups, settlement.latches, now)
+        # Before anything changes: where one of them is refused, nothing may have.
+        follow_ups = self._follow_ups(entry, settlement, now) if settlement.follow_ups else ()
         entry.attempts = settlement.attempts
         entry.exceptions = settlement.exceptions
         entry.result = settlement.result
@@ -189,10 +184,15 @@ class Store:
             due = None if state is PENDING else now + max(0.0, settlement.delay)
             self._put_back(entry, now, due)
             counted = None
-        if followers:
-            self.latches.add(settlement.latches, now)
-            self.admit(followers, now)
+        if follow_ups:
+            self.admit(follow_ups, settlement.latches, now)
         return counted
+
+    def _follow_ups(self, entry: Entry, settlement: Settlement, now: float) -> list[Entry]:
+        ends = settlement.state in FINISHED or entry.cancel_retention is not None
+        ending = entry if ends else None
+        self.latches.check(settlement.latches, settlement.follow_ups, ending)
+        return [new_entry(record, now) for record in settlement.follow_ups]
 
     def recover(self, entry: Entry, now: float) -> bool:
         """A claim ended without an outcome: its job waits again in its old place.

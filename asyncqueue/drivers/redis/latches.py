@@ -48,7 +48,7 @@ async def enqueue(
     words = [places, len(latches), len(records), *words_of(latches, records)]
     reply = await scripts.run_with("enqueue_linked", words)
     if isinstance(reply[0], bytes):
-        raise DriverError(f"Latch {reply[0].decode()!r} {_WHY[reply[1]]}. Nothing was stored.")
+        raise _refusal(*reply)
     answers, highest = reply
     return [None if answer is None else answer.decode() for answer in answers], int(highest)
 
@@ -83,10 +83,16 @@ async def settle(
             words += ("" if one.error is None else f"={one.error}", one.attempt or b"")
             words += (len(one.latches), len(one.follow_ups))
             words += words_of(one.latches, one.follow_ups)
-        told, highest_now = await scripts.run_with("settle_linked", words)
+        told, highest_now, *refused = await scripts.run_with("settle_linked", words)
+        if refused:
+            raise _refusal(*refused)
         last = max(last, int(highest_now))
         answers += [_answer(one.latch or "", told) for one, told in zip(chunk, told, strict=True)]
     return answers, last
+
+
+def _refusal(latch: bytes, why: bytes) -> DriverError:
+    return DriverError(f"Latch {latch.decode()!r} {_WHY[why]}. Nothing was stored.")
 
 
 def _answer(id: str, told: Any) -> bool | Counted:
@@ -121,7 +127,8 @@ async def forget(shards: Shards, ids: Sequence[str]) -> int:
     """Forget latches with all that they hold back."""
     if not ids:
         return 0
-    return sum(await shards.every(lambda one: one.run("forget_latches", *ids)))
+    once = dict.fromkeys(ids)
+    return sum(await shards.every(lambda one: one.run("forget_latches", *once)))
 
 
 async def ahead(shards: Shards, id: str) -> int | None:

@@ -39,17 +39,21 @@ async def rows(
 ) -> AsyncGenerator[Row]:
     """What a filter means of one shard, the newest first."""
     states = frozenset(State if which.states is None else which.states)
+    members = None if which.latch is None else await _member_places(scripts, which.latch)
+    numbers = None if members is None else {number for number, _ in members}
     if order == "finished":
         found = _by_place(scripts, await _ended_places(scripts, which, states), before)
     elif which.ids is not None:
         found = _by_id(scripts, which.ids)
-    elif which.latch is not None:
-        found = _by_place(scripts, await _member_places(scripts, which.latch), before)
+    elif members is not None:
+        found = _by_place(scripts, members, before)
     elif states <= FEW:
         found = _by_place(scripts, await _places(scripts, which, states), before)
     else:
         found = _all(scripts, before)
     async for now, row in found:
+        if numbers is not None and row.number not in numbers:
+            continue
         if _matches(row.job, which, states, now) and (before is None or place(row, order) < before):
             yield row
 
@@ -205,7 +209,6 @@ def _matches(job: StoredJob, which: Filter, states: frozenset[State], now: float
         job.state in states
         and (which.ids is not None or job.held is None)
         and (which.ids is None or job.id in which.ids)
-        and (which.latch is None or job.latch == which.latch)
         and (which.name is None or job.name == which.name)
         and (
             source is None

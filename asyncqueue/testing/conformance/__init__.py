@@ -11,6 +11,7 @@ from asyncqueue.testing.conformance.claims import ClaimRules
 from asyncqueue.testing.conformance.enqueueing import EnqueueRules
 from asyncqueue.testing.conformance.failures import FailedJobRules
 from asyncqueue.testing.conformance.handles import HandleRules
+from asyncqueue.testing.conformance.held import HeldRules, RefusalRules
 from asyncqueue.testing.conformance.keys import KeyRules
 from asyncqueue.testing.conformance.latches import FollowUpRules, HistoryRules, LatchRules
 from asyncqueue.testing.conformance.leases import LeaseRules
@@ -40,7 +41,9 @@ class DriverConformance(
     WorkerRules,
     HandleRules,
     LatchRules,
+    HeldRules,
     FollowUpRules,
+    RefusalRules,
     HistoryRules,
     PermitRules,
     LimitRules,

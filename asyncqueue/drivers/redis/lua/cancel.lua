@@ -31,8 +31,16 @@ local function cancel(number, id, s, letter)
   end
 end
 
-local answers = {}
+-- Those that are held back go first: else the end of a member may let go of them in between.
+local order, others = {}, {}
 for n = 1, #ids do
+  local content = bodies[n] and read_body(bodies[n])
+  table.insert(content and content.tied and is_held(numbers[n]) and order or others, n)
+end
+for _, n in ipairs(others) do order[#order + 1] = n end
+
+local answers = {}
+for _, n in ipairs(order) do
   local number, content = numbers[n], bodies[n] and read_body(bodies[n])
   local known = states[n]
   local s = known and read_state(known) or content and not known and new_state(content)
@@ -47,6 +55,7 @@ for n = 1, #ids do
       if waits and not held and not apart then
         leave_line(number, content, known, s.queue, s.priority)
       end
+      if held then s.available = content.created + read_tie(number).delay end
       if waits and content.tied then
         tied_ended(number, 'x')
         if retention <= 0 then untie({ number }) end

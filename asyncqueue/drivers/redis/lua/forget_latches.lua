@@ -9,9 +9,13 @@
 
 even_when_full()
 
-local known = {}
+local known, count = {}, 0
 for at = 2, #ARGV do
-  if call('HEXISTS', P .. 'latches', ARGV[at]) == 1 then known[#known + 1] = ARGV[at] end
+  if call('HEXISTS', P .. 'latches', ARGV[at]) == 1 then
+    known[#known + 1] = ARGV[at]
+    local over = call('ZSCORE', P .. 'latch_ends', ARGV[at])
+    if not over or tonumber(over) > now then count = count + 1 end
+  end
 end
 forget_latches(known)
-return #known
+return count

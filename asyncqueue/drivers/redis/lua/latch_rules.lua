@@ -44,7 +44,8 @@ local function open_latch(l, let_go, broke)
     let_go = let_go .. 's'
     l.guards = l.guards + l.success_guards
   end
-  if not l.broken then drop = drop .. 'f' end
+  -- Also whoever came after the first failure.
+  if not string.find(let_go, 'f', 1, true) then drop = drop .. 'f' end
   if at_end(l) then
     l.ended = true
     let_go = let_go .. 'e'

@@ -6,7 +6,9 @@
 --          empty or = and the text; attempt (empty for none); how many latches and jobs follow; these
 --          (see joining).
 -- Answers  for each 1 if it was still held, else 0; or, for a member that ended: its latch, and 1 if it
---          broke, and 1 if it opened; and the highest number.
+--          broke, and 1 if it opened; and the highest number. Where the follow-ups of one cannot be
+--          stored, it changes nothing, nor do those after it: then the latch that is in the way
+--          comes third, and why.
 
 -- include: common
 -- include: full
@@ -36,9 +38,29 @@ local function end_job(number, id, s, phase, delay, retention, error)
   return l and counted(l, broke, opened) or 1
 end
 
+-- The latch that will open when this job ends; nil where none does.
+local function opened_by(number, s, phase)
+  local ends = (phase ~= 'w' and phase ~= 'd') or s.mark >= 0
+  local tie = ends and read_tie(number)
+  local l = tie and tie.on == '-' and (tie.kind == 'm' or tie.kind == 'e') and latch_of(tie.latch)
+  if l and l.total - l.completed - l.failed - l.skipped == 1 then return l.id end
+  return nil
+end
+
+local function in_the_way(number, s, phase, latches, jobs)
+  if #jobs == 0 then return nil end
+  local id, why = latch_in_the_way(latches, jobs)
+  if id then return id, why end
+  local opened = opened_by(number, s, phase)
+  for _, job in ipairs(jobs) do
+    if opened and job.latch == opened then return opened, 'opened' end
+  end
+  return nil
+end
+
 local answers = {}
-local at = 3
-while at <= #ARGV do
+local at, refused, why = 3, nil, nil
+while at <= #ARGV and not refused do
   local id, number, outcome, error, attempt = ARGV[at], ARGV[at + 1], ARGV[at + 3], ARGV[at + 4], ARGV[at + 5]
   local phase, claims, attempts, exceptions, delay, retention =
     unpack_text('>c1I4I4I4dd', ARGV[at + 2])
@@ -49,7 +71,9 @@ while at <= #ARGV do
   local text = call('HGET', P .. 'state', number)
   local s = text and read_state(text)
   local answer = 0
-  if s and s.phase == 'p' and s.claims % CLAIMS == claims and not ended_here[number] then
+  local held = s and s.phase == 'p' and s.claims % CLAIMS == claims and not ended_here[number]
+  if held then refused, why = in_the_way(number, s, phase, latches, jobs) end
+  if held and not refused then
     ended_here[number] = true
     call('ZREM', P .. 'leased:' .. s.queue, number)
     s.attempts, s.exceptions = attempts, exceptions
@@ -74,4 +98,5 @@ end
 write_latches()
 finish_all()
 return_all()
+if refused then return { answers, highest, refused, why } end
 return { answers, highest }

@@ -2,6 +2,7 @@
 -- include: bodies
 -- include: states
 -- include: forgetting
+-- include: holders
 -- include: returning
 
 -- What binds a job to a latch: m a member, e one that nobody calls off, g a job that guards, n any other;
@@ -70,6 +71,7 @@ end
 local function drop_held(number)
   local body = read_body(call('HGET', P .. 'body', number) or '')
   untie({ number })
+  if body and body.key ~= '' then free_key(body.key, body.id) end
   forget({ number }, { body and body.id or '' })
 end
 
@@ -103,6 +105,8 @@ local function tied_ended(number, phase, error)
     call('HDEL', P .. 'held:' .. tie.latch, number)
     hold(l, tie.on, tie.kind == 'g' and -1 or 0)
     l.changed = true
+    tie.on, tie.kind = '-', 'n'
+    write_tie(number, tie)
   elseif tie.kind == 'm' or tie.kind == 'e' then
     local let_go, drop, broke, opened = member_ended(l, phase, error)
     take_effect(l, let_go, drop)
