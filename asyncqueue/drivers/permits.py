@@ -27,9 +27,9 @@ class Permits:
         taken.pop(holder, None)
         taken[holder] = until
 
-    def give_back(self, key: str, holder: str | None) -> int:
+    def give_back(self, key: str, holder: str | None, now: float) -> int:
         """Give back that of one holder, or all; answers how many."""
-        taken = self._taken.get(key, {})
+        taken = self._live(key, now)
         gone = len(taken) if holder is None else int(holder in taken)
         if holder is None:
             taken.clear()

@@ -26,8 +26,9 @@ MOST_KEPT: Final = 1_000
 class SyncDriver(Driver):
     """Runs each record as it is enqueued; delays are ignored, errors reach the caller.
 
-    Nothing ever waits, so sizes are 0 and a claim gives nothing. Of jobs that completed, the
-    record and result are kept as on any driver; of failed ones nothing is kept.
+    Nothing ever waits, so sizes are 0, a claim gives nothing, and limits and fair keys of records
+    mean nothing: a job that waited for another would keep its caller waiting. Of jobs that
+    completed, the record and result are kept as on any driver; of failed ones nothing is kept.
     """
 
     name = "sync"
@@ -170,7 +171,7 @@ class SyncDriver(Driver):
 
     async def release(self, key: str, holder: str | None = None) -> int:
         """Give permits back."""
-        return self._permits.give_back(key, holder)
+        return self._permits.give_back(key, holder, self.clock.time())
 
     async def holders(self, key: str) -> list[Permit]:
         """The permits that are taken."""

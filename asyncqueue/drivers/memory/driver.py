@@ -248,7 +248,7 @@ class MemoryDriver(Driver):
         store = self._store
         with store.lock:
             now = store.now()
-            gone = store.limits.permits.give_back(key, holder)
+            gone = store.limits.permits.give_back(key, holder, now)
             store.limits.released(key, now)
             return gone
 

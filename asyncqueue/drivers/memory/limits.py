@@ -38,6 +38,7 @@ class Limits:
             wait = self.permits.wait(limit.key, limit.most, now)
             if wait > 0:
                 self._set_aside(entry, limit, now + wait)
+                self._try_others(entry, limit, now)
                 return False
         for limit in entry.limits:
             if limit.per is None:
@@ -50,7 +51,7 @@ class Limits:
         """An entry is no longer being processed."""
         for limit in entry.limits:
             if limit.per is None:
-                self.permits.give_back(limit.key, entry.id)
+                self.permits.give_back(limit.key, entry.id, now)
             self.refill(limit, now)
 
     def gone(self, entry: Entry, now: float) -> None:
@@ -107,6 +108,12 @@ class Limits:
         waiting = self._aside.setdefault(limit.key, {}).setdefault(_place(entry), [])
         heappush(waiting, (entry.available_at, entry.seq, entry))
         self._arm(limit.key, until)
+
+    def _try_others(self, entry: Entry, missing: Limited, now: float) -> None:
+        """Others may try in the place of one that lacks another permit than they do."""
+        for limit in entry.limits:
+            if limit is not missing:
+                self.refill(limit, now)
 
     def _arm(self, key: str, at: float) -> None:
         """Look at this key again at this instant, unless that is done earlier anyway."""

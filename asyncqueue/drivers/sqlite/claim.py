@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import math
 from itertools import starmap
 from operator import attrgetter, itemgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.sqlite import turns
+from asyncqueue.drivers.sqlite.limits import Limits, read
 from asyncqueue.drivers.sqlite.states import HELD_UNTIL_CLAIMED
 from asyncqueue.drivers.sqlite.store import has_any, listed
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, Claimed
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Claim, Claimed, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncqueue.drivers.sqlite.store import Store
-    from asyncqueue.record import Source
+    from asyncqueue.drivers.sqlite.store import Row, Store
+    from asyncqueue.record import Limited
 
 # Handing out takes no step of Python for each job.
 SEQ: Final = itemgetter(0)
 KEY_HOLD: Final = itemgetter(1)
-FIELDS: Final = itemgetter(slice(2, None))
+LIMITS: Final = itemgetter(2)
+FIELDS: Final = itemgetter(slice(3, None))
 LATCH: Final = attrgetter("latch")
+MOST_SET_ASIDE: Final = 1000
+"""Jobs without a permit that one claim passes over; those behind them are due at once."""
+
+
+class Lane(NamedTuple):
+    """A source that is not paused, and what there is to claim: now, soon, and of those in turn."""
+
+    source: Source
+    ready: bool
+    due: bool
+    in_turn: bool
+    fair_due: bool
 
 
 def probe(store: Store, sources: Sequence[Source]) -> Claimed | None:
@@ -28,45 +44,123 @@ def probe(store: Store, sources: Sequence[Source]) -> Claimed | None:
 
     Idle workers ask often, and must not stand in the way of those who write.
     """
-    open_sources = _look(store, sources)
-    if any(ready or due for _, ready, due in open_sources):
+    lanes, opens_at = _look(store, sources)
+    if any(any(lane[1:]) for lane in lanes) or opens_at <= store.now:
         return None
-    return Claimed([], _due_in(store, [source for source, _, _ in open_sources]))
+    return Claimed([], _due_in(store, lanes, opens_at))
 
 
 def claim(
     store: Store, sources: Sequence[Source], limit: int, lease: float, worker: str
 ) -> Claimed:
     """Claim up to ``limit`` due jobs."""
-    claims: list[Claim] = []
-    open_sources = _look(store, sources)
-    for source, ready, due in open_sources:
-        if due:
-            store.change("claim.promote", {"queue": source.queue, "now": store.now})
-        if (ready or due) and len(claims) < limit:
-            claims += _take(store, source, limit - len(claims), lease, worker)
-    if len(claims) >= limit:
-        return Claimed(claims)
-    return Claimed(claims, _due_in(store, [source for source, _, _ in open_sources]))
+    lanes, opens_at = _look(store, sources)
+    if opens_at <= store.now:
+        Limits(store).open()
+        lanes, opens_at = _look(store, sources)
+    hand = Hand(store, lease, worker, limit)
+    for lane in lanes:
+        _take(store, lane, hand)
+    claimed = Claimed(hand.claims)
+    if hand.room > 0:
+        if hand.set_aside:
+            opens_at = _opens_at(store.value("limits.opens_at"))
+        # Behind many that were set aside there may be more.
+        claimed.due_in = 0.0 if hand.tired else _due_in(store, lanes, opens_at)
+    return claimed
 
 
-def _look(store: Store, sources: Sequence[Source]) -> list[tuple[Source, bool, bool]]:
+def _take(store: Store, lane: Lane, hand: Hand) -> None:
+    source = lane.source
+    if lane.due:
+        store.change("claim.promote", {"queue": source.queue, "now": store.now})
+    if lane.fair_due:
+        turns.promote(store, source.queue)
+    high = source.high
+    if lane.in_turn or lane.fair_due:
+        for priority in turns.priorities(store, source):
+            hand.take_line(Source(source.queue, priority + 1, high))
+            hand.take_turns(source.queue, priority)
+            high = priority - 1
+    if lane.ready or lane.due or hand.set_aside:
+        hand.take_line(Source(source.queue, source.low, high))
+
+
+def _look(store: Store, sources: Sequence[Source]) -> tuple[list[Lane], float]:
+    """The sources that are not paused, and when some may try again that were set aside."""
     lanes = listed((source.queue, source.low, source.high) for source in sources)
-    rows = store.rows("claim.probe", {"sources": lanes, "now": store.now})
-    return [(sources[number], bool(ready), bool(due)) for number, ready, due in sorted(rows)]
+    rows = sorted(store.rows("claim.probe", {"sources": lanes, "now": store.now}))
+    found = [Lane(sources[number], *map(bool, seen)) for number, *seen, _ in rows]
+    return found, _opens_at(rows[0][-1]) if rows else math.inf
 
 
-def _take(store: Store, source: Source, limit: int, lease: float, worker: str) -> list[Claim]:
+def _opens_at(at: float | None) -> float:
+    return math.inf if at is None else at
+
+
+class Hand:
+    """Hands out jobs of a lane after another until there are as many as were asked for."""
+
+    def __init__(self, store: Store, lease: float, worker: str, most: int) -> None:
+        self._store = store
+        self._taken = {"now": store.now, "until": store.now + lease, "worker": worker}
+        self._limits = Limits(store)
+        self._most = most
+        self.claims: list[Claim] = []
+        self.set_aside = 0
+
+    @property
+    def room(self) -> int:
+        """How many more may be claimed."""
+        return self._most - len(self.claims)
+
+    @property
+    def tired(self) -> bool:
+        """Whether so many were set aside that others should have the store for a while."""
+        return self.set_aside >= MOST_SET_ASIDE
+
+    def take_line(self, lane: Source) -> None:
+        """Of a lane those who take no turns."""
+        query = {"queue": lane.queue, "low": lane.low, "high": lane.high}
+        while self.room > 0 and not self.tired and lane.low <= lane.high:
+            rows = self._store.rows("claim.first", query | {"limit": self.room})
+            if not self._pass_over(rows):
+                return
+
+    def take_turns(self, queue: str, priority: int) -> None:
+        """At a priority those whose turn it is."""
+        while self.room > 0 and not self.tired:
+            seqs = turns.take(self._store, queue, priority, self.room)
+            place = {seq: number for number, seq in enumerate(seqs)}
+            rows = self._store.rows("claim.these", (listed(seqs),)) if seqs else []
+            if not self._pass_over(sorted(rows, key=lambda row: place[row[0]])):
+                return
+
+    def _pass_over(self, rows: list[Row]) -> bool:
+        """Hand out those that have their permits; answers whether some have not."""
+        fine = self._admitted(rows) if any(map(LIMITS, rows)) else rows
+        self.claims += _hand_out(self._store, fine, self._taken)
+        self.set_aside += len(rows) - len(fine)
+        return len(fine) < len(rows)
+
+    def _admitted(self, rows: list[Row]) -> list[Row]:
+        missing: dict[int, str] = {}
+        wanted: list[Limited] = []
+        for row in rows:
+            limits = read(LIMITS(row))
+            claim = FIELDS(row)
+            key = self._limits.admit(claim[0], claim[1], limits)
+            if key is not None:
+                missing[SEQ(row)] = key
+                wanted += limits
+        if missing:
+            self._limits.set_aside(missing, wanted)
+        return [row for row in rows if SEQ(row) not in missing]
+
+
+def _hand_out(store: Store, rows: Sequence[Row], taken: dict[str, float | str]) -> list[Claim]:
     # Read, then write: an UPDATE that returns its rows took longer, and gives them in no order.
-    lane = {"queue": source.queue, "low": source.low, "high": source.high, "limit": limit}
-    rows = store.rows("claim.first", lane)
-    taken = {
-        "seqs": listed(map(SEQ, rows)),
-        "now": store.now,
-        "until": store.now + lease,
-        "worker": worker,
-    }
-    store.change("claim.take", taken)
+    store.change("claim.take", taken | {"seqs": listed(map(SEQ, rows))})
     if any(map(KEY_HOLD, rows)):
         until_claimed = (row[0] for row in rows if row[1] == HELD_UNTIL_CLAIMED)
         store.change("claim.free_keys", {"seqs": listed(until_claimed)})
@@ -82,9 +176,10 @@ def _call_off(store: Store, claims: dict[int, Claim]) -> None:
         claims[seq].called_off = True
 
 
-def _due_in(store: Store, sources: Iterable[Source]) -> float | None:
-    nexts = [due for source in sources if (due := _next_due(store, source)) is not None]
-    return min(nexts) - store.now if nexts else None
+def _due_in(store: Store, lanes: Iterable[Lane], opens_at: float) -> float | None:
+    nexts = [due for lane in lanes if (due := _next_due(store, lane.source)) is not None]
+    due = min([*nexts, opens_at])
+    return None if due == math.inf else due - store.now
 
 
 def _next_due(store: Store, source: Source) -> float | None:

@@ -17,6 +17,7 @@ from asyncqueue.drivers.sqlite import (
     leases,
     look,
     operate,
+    permits,
     presence,
     settle,
 )
@@ -24,6 +25,7 @@ from asyncqueue.drivers.sqlite.calls import Call
 from asyncqueue.drivers.sqlite.connection import connect
 from asyncqueue.drivers.sqlite.failures import explained
 from asyncqueue.drivers.sqlite.joining import enqueue_within
+from asyncqueue.drivers.sqlite.limits import Limits
 from asyncqueue.drivers.sqlite.names import Tables
 from asyncqueue.drivers.sqlite.opened import Opened
 from asyncqueue.drivers.sqlite.place import Place, Synchronous, file_path
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         Found,
         Hold,
         Latch,
+        Permit,
         Presence,
         QueueCounts,
         Record,
@@ -257,6 +260,7 @@ class SqliteDriver(Driver):
         gone = await self._all_gone(Call(lambda store: operate.prune(store, failed_retention)))
         while await self._writer.do(Call(latches.prune)) == latches.FORGOTTEN_AT_ONCE:
             continue
+        await self._writer.do(Call(permits.prune))
         return gone
 
     # Look
@@ -299,6 +303,21 @@ class SqliteDriver(Driver):
     async def forget_latches(self, ids: Sequence[str]) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
         return await self._writer.do(Call(lambda store: latches.forget(store, ids)))
+
+    # Permits
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """See :meth:`asyncqueue.drivers.base.Driver.acquire`."""
+        call = Call(lambda store: permits.acquire(store, key, holder, most, ttl))
+        return await self._writer.do(call)
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.release`."""
+        return await self._writer.do(Call(lambda store: Limits(store).release(key, holder)))
+
+    async def holders(self, key: str) -> list[Permit]:
+        """See :meth:`asyncqueue.drivers.base.Driver.holders`."""
+        return await self._reader.read(lambda store: permits.holders(store, key))
 
     # Operate
 

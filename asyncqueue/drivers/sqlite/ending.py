@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from asyncqueue.drivers.sqlite import limits
 from asyncqueue.drivers.sqlite.states import CODES, DELAYED, READY
 from asyncqueue.drivers.sqlite.store import listed
 from asyncqueue.record import State
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from asyncqueue.record import Settlement
 
 RETURNS: Final = (State.PENDING, State.DELAYED)
+ID: Final = itemgetter(0)
+LIMITS: Final = itemgetter(1)
 COMPLETED: Final = State.COMPLETED
 """Read as a global in hot loops: looking a member up in its enum class takes longer."""
 
@@ -27,6 +31,7 @@ class Held(NamedTuple):
     seq: int
     queue: str
     cancel_keep: float | None
+    limits: str | None
 
 
 def end_plainly(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
@@ -52,6 +57,7 @@ def end_held(store: Store, ended: Sequence[tuple[Settlement, Held]]) -> None:
     """End claims that are held."""
     _put_back(store, [pair for pair in ended if _returns(*pair)])
     _finish(store, [pair for pair in ended if not _returns(*pair)])
+    limits.ended(store, [(settlement.id, held.limits) for settlement, held in ended])
 
 
 def _is_usual(settlement: Settlement) -> bool:
@@ -69,7 +75,7 @@ def _complete(store: Store, settlements: Iterable[Settlement]) -> set[str]:
     alike: dict[tuple[int, int, float], dict[str, int]] = {}
     for s in settlements:
         alike.setdefault((s.attempts, s.exceptions, s.retention), {})[s.id] = s.token
-    completed: set[str] = set()
+    rows: list[Row] = []
     for (attempts, exceptions, retention), tokens in alike.items():
         changes = {
             "tokens": msgspec.json.encode(tokens).decode(),
@@ -79,7 +85,10 @@ def _complete(store: Store, settlements: Iterable[Settlement]) -> set[str]:
             "until": store.now + retention,
         }
         statement = "settle.complete" if retention > 0 else "settle.discard"
-        completed.update(id for (id,) in store.rows(statement, changes))
+        rows += store.rows(statement, changes)
+    completed = set(map(ID, rows))
+    if any(map(LIMITS, rows)):
+        limits.ended(store, rows)
     store.ring("job", completed)
     return completed
 
@@ -87,7 +96,7 @@ def _complete(store: Store, settlements: Iterable[Settlement]) -> set[str]:
 def look_up(store: Store, ids: Iterable[str]) -> dict[tuple[str, int], Held]:
     """The held claims of these jobs, by id and token."""
     rows = store.rows("settle.held", (listed(ids),))
-    return {(id, token): Held(seq, queue, keep) for id, token, seq, queue, keep in rows}
+    return {(id, token): Held(*rest) for id, token, *rest in rows}
 
 
 def remove(store: Store, seqs: Sequence[int]) -> None:

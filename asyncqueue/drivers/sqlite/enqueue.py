@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncqueue.drivers.sqlite.latches import Latches
+from asyncqueue.drivers.sqlite.limits import written
 from asyncqueue.drivers.sqlite.statements import in_chunks
 from asyncqueue.drivers.sqlite.states import (
     DELAYED,
+    FAIR,
     FREE,
     HELD,
     HELD_BACK,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 LATCH: Final = attrgetter("latch")
 KEY: Final = attrgetter("key")
+LIMITS: Final = attrgetter("limits")
+FAIR_KEY: Final = attrgetter("fair")
 
 
 def check(records: Sequence[Record]) -> None:
@@ -136,7 +140,14 @@ def _taken(
 
 
 def _insert(store: Store, records: Sequence[Record], now: float) -> None:
-    if has_any(LATCH, records):
+    if any(map(LIMITS, records)) or has_any(FAIR_KEY, records):
+        rows = [
+            (*_row(record, now), *_key_columns(record, now), *_latch_columns(record),
+             written(record), record.fair)
+            for record in records
+        ]  # fmt: skip
+        store.change_bulk("enqueue.insert_wanting", rows)
+    elif has_any(LATCH, records):
         rows = [
             _row(record, now) + _key_columns(record, now) + _latch_columns(record)
             for record in records
@@ -155,13 +166,21 @@ def _row(record: Record, now: float) -> Row:
         record.id,
         record.queue,
         record.name,
-        (DELAYED if delayed else READY) if record.held is None else HELD_BACK,
+        _state(record),
         record.priority,
         record.max_attempts,
         now,
         now + record.delay if delayed else now,
         record.payload,
     )
+
+
+def _state(record: Record) -> int:
+    if record.held is not None:
+        return HELD_BACK
+    if record.fair is not None:
+        return FAIR
+    return DELAYED if record.delay > 0 else READY
 
 
 def _key_columns(record: Record, now: float) -> Row:

@@ -26,8 +26,14 @@ LIVE: Final = {
     State.PENDING: (
         Rows("{ready}", "state = 0"),
         Rows("{delayed}", "state = 1 AND available_at <= :now"),
+        Rows("{aside}", "state = -2"),
+        Rows("{fair}", "state = -3 AND available_at <= :now"),
+        Rows("{in_turn}", "state = -4"),
     ),
-    State.DELAYED: (Rows("{delayed}", "state = 1 AND available_at > :now"),),
+    State.DELAYED: (
+        Rows("{delayed}", "state = 1 AND available_at > :now"),
+        Rows("{fair}", "state = -3 AND available_at > :now"),
+    ),
     State.PROCESSING: (Rows("{leased}", "state = 2"),),
     # SQLite uses a partial index only where its own condition is repeated.
     State.COMPLETED: (Rows("{finished}", "state = 3 AND state >= 3 AND expires_at > :now"),),

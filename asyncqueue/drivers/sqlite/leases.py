@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.sqlite import limits
 from asyncqueue.drivers.sqlite.ending import Held, look_up, remove
 from asyncqueue.drivers.sqlite.latches import Latches
 from asyncqueue.drivers.sqlite.store import listed
@@ -66,7 +67,7 @@ def nothing_expired(store: Store) -> Swept | None:
 def sweep(store: Store) -> Swept:
     """Return some of the jobs whose lease ran out."""
     expired = store.rows("leases.expired", {"now": store.now, "limit": SWEPT_AT_ONCE})
-    held = {id: Held(seq, queue, keep) for seq, id, queue, keep in expired}
+    held = {id: Held(*rest) for id, *rest in expired}
     return Swept(_release(store, held, given_back=0), more=len(expired) == SWEPT_AT_ONCE)
 
 
@@ -83,6 +84,7 @@ def _release(store: Store, held: dict[str, Held], given_back: int) -> int:
     store.change("leases.put_back", {"seqs": seqs, "given_back": given_back})
     store.ring("queue", {row.queue for row in returned})
     _cancel(store, {id: row for id, row in held.items() if row.cancel_keep is not None})
+    limits.ended(store, [(id, row.limits) for id, row in held.items()])
     return len(returned)
 
 

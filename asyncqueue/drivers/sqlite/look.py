@@ -7,6 +7,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from asyncqueue.drivers.sqlite.filters import condition
+from asyncqueue.drivers.sqlite.limits import read
 from asyncqueue.drivers.sqlite.states import HELD_BY, STATES
 from asyncqueue.record import FINISHED, Found, QueueCounts, StoredJob
 
@@ -133,7 +134,7 @@ def counts(store: Store) -> dict[str, QueueCounts]:
 def _stored_job(row: Row, now: float) -> StoredJob:
     (_, id, queue, name, payload, code, priority, attempts, max_attempts, created_at,
      available_at, started_at, finished_at, progress, message, result, error, traceback,
-     worker, key, latch, part, history, leased_until) = row  # fmt: skip
+     worker, key, latch, part, history, limits, fair, leased_until) = row  # fmt: skip
     return StoredJob(
         id=_text(id) or "",
         queue=_text(queue) or "",
@@ -156,6 +157,8 @@ def _stored_job(row: Row, now: float) -> StoredJob:
         key=_text(key),
         latch=_text(latch),
         held=HELD_BY.get(part),
+        limits=read(limits),
+        fair=_text(fair),
         history=_blob(history),
         lease_left=None if leased_until is None else _number(leased_until, now) - now,
     )

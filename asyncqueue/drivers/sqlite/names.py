@@ -22,6 +22,15 @@ SUFFIXES: Final = (
     "latches",
     "latches_id",
     "latches_over",
+    "aside",
+    "fair",
+    "in_turn",
+    "turns",
+    "next_turn",
+    "permits",
+    "permit_end",
+    "openings",
+    "opening_at",
 )
 """What the tables and indexes beside the jobs table add to its name."""
 FAILED_SUFFIXES: Final = ("id", "finished", "latch")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.drivers.sqlite import limits
 from asyncqueue.drivers.sqlite.ending import remove
 from asyncqueue.drivers.sqlite.filters import condition
 from asyncqueue.drivers.sqlite.latches import Latches
-from asyncqueue.drivers.sqlite.states import DELAYED, HELD_BACK, PROCESSING, READY, STATES
+from asyncqueue.drivers.sqlite.states import HELD_BACK, PROCESSING, STATES, WAITING
 from asyncqueue.drivers.sqlite.store import listed
 from asyncqueue.record import State
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 REMOVED_AT_ONCE: Final = 5000
 """Bounds the time for which other processes must wait."""
-WAITING: Final = (HELD_BACK, READY, DELAYED)
 DELETABLE: Final = tuple(state for state in State if state is not State.PROCESSING)
 
 
@@ -60,7 +60,7 @@ def cancel(store: Store, which: Filter, retention: float) -> dict[str, State]:
 
 def _cancel_waiting(store: Store, rows: Sequence[Row], retention: float) -> None:
     latches = Latches(store)
-    dropped = latches.removed((seq, *part) for seq, _, _, _, *part in rows)
+    dropped = latches.removed((seq, *part) for seq, _, _, _, _, *part in rows)
     seqs = [seq for seq, *_ in rows if seq not in dropped]
     if retention > 0:
         parameters = {"seqs": listed(seqs), "now": store.now, "keep": retention}
@@ -68,6 +68,7 @@ def _cancel_waiting(store: Store, rows: Sequence[Row], retention: float) -> None
     else:
         remove(store, seqs)
     latches.write()
+    limits.gone(store, (row[4] for row in rows if row[2] != HELD_BACK))
     store.ring("job", (row[1] for row in rows))
 
 
@@ -89,8 +90,10 @@ def delete(store: Store, which: Filter) -> int:
         gone += store.select(statement, meant.parameters | room, **marks)
     store.ring("job", (row[0] for row in gone))
     latches = Latches(store)
-    latches.removed(tuple(part) for _, *part, state in gone if state in WAITING)
+    waited = [row for row in gone if row[-1] in WAITING]
+    latches.removed(tuple(part) for _, _, *part, _ in waited)
     latches.write()
+    limits.gone(store, (row[1] for row in waited if row[-1] != HELD_BACK))
     return len(gone)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 _TITLE: Final = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT: Final = re.compile(r"^--.*\n", re.MULTILINE)
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER: Final = re.compile(r"\{([\w.]+)\}")
 LARGEST_CHUNK: Final = 256
 """Rows of one statement. Larger ones were not faster; SQLite's limit of variables is far."""
 
@@ -41,8 +41,11 @@ class Statements:
         return {name: self.fill(part) for name, part in _parts(text).items()}
 
     def fill(self, text: str) -> str:
-        """Put the quoted names of the tables and indexes into a text."""
-        return _PLACEHOLDER.sub(lambda match: self._names[match[1]], text)
+        """Put the quoted names of tables and indexes into a text, and other texts by address."""
+        return _PLACEHOLDER.sub(lambda match: self._piece(match[1]), text)
+
+    def _piece(self, name: str) -> str:
+        return self[name] if "." in name else self._names[name]
 
     def marked(self, address: str, marks: Mapping[str, str]) -> str:
         """A statement whose ``:marks`` are replaced by pieces of SQL."""

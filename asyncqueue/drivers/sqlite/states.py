@@ -8,6 +8,11 @@ from asyncqueue.record import On, State
 
 HELD_BACK: Final = -1
 """By its latch; outside it is told as delayed."""
+ASIDE: Final = -2
+"""Due, and set aside until there is a permit; outside it is told as pending."""
+FAIR: Final = -3
+"""Has a fair key and waits, due or not; a claim that finds it due lets it take turns."""
+IN_TURN: Final = -4
 READY: Final = 0
 DELAYED: Final = 1
 PROCESSING: Final = 2
@@ -25,6 +30,7 @@ CODES: Final = {
     State.FAILED: FAILED,
 }
 STATES: Final = {code: state for state, code in CODES.items()} | {HELD_BACK: State.DELAYED}
+WAITING: Final = (HELD_BACK, ASIDE, FAIR, IN_TURN, READY, DELAYED)
 
 FREE: Final = 0
 HELD: Final = 1

@@ -243,6 +243,35 @@ class LimitRules(Rules):
         assert ids(await claim(driver)) == ["c"]
 
     @needs("acquire")
+    async def test_one_that_lacks_another_permit_keeps_nobody_from_trying(
+        self, driver: Driver
+    ) -> None:
+        a, b = Limited("a:key", 1), Limited("b:key", 1)
+        await driver.enqueue([*limited("first", limits=(a,)), *limited("second", limits=(b,))])
+        first, second = await claim(driver)
+        if first.id != "first":
+            first, second = second, first
+        await driver.enqueue([*limited("both", limits=(a, b)), *limited("one", limits=(a,))])
+        assert await claim(driver) == []
+        await end(driver, first, State.COMPLETED)
+        one = await claim_one(driver)
+        assert one.id == "one"
+        await end(driver, second, State.COMPLETED)
+        assert await claim(driver) == []
+        await end(driver, one, State.COMPLETED)
+        assert ids(await claim(driver)) == ["both"]
+
+    @needs("acquire")
+    async def test_those_that_have_expired_are_not_given_back(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.acquire("k", "old", 2, 10)
+        await driver.acquire("k", "new", 2, 60)
+        clock.advance(11)
+        assert await driver.release("k", "old") == 0
+        assert await driver.release("k") == 1
+
+    @needs("acquire")
     async def test_their_holders_are_told(self, driver: Driver) -> None:
         await driver.enqueue(limited("a", "b", "c"))
         await claim(driver)

@@ -49,7 +49,8 @@ async def test_four_processes_share_the_work(path: Path) -> None:
     assert len(claimed) == 240
     assert set(claimed.values()) == {1}
     tables = sql(path, "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name")
-    ours = ["failed_jobs", "jobs", "jobs_latches", "jobs_meta"]
+    kinds = ("latches", "meta", "openings", "permits", "turns")
+    ours = ["failed_jobs", "jobs", *(f"jobs_{kind}" for kind in kinds)]
     assert [name for (name,) in tables] == [*ours, "sqlite_sequence"]
 
 

@@ -93,6 +93,10 @@ local function admit(number, id, claims, queue, priority, due)
     local wait = wait_for(limit.key, limit.most)
     if wait > 0 then
       set_aside(number, queue, priority, due, limit, wait)
+      -- Others may try in its place that need no more than the others of its permits.
+      for _, other in ipairs(w.limits) do
+        if other.key ~= limit.key then refill(other) end
+      end
       return false
     end
   end

@@ -22,6 +22,12 @@ INSERT INTO {jobs} (
     key, key_hold, key_until, latch, part
 ) VALUES :rows;
 
+-- name: insert_wanting
+INSERT INTO {jobs} (
+    id, queue, name, state, priority, max_attempts, created_at, available_at, payload,
+    key, key_hold, key_until, latch, part, limits, fair
+) VALUES :rows;
+
 -- name: clear_ids
 -- Finished records past their retention make room for a new job of the same id.
 DELETE FROM {jobs} WHERE id IN (SELECT value FROM json_each(:ids)) AND expires_at <= :now;

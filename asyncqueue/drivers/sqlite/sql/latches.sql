@@ -47,7 +47,7 @@ WHERE {latches}.id = said.column1;
 -- name: let_go
 -- What a latch held back waits like any other from now on, and as long as its record says.
 UPDATE {jobs} SET
-    state = available_at > created_at,
+    state = CASE WHEN fair IS NULL THEN available_at > created_at ELSE -3 END,
     available_at = :now + max(0.0, available_at - created_at),
     part = CASE part WHEN :guard THEN 3 END
 WHERE seq IN (

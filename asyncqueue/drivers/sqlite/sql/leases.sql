@@ -15,13 +15,13 @@ WHERE {jobs}.seq = said.column1;
 SELECT EXISTS (SELECT 1 FROM {jobs} INDEXED BY {leased} WHERE state = 2 AND leased_until <= ?);
 
 -- name: expired
-SELECT seq, id, queue, cancel_keep FROM {jobs} INDEXED BY {leased}
+SELECT id, seq, queue, cancel_keep, limits FROM {jobs} INDEXED BY {leased}
 WHERE state = 2 AND leased_until <= :now ORDER BY leased_until LIMIT :limit;
 
 -- name: put_back
 -- The place in the queue is the old one, so it is at the front.
 UPDATE {jobs} SET
-    state = 0, attempts = attempts - :given_back, worker = NULL, leased_until = NULL
+    state = CASE WHEN fair IS NULL THEN 0 ELSE -3 END, attempts = attempts - :given_back, worker = NULL, leased_until = NULL
 WHERE seq IN (SELECT value FROM json_each(:seqs));
 
 -- name: cancel

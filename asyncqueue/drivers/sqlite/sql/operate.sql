@@ -3,8 +3,7 @@
 -- name: met
 -- The jobs that a cancellation meets.
 SELECT
-    seq, id, CASE WHEN state = 1 AND available_at <= :now THEN 0 ELSE state END, worker,
-    latch, part
+    seq, id, {look.shown_state}, worker, limits, latch, part
 FROM {jobs} INDEXED BY :index WHERE :where
 
 -- name: failed_ids
@@ -24,11 +23,11 @@ UPDATE {jobs} SET cancel_keep = :keep WHERE seq IN (SELECT value FROM json_each(
 -- is one that nobody calls off, a guard guards no more.
 INSERT INTO {jobs} (
     id, queue, name, state, priority, token, max_attempts, created_at, available_at, latch, part,
-    payload
+    limits, fair, payload
 )
 SELECT
-    id, queue, name, 0, priority, token, max_attempts, :now, :now, latch,
-    CASE WHEN part IN (1, 2) THEN 2 END, payload
+    id, queue, name, CASE WHEN fair IS NULL THEN 0 ELSE -3 END, priority, token, max_attempts, :now,
+    :now, latch, CASE WHEN part IN (1, 2) THEN 2 END, limits, fair, payload
 FROM {failed} WHERE :where ORDER BY seq
 ON CONFLICT DO NOTHING
 
@@ -40,12 +39,12 @@ SELECT DISTINCT queue FROM {failed} WHERE :where
 
 -- name: delete_failed
 DELETE FROM {failed} WHERE seq IN (SELECT seq FROM {failed} WHERE :where LIMIT :room)
-RETURNING id, seq, latch, part, 5
+RETURNING id, limits, seq, latch, part, 5
 
 -- name: delete_jobs
 DELETE FROM {jobs} WHERE seq IN (
     SELECT seq FROM {jobs} INDEXED BY :index WHERE :where LIMIT :room
-) RETURNING id, seq, latch, part, state
+) RETURNING id, limits, seq, latch, part, state
 
 -- name: forget_failed
 DELETE FROM {failed} WHERE :where

@@ -18,7 +18,7 @@ UPDATE {jobs} SET
     key_hold = 0
 FROM json_each(:tokens) AS ended
 WHERE {jobs}.id = ended.key AND {jobs}.token = ended.value AND {jobs}.state = 2
-RETURNING id;
+RETURNING id, limits;
 
 -- name: discard
 -- The same for those whose record is not to be kept.
@@ -26,11 +26,11 @@ DELETE FROM {jobs} WHERE seq IN (
     SELECT held.seq FROM json_each(:tokens) AS ended CROSS JOIN {jobs} AS held
     ON held.id = ended.key AND held.token = ended.value AND held.state = 2
 )
-RETURNING id;
+RETURNING id, limits;
 
 -- name: held
 -- ids as JSON -> the rows that are being processed
-SELECT id, token, seq, queue, cancel_keep FROM {jobs}
+SELECT id, token, seq, queue, cancel_keep, limits FROM {jobs}
 WHERE id IN (SELECT value FROM json_each(?)) AND state = 2;
 
 -- name: finish
@@ -52,7 +52,7 @@ WHERE {jobs}.seq = ended.column1;
 
 -- name: give_back
 UPDATE {jobs} SET
-    state = returned.column2,
+    state = CASE WHEN fair IS NULL THEN returned.column2 ELSE -3 END,
     attempts = returned.column3,
     exceptions = returned.column4,
     available_at = coalesce(returned.column5, available_at),
@@ -69,14 +69,14 @@ WHERE {jobs}.seq = returned.column1;
 INSERT OR REPLACE INTO {failed} (
     seq, id, queue, name, priority, attempts, exceptions, token, max_attempts, created_at,
     available_at, started_at, finished_at, worker, key, latch, part, progress, message, payload,
-    error, result, traceback, history
+    error, result, traceback, history, limits, fair
 )
 SELECT
     CASE WHEN EXISTS (SELECT 1 FROM {failed} AS other WHERE other.seq = job.seq)
     THEN NULL ELSE seq END,
     id, queue, name, priority, attempts, exceptions, token, max_attempts, created_at,
     available_at, started_at, finished_at, worker, key, latch, part, progress, message, payload,
-    error, result, traceback, history
+    error, result, traceback, history, limits, fair
 FROM {jobs} AS job WHERE seq IN (SELECT value FROM json_each(?));
 
 -- name: remove
