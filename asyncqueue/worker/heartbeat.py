@@ -36,6 +36,8 @@ LOOK: Final = 0.25
 """Seconds between two looks at the loop and at cancellations."""
 BLOCKED_AFTER: Final = 1.0
 """Seconds without a turn after which an event loop counts as blocked."""
+FAREWELL: Final = 0.5
+"""Seconds for the store to note that a worker has ended; else its presence runs out by itself."""
 MOST_PLACES: Final = 1_000
 """Running jobs of a worker of which is told what they are doing."""
 BLOCKED_LEASES: Final = 20
@@ -123,9 +125,11 @@ class Heartbeat:
             duty.cancel()
         await asyncio.wait(duties)
         try:
-            await driver.retire(self._presence.id)
+            async with asyncio.timeout(FAREWELL):
+                await driver.retire(self._presence.id)
         except Exception as error:  # noqa: BLE001 - it will be forgotten when its time is over
-            self._log.warning("Cannot retire worker %s: %s", self._presence.id, error)
+            told = str(error) or "the store does not answer"
+            self._log.warning("Cannot retire worker %s: %s", self._presence.id, told)
         for duty in ended:
             duty.result()  # Raises what a duty broke down with.
 

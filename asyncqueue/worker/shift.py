@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from asyncqueue.record import State
     from asyncqueue.worker.worker import Worker
 
+STORE_SHARE: Final = 0.4
+"""The part of the time for stopping that is left to store how jobs ended, however they did."""
 LAST_BREATH: Final = 0.25
 """Seconds that remain to unwind and to be stored once the time for stopping is over."""
 
@@ -50,6 +52,7 @@ class Shift:
         self._timing = worker.timing
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
+        self._hurried_at = math.inf
         self._timers: list[Timer] = []
         self._claiming: list[asyncio.Task[None]] = []
         self._holdings = Holdings()
@@ -117,6 +120,7 @@ class Shift:
 
     def hurry(self) -> None:
         """Cancel what runs now."""
+        self._hurried_at = min(self._hurried_at, asyncio.get_running_loop().time())
         self._hurry.set()
 
     async def give_up(self) -> None:
@@ -171,7 +175,8 @@ class Shift:
             consumer.close()
         await self._through_the_end_of_the_loop(self._wind_down)
         # A claim may still be on its way: what it brings is handed back. It held up nobody.
-        await asyncio.wait(self._claiming, timeout=self.patience())
+        timeout = self.patience() * (1 - STORE_SHARE)
+        await asyncio.wait(self._claiming, timeout=timeout)
         for claiming in self._claiming:
             claiming.cancel()
         for broken in await asyncio.gather(*self._claiming, return_exceptions=True):
@@ -202,9 +207,15 @@ class Shift:
         await quiet
 
     def patience(self) -> float:
-        """How many seconds others may take to end what the jobs have left."""
+        """How many seconds others may take to end what the jobs have left.
+
+        Jobs and store share the time that a drain may take, so that a store that is away makes a
+        stop take no longer than a handler that ignores its cancellation.
+        """
         drain = self._timing.drain
-        return max(5.0 if drain is None else drain, 1.0)
+        most = max(5.0 if drain is None else drain, 1.0)
+        waited = max(asyncio.get_running_loop().time() - self._hurried_at, 0.0)
+        return max(most - waited, most * STORE_SHARE)
 
     # Its parts
 

@@ -1,7 +1,8 @@
 """What worker processes serve: ``python -m asyncqueue.worker tests.faults.application:queue``.
 
 ``FAULTS_SHIFT`` puts the wall clock of the process so many seconds ahead; with ``FAULTS_REPLAY``
-settlements come several times.
+settlements come several times. ``FAULTS_BESIDE`` is the URL by which its heartbeat reaches the
+store, where that is another one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ if _shift:  # Before anybody takes the function along.
     time.time = lambda: _real() + _shift
     time.time_ns = lambda: _real_ns() + int(_shift * 1e9)
 
-from asyncqueue import Queue  # noqa: E402 - the clock comes first
+from asyncqueue import Queue, Settings  # noqa: E402 - the clock comes first
 
 from . import linked_jobs as linked_jobs  # noqa: E402, PLC0414 - it registers its kinds
 from .jobs import journal  # noqa: E402
@@ -23,3 +24,8 @@ from .witness import witness  # noqa: E402
 
 queue = Queue.from_env()
 witness(queue.driver, journal(), replay="FAULTS_REPLAY" in os.environ)
+
+_beside = os.environ.get("FAULTS_BESIDE")
+if _beside:
+    _other = Queue(settings=Settings(url=_beside, prefix=queue.settings.prefix))
+    queue.driver.clone = lambda: _other.driver  # type: ignore[method-assign]

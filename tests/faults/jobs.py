@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import itertools
 import os
 import resource
@@ -75,6 +76,18 @@ class Blocking(Job, name="FaultBlocking", max_attempts=10, timeout=120):
     async def handle(self, ctx: Context) -> None:
         with noted(ctx):
             time.sleep(self.seconds)
+
+
+class Gripping(Job, name="FaultGripping", max_attempts=10, timeout=120):
+    """Keeps the interpreter lock, the first time: not even other threads run meanwhile."""
+
+    seconds: float
+
+    async def handle(self, ctx: Context) -> None:
+        with noted(ctx):
+            if ctx.attempt == 1:
+                # Unlike CDLL this does not let go of the lock.
+                ctypes.PyDLL(None).usleep(int(self.seconds * 1e6))
 
 
 class Soon(Job, name="FaultSoon", max_attempts=10, backoff=3.0):

@@ -35,7 +35,7 @@ class Connection:
         self.passed: dict[Direction, int] = {"to": 0, "from": 0}
         self.said = b""
         """The first bytes that the client said."""
-        self.silent = False
+        self.silent = proxy._swallowing
         self._number = 0
         """That of its exchange, among those of all connections."""
         self._proxy = proxy
@@ -128,7 +128,7 @@ class Proxy:
         self._rate: dict[Direction, float] = {"to": 0.0, "from": 0.0}
         self._left: dict[Direction, int | None] = {"to": None, "from": None}
         self._open = {direction: asyncio.Event() for direction in BOTH}
-        self._refusing = False
+        self._refusing = self._swallowing = False
         self._exchanges = 0
         self._cut_after_request = self._cut_before_reply = NONE
         self._listening = threading.Event()
@@ -166,6 +166,16 @@ class Proxy:
             return len(meant)
 
         return self._do(silence)
+
+    def black_hole(self) -> None:
+        """Swallow all that comes on any connection, new ones too, until :meth:`mend`."""
+
+        def swallow() -> None:
+            self._swallowing = True
+            for connection in self._connections:
+                connection.silent = True
+
+        self._do(swallow)
 
     def hold(self, seconds: float, *directions: Direction) -> None:
         """Pass everything on so much later."""
@@ -212,7 +222,7 @@ class Proxy:
         """Let everything pass again; connections that were silenced stay silent."""
 
         def mend() -> None:
-            self._refusing = False
+            self._refusing = self._swallowing = False
             self._delay.update(dict.fromkeys(BOTH, 0.0))
             self._rate.update(dict.fromkeys(BOTH, 0.0))
             self._left.update(dict.fromkeys(BOTH))

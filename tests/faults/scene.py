@@ -92,7 +92,12 @@ class Scene:
             *("tests.faults.application:queue", "--lease", f"{lease}s"),
             *("--log-level", "WARNING", "--max-time", "15m", *options),
         )
-        variables = {JOURNAL: str(self.journal.path), **self.store.variables(port), **environment}
+        variables = {
+            JOURNAL: str(self.journal.path),
+            "PYTHONFAULTHANDLER": "1",
+            **self.store.variables(port),
+            **environment,
+        }
         self.workers.append(Process(self.folder, args, variables))
         return self.workers[-1]
 
@@ -104,7 +109,17 @@ class Scene:
 
     async def ready(self, worker: Process) -> None:
         """Return when it takes jobs."""
-        await asyncio.to_thread(worker.until, "Ready.")
+        try:
+            await asyncio.to_thread(worker.until, "Ready.")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await self._stacks(worker)}") from None
+
+    async def _stacks(self, worker: Process) -> str:
+        """What the threads of a process that does not go on are doing; it ends by that."""
+        if worker.popen.poll() is None:
+            worker.send(signal.SIGABRT)
+            await asyncio.to_thread(worker.ended)
+        return worker.said
 
     def kill(self, worker: Process) -> float:
         """kill -9; answers when that was."""

@@ -27,8 +27,9 @@ TRIES: Final = 5
 """Of a call of which nothing was done."""
 SLACK: Final = 0.25
 """Seconds after the server's own limit before a connection counts as dead."""
-FAREWELL: Final = 1.0
-"""Seconds for a connection to end in good order."""
+FAREWELL: Final = 0.5
+"""Seconds for a connection to end in good order; and seconds without any answer after which who
+closes the pool does not wait for one."""
 
 
 class Pool:
@@ -36,7 +37,7 @@ class Pool:
 
     A call that was begun is brought to its end whatever becomes of its caller, so that no
     connection is ever left in the middle of something. One that gets no answer in time costs its
-    connection, and all those that are idle: they are most likely just as dead.
+    connection, and all those that are idle.
     """
 
     def __init__(self, place: Place, *, tuned: bool) -> None:
@@ -48,6 +49,11 @@ class Pool:
         self._queue: deque[asyncio.Future[None]] = deque()
         self._calls: set[asyncio.Task[object]] = set()
         self._undoing: set[asyncio.Task[object]] = set()
+        self._at_work: set[Connection] = set()
+        self._waits: set[asyncio.Timeout] = set()
+        self._given_up = False
+        self._suspect = False
+        """Whether the last that was heard of the server is that it did not answer."""
 
     async def run(
         self,
@@ -78,13 +84,30 @@ class Pool:
             await asyncio.wait(self._undoing)
 
     async def drained(self) -> None:
-        """Return when nothing is in flight."""
+        """Return when nothing is in flight. What gets no answer meanwhile is given up."""
         while self._calls:
-            await asyncio.wait(self._calls)
+            ended, _ = await asyncio.wait(
+                self._calls,
+                timeout=0 if self._suspect else FAREWELL,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            if not ended:
+                self._give_up()
+
+    def _give_up(self) -> None:
+        self._given_up = True
+        for connection in self._at_work:
+            connection.terminate()
+        for wait in self._waits:
+            if not wait.expired():
+                wait.reschedule(self._loop.time())
+        self.terminate()
 
     async def close(self) -> None:
         """Wait for what is in flight, then close all connections."""
         await self.drained()
+        if self._suspect:
+            self.terminate()
         idle, self._idle = self._idle, []
         await asyncio.gather(*map(_bid_farewell, idle))
 
@@ -121,9 +144,10 @@ class Pool:
 
     async def _call(self, call: Callable[[Connection], Awaitable[T]], give_up_at: float) -> T:
         connection = await self._take(give_up_at)
+        self._at_work.add(connection)
         alarm = self._loop.call_at(give_up_at, connection.terminate)
         try:
-            return await call(connection)
+            answer = await call(connection)
         except asyncio.CancelledError:
             # Only at the end of asyncio.run(), which spares nobody.
             connection.terminate()
@@ -132,22 +156,36 @@ class Pool:
             if never_sent(error):
                 connection.terminate()
             if self._loop.time() >= give_up_at:
-                self.terminate()
-                raise silent(self._place) from error
+                raise self._silence() from error
             raise
+        else:
+            self._suspect = False
+            return answer
         finally:
             alarm.cancel()
+            self._at_work.discard(connection)
             self._give_back(connection)
 
     async def _take(self, give_up_at: float) -> Connection:
+        if self._given_up:
+            raise silent(self._place)
+        wait = asyncio.timeout_at(give_up_at)
+        self._waits.add(wait)
         try:
-            async with asyncio.timeout_at(give_up_at):
+            async with wait:
                 while self._busy >= self._place.pool_size:
                     await self._turn()
                 return await self._idle_or_new(give_up_at)
         except TimeoutError as error:
-            self.terminate()
-            raise silent(self._place) from error
+            raise self._silence() from error
+        finally:
+            self._waits.discard(wait)
+
+    def _silence(self) -> Exception:
+        """What to raise where no answer comes: idle connections are most likely just as dead."""
+        self._suspect = True
+        self.terminate()
+        return silent(self._place)
 
     async def _turn(self) -> None:
         turn = self._loop.create_future()

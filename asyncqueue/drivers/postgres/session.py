@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING, TypeVar
 
@@ -98,14 +99,12 @@ class Session:
         """Finish what was asked for and let go of the database."""
         await self.completing.close()
         await self.listener.close()
-        await self._working.drained()
-        await self._looking.drained()
+        await asyncio.gather(self._working.drained(), self._looking.drained())
         await self._notifier.close()
         if self.listener.expected_endings:
             with contextlib.suppress(DriverError):
                 await self.work(lambda store: retire(store, self._sender))
-        await self._working.close()
-        await self._looking.close()
+        await asyncio.gather(self._working.close(), self._looking.close())
         await self._end.aclose()
 
     def abandon(self) -> None:

@@ -96,6 +96,23 @@ async def test_a_silent_server_is_unavailable_within_the_bound(
     await driver.close()
 
 
+async def test_closing_does_not_wait_for_a_silent_server(
+    postgres_server: PostgresServer,
+) -> None:
+    """What is in flight is told so, long before it would have given up by itself."""
+    driver = PostgresDriver(postgres_server.url(), schema="q", timeout=30)
+    await driver.open()
+    await driver.ping()
+    postgres_server.pause()
+    asking = [asyncio.create_task(driver.ping()), asyncio.create_task(claim(driver))]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await driver.close()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert {type(answer) for answer in answers} == {DriverUnavailable}
+    postgres_server.resume()
+
+
 async def test_a_worker_outlives_a_silent_server(postgres_server: PostgresServer) -> None:
     """Reliability 3.5: seven of nine hang here."""
     noted = Noted(postgres_server.url())
