@@ -90,6 +90,11 @@ class Host(Protocol):
     cancelled: Cancellation
 
     @property
+    def cause(self) -> Cause | None:
+        """Why the job is being interrupted."""
+        ...
+
+    @property
     def max_attempts(self) -> int:
         """How many runs the job has in all."""
         ...
@@ -219,7 +224,7 @@ class Context:
     @property
     def cause(self) -> Cause | None:
         """Why the job is interrupted: shutdown, timeout, cancelled or lease_lost; else None."""
-        return self._host.cancelled.cause
+        return self._host.cause
 
     @property
     def dispatched_at(self) -> datetime:

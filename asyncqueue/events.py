@@ -79,6 +79,11 @@ class BatchEvent(Event, frozen=True, kw_only=True):
     failed: int
     progress: float
 
+    @property
+    def has_failures(self) -> bool:
+        """Whether a job of it failed."""
+        return self.failed > 0
+
 
 class BatchCreated(BatchEvent, frozen=True, kw_only=True):
     """The store has the batch and its jobs; ``queue`` is that of the batch, if it has one."""

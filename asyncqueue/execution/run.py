@@ -226,6 +226,14 @@ class Run:
         return self.timeout if self.timeout < math.inf else self.runner.longest_hook
 
     @property
+    def cause(self) -> Cause | None:
+        """Why it is being interrupted."""
+        cause, task = self.cancelled.cause, self.task
+        if cause is None and task is not None and task.cancelling() and self.runner.stopping():
+            return "shutdown"  # The loop is being closed, and cancels it before anybody else can.
+        return cause
+
+    @property
     def batch_id(self) -> str | None:
         """Its batch, or the one whose callback it is."""
         return batch_id_of(self.claim.latch)

@@ -279,6 +279,7 @@ async def test_the_end_of_asyncio_run_is_a_stop(kind, driver, caplog):
         said.append("JobProcessed")
     assert outcome["events"].of_jobs() == said
     assert outcome["hooked"] == []
+    assert outcome.get("cause", "shutdown") == "shutdown"
     assert len(warnings(caplog)) == (kind == "raises")
     await driver.close()
 
@@ -288,6 +289,7 @@ def _torn_down(driver, kind):
         try:
             await stage.wait()
         finally:
+            outcome["cause"] = stage.ctx.cause
             for _ in range(5):
                 await asyncio.sleep(0)
 

@@ -64,8 +64,9 @@ class Shards:
         homes |= {self.home(word) for word in (record.latch, record.key) if word}
         if len(homes) > 1:
             raise DriverError(
-                f"Job {record.id!r} needs permits, a batch or a key that are in different shards; "
-                "give it one limit and nothing else that binds it, or use one shard."
+                f"{record.name} {record.id} is bound to {_bonds(record)}, in different ones of "
+                f"the {len(self)} shards of this store, and no claim can look into several. Bind "
+                "it to one of them, or open the store without ?shards=."
             )
         return homes.pop()
 
@@ -178,3 +179,10 @@ def answered(told: Mapping[int, T | DriverError], *, all_of_them: bool = False) 
 
 def _name(link: Link, tag: str) -> str:
     return f"The shard {tag} of {link.place}"
+
+
+def _bonds(record: Record) -> str:
+    bonds = [f"the limit {limit.key!r}" for limit in record.limits]
+    bonds += [f"the batch {record.latch}"] if record.latch else []
+    bonds += [f"the unique key {record.key!r}"] if record.key else []
+    return " and ".join(bonds)

@@ -12,7 +12,7 @@ from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.redis.locations import place_of
 from asyncqueue.drivers.registry import driver_from
 from asyncqueue.errors import ConfigError, DriverError
-from asyncqueue.record import Filter, Source, State
+from asyncqueue.record import Filter, Limited, Record, Source, State
 
 from .acts import Q, claim, ended, opened, operator, record
 
@@ -324,3 +324,15 @@ async def test_a_refusal_of_one_shard_is_told(three: RedisDriver, redis_url, red
         await other.call("SET", f"{{{redis_prefix}:1}}:levels:q", "text")
         with pytest.raises(DriverError, match="prefix of your own"):
             await claim(three)
+
+
+async def test_what_is_bound_to_several_shards_is_refused_by_name(three: RedisDriver) -> None:
+    homes = {word: three._shards.home(word) for word in "abcdefgh"}
+    other = next(word for word in homes if homes[word] != homes["a"])
+    limits = (Limited("limit:a", 1), Limited(f"limit:{other}", 1))
+    with pytest.raises(DriverError) as refused:
+        await three.enqueue([Record("id", "q", "Kind", b"", limits=limits, key=other)])
+    told = str(refused.value)
+    for part in ("Kind id", "'limit:a'", f"'limit:{other}'", f"key {other!r}", "3 shards"):
+        assert part in told
+    await three.enqueue([Record("id", "q", "Kind", b"", limits=limits[:1], key="a")])
