@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 JOURNAL: Final = "FAULTS_JOURNAL"
 """The variable that names the journal of a process."""
+EVERY: Final = 0.5
+"""Seconds between two slots of the schedule."""
 _runs = itertools.count(1)
 _open: dict[str, Journal] = {}
 
