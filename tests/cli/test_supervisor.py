@@ -38,6 +38,19 @@ def test_recycles_after_max_jobs(start, stored):
     assert supervisor.out[-1] == "All processes stopped."
 
 
+@pytest.mark.case("WRK-34", on="sqlite")
+def test_a_restart_gives_every_child_a_successor(start, stored, run):
+    supervisor = start("shop:queue", "--processes", "1", "--lease", "1")
+    first = next_child(supervisor)
+    supervisor.until("Ready.")
+    assert run("restart").stdout == "Asked 1 worker to end after the current jobs.\n"
+    supervisor.until("Stopped (a restart was asked for)")
+    assert next_child(supervisor) != first
+    supervisor.until("Ready.")
+    supervisor.send(signal.SIGTERM)
+    assert supervisor.ended() == 0
+
+
 def test_a_killed_child_is_replaced_and_its_job_runs_again_once(start, stored):
     (id,) = stored.put(("DieOnce", {}))
     supervisor = start("shop:queue", "--processes", "1", "--lease", "1", "--concurrency", "1")
