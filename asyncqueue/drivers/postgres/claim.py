@@ -22,6 +22,7 @@ _PRIORITY: Final = 5
 _SINCE: Final = itemgetter(10, 11)
 """A row's place among those of its lane and priority: available_at, seq."""
 _LATCH: Final = 12
+_NO_LATCH: Final = {None}
 _PART: Final = 13
 _DUE_IN: Final = 14
 _DUE: Final = 15
@@ -90,13 +91,13 @@ async def _claim(
     taken = _in_order(taken, lanes)
     claimer.marks.advance(lanes, taken, limit, quiet=not due)
     claimed = Claimed([Claim(*row[:_FIELDS]) for row in taken], due_in)
-    if any(row[_LATCH] is not None for row in taken):
+    if {row[_LATCH] for row in taken} - _NO_LATCH:
         await _name_latches(store, claimed.claims, taken)
     return claimed
 
 
 async def _name_latches(store: Store, claims: Sequence[Claim], rows: Sequence[Row]) -> None:
-    latches = {row[_LATCH] for row in rows} - {None}
+    latches = {row[_LATCH] for row in rows} - _NO_LATCH
     called_off = {id for (id,) in await store.rows("latches.called_off", ids=list(latches))}
     for claim, row in zip(claims, rows, strict=True):
         claim.latch = row[_LATCH]
@@ -142,7 +143,7 @@ def _of_call(limit: int, lease: float, claimer: Claimer) -> dict[str, object]:
 
 def _in_order(rows: list[Row], lanes: Sequence[Source]) -> list[Row]:
     rows.sort(key=_SINCE)
-    if any(row[_PRIORITY] != rows[0][_PRIORITY] for row in rows):
+    if len({row[_PRIORITY] for row in rows}) > 1:
         rows.sort(key=itemgetter(_PRIORITY), reverse=True)
     if len(lanes) > 1:
         rows.sort(key=lambda row: _place(row, lanes))

@@ -24,7 +24,7 @@ def parted(settlements: Sequence[Settlement]) -> tuple[Sequence[int], Sequence[i
 
     Where there are linked ones, only the first of those for one claim has a place.
     """
-    if not any(s.latch is not None or s.follow_ups for s in settlements):
+    if not [s for s in settlements if s.latch is not None or s.follow_ups]:
         return range(len(settlements)), ()
     plain: list[int] = []
     linked: list[int] = []

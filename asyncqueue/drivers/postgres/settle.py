@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.postgres import enqueue
 from asyncqueue.drivers.postgres.states import CODES
@@ -17,12 +17,16 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Settlement
 
+_COMPLETED: Final = {State.COMPLETED}
+_WITHOUT_TRACE: Final = {State.COMPLETED, State.CANCELLED}
+
 
 def check(settlements: Sequence[Settlement]) -> None:
     """Raise for a state that no claim can end in, and for what must not follow."""
+    for state in {settlement.state for settlement in settlements}:
+        if state not in CODES or state is State.PROCESSING:
+            raise ValueError(f"A claim cannot be settled as {state!r}.")
     for settlement in settlements:
-        if settlement.state not in CODES or settlement.state is State.PROCESSING:
-            raise ValueError(f"A claim cannot be settled as {settlement.state!r}.")
         if settlement.follow_ups:
             enqueue.check(settlement.follow_ups)
 
@@ -50,20 +54,23 @@ async def settle_each(store: Store, settlements: Sequence[Settlement]) -> list[R
 
 def in_order(settlements: Sequence[Settlement]) -> list[int]:
     """Their places in the order of their ids; of those for one claim the first only."""
+    ids = [s.id for s in settlements]
+    if len(set(ids)) == len(ids):
+        return sorted(range(len(ids)), key=ids.__getitem__)
     first = {(s.id, s.token): place for place, s in reversed(list(enumerate(settlements)))}
     return [first[claim] for claim in sorted(first)]
 
 
 async def _settle(store: Store, settlements: Sequence[Settlement]) -> list[Row]:
     """By the cheapest statement that can do it: most of the time all jobs of a call completed."""
-    columns = _columns(settlements)
-    if all(
-        s.state is State.COMPLETED and s.retention > 0 and s.attempt is None for s in settlements
-    ):
-        return await store.rows("settle.complete", **columns)
-    ended = (State.COMPLETED, State.CANCELLED)
-    if all(s.state in ended and s.retention <= 0 for s in settlements):
+    states = {s.state for s in settlements}
+    kept = [s for s in settlements if s.retention > 0]
+    if states <= _WITHOUT_TRACE and not kept:
+        columns = {"ids": [s.id for s in settlements], "tokens": [s.token for s in settlements]}
         return await store.rows("settle.remove", **columns)
+    columns = _columns(settlements)
+    if states == _COMPLETED and len(kept) == len(settlements) and columns["notes"] is None:
+        return await store.rows("settle.complete", **columns)
     return await store.composed("settle.settle", "answer", "settle.all", columns)
 
 

@@ -102,6 +102,8 @@ class Unsure:
     async def _recovered(
         self, store: Store, settlements: Sequence[Settlement], answers: list[Answer]
     ) -> list[Answer]:
+        if not self._settlements:
+            return answers
         doubted = [
             place
             for place, s in enumerate(settlements)
