@@ -8,7 +8,7 @@ PYTHON = python3.14 python3.13 python3.12 python3.11 python3 python
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults lint types check bench peers coverage lock clean
+.PHONY: help demo test test-faults lint types check bench report-card peers coverage lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
@@ -64,6 +64,10 @@ check: lint types ## lint, then types
 bench: $(test_ready) ## run the benchmarks
 	$(say) 'Running the benchmarks'
 	@$(python) -m benchmarks $(ARGS)
+
+report-card: $(test_ready) ## what faults do to jobs, measured; some ten minutes
+	$(say) 'Measuring under faults'
+	@$(python) -m benchmarks.reliability $(ARGS)
 
 peers: $(test_ready) ## measure other libraries beside this one: ARGS=redis or ARGS=postgres
 	$(say) 'Running the benchmarks of the peers'

@@ -1,0 +1,1 @@
+"""What faults do to asyncqueue, beside what they did to other workers: the report card."""

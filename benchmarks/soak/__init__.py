@@ -1,0 +1,1 @@
+"""Faults for hours: what takes too long for every change, each by one command."""
