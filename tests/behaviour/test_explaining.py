@@ -130,10 +130,8 @@ async def until_async(ask: Callable[[], Any], good: Callable[[Any], Any]) -> Non
 
 @pytest.mark.case("MON-07")
 async def test_every_attempt_is_told(
-    queue: Queue, driver: Driver, make_worker: Callable[..., Worker], events: Recorder, clock: Clock
+    queue: Queue, make_worker: Callable[..., Worker], events: Recorder, clock: Clock
 ) -> None:
-    if not driver.has_latches:
-        pytest.skip(f"the {driver.name} driver keeps no history yet")
     job = await queue.dispatch(ExplainedFailure())
     async with make_worker(lease=1e6) as worker:
         await events.wait_for(JobRetrying)
@@ -177,8 +175,6 @@ async def test_which_limit_holds_a_job(
 
 @pytest.mark.case("BAT-13")
 async def test_what_a_job_of_a_batch_waits_for(queue: Queue, driver: Driver) -> None:
-    if not driver.has_latches:
-        pytest.skip(f"the {driver.name} driver has no batches yet")
     batch = await queue.batch(Explained()).dispatch()
     held = Record("held", "q", "Explained", b"", latch=batch.id, held=On.SUCCESS)
     await driver.enqueue([held])

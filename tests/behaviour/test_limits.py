@@ -291,13 +291,10 @@ async def test_errors_may_be_final(queue: Queue, drain: Any, events: Recorder) -
     assert (await again.status()).state is State.DELAYED
 
 
-@pytest.mark.case("MID-09")
+@pytest.mark.case("BAT-13")
 async def test_later_attempts_of_a_cancelled_batch_are_skipped(
-    queue: Queue, driver: Driver, drain: Any, clock: Clock
+    queue: Queue, drain: Any, clock: Clock
 ) -> None:
-    if not driver.has_latches:
-        pytest.skip(f"the {driver.name} driver has no batches yet")
-
     class Member(Job, middleware=[SkipIfBatchCancelled()], replace=True):
         async def handle(self, ctx: Context) -> None:
             started.append(ctx.attempt)

@@ -469,10 +469,7 @@ async def test_no_key_and_no_payload_is_ever_shown(make_queue, storage, caplog):
 
 @pytest.fixture
 def linking_queue(make_queue):
-    queue = make_queue(**BOTH)
-    if not queue.driver.has_latches:
-        pytest.skip("no batches and no chains on this driver")
-    return queue
+    return make_queue(**BOTH)
 
 
 async def test_links_of_a_chain_are_sealed_when_their_turn_comes(linking_queue, storage):
@@ -508,8 +505,6 @@ async def test_a_chain_cannot_grow_beyond_what_workers_read(make_queue):
                 ctx.chain_append(Pay(f"{number}" * 100))
 
     queue = make_queue(settings=Settings(max_payload=3_000), **BOTH)
-    if not queue.driver.has_latches:
-        pytest.skip("no chains on this driver")
     await queue.dispatch(Grows())
     (attempt,) = (await drain(queue)).attempts
     attempt.assert_failed(PayloadTooLarge, match="with the rest of its chain")

@@ -510,7 +510,7 @@ OWN_ERRORS = [
 @pytest.mark.case("RTY-21", "TMO-10", "TMO-12")
 @pytest.mark.parametrize("handling", OWN_ERRORS)
 async def test_an_error_of_the_handlers_own_is_an_ordinary_failure(
-    queue, make_worker, stage, events, handling
+    queue, make_worker, stage, events, handling, caplog
 ):
     """Retried, then failed for good; the worker lives on."""
     handle = await queue.dispatch(define(handling, stage, max_attempts=2, backoff=0)())
@@ -529,6 +529,8 @@ async def test_an_error_of_the_handlers_own_is_an_ordinary_failure(
 
         after = await queue.dispatch(define(at_once, stage)())
         assert await after.result(PATIENCE) == 1
+    (logged,) = [line for line in caplog.records if "failed for good" in line.getMessage()]
+    assert logged.exc_info is not None
     names = [n for n in events.of_jobs() if n not in ("JobQueued", "JobProcessing")]
     assert names == ["JobRetrying", "JobFailed", "JobProcessed"]
 
