@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import asyncpg as untyped  # pyright: ignore[reportMissingTypeStubs]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from asyncqueue.drivers.postgres.place import Place
 
@@ -55,6 +55,38 @@ class Lending(Protocol):
     def terminate(self) -> None: ...
 
 
+class ToldBefore(NamedTuple):
+    """Stands for the statement that would have asked; asyncpg reads its name only."""
+
+    name: str = "told before"
+
+
+class OwnConnection(asyncpg.Connection):
+    """Asks what arrays of built-in types are once in a process, not on every connection.
+
+    The answer is the same on every server, and finding it costs the server more than 30 ms: the
+    first claim on a new connection would wait for it.
+    """
+
+    __slots__ = ()
+
+    async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:
+        oids = frozenset(typeoids)
+        told = _built_in.get(oids)
+        if told is not None:
+            return told, ToldBefore()
+        asking: Any = super()
+        answer: Any = await asking._introspect_types(typeoids, timeout)  # noqa: SLF001
+        if max(oids) < FIRST_OF_USERS:
+            _built_in[oids] = answer[0]
+        return answer
+
+
+FIRST_OF_USERS: Final = 10_000
+"""Numbers of types below this one were given by PostgreSQL, once and for all."""
+_built_in: Final[dict[frozenset[int], Any]] = {}
+
+
 async def connect(
     place: Place, *, tuned: bool, timeout: float, dsn: str | None = None
 ) -> Connection:
@@ -62,6 +94,7 @@ async def connect(
     connection: Any = await asyncpg.connect(
         dsn or place.dsn,
         timeout=timeout,
+        connection_class=OwnConnection,
         statement_cache_size=place.statement_cache_size,
         server_settings=place.settings(tuned=tuned) or None,
     )
