@@ -155,7 +155,7 @@ class Settler:
             self._idle.set()
             self._on_settled()
 
-    async def _store(self, group: list[Verdict]) -> None:
+    async def _store(self, group: list[Verdict], tries: int = MOST_BUGS) -> None:
         bugs = 0
         while True:
             try:
@@ -178,8 +178,8 @@ class Settler:
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - a driver's bug
                 raise_if_cancelled(error)
                 bugs += 1
-                if bugs == MOST_BUGS:
-                    await self._refused(group, error)
+                if bugs == tries:
+                    await self._refused(group, error, tries=1)
                     return
                 await self._pause(self._outage.failed(error))
             else:
@@ -238,11 +238,17 @@ class Settler:
             async with asyncio.timeout(seconds):
                 await self._ending.wait()
 
-    async def _refused(self, group: list[Verdict], error: BaseException) -> None:
-        """The store answers, but refuses: find out which verdict it refuses, and leave that."""
+    async def _refused(
+        self, group: list[Verdict], error: BaseException, *, tries: int = MOST_BUGS
+    ) -> None:
+        """The store answers, but refuses: find out which verdict it refuses, and leave that.
+
+        Each alone has ``tries``: a single one where they were tried together often enough, so that
+        those that can be stored need not wait long.
+        """
         if len(group) > 1:
             for verdict in group:
-                await self._store([verdict])
+                await self._store([verdict], tries)
             return
         claim = group[0].claim
         self._leave(group)
