@@ -8,7 +8,7 @@ PYTHON = python3.14 python3.13 python3.12 python3.11 python3 python
 ARGS =
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-faults lint types check bench report-card peers coverage lock clean
+.PHONY: help demo test test-faults defects lint types check bench report-card peers coverage lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .SUFFIXES:
@@ -44,6 +44,10 @@ test: $(test_ready) ## run the tests
 test-faults: $(test_ready) ## kill, stop and cut off real processes and servers; up to 12 minutes
 	$(say) 'Running the tests under faults'
 	@$(python) -m pytest -n auto -m faults tests/faults $(ARGS)
+
+defects: $(test_ready) ## put mistakes in by hand, one at a time: the tests must notice each
+	$(say) 'Running the tests against mistakes'
+	@$(python) -m tests.defects $(ARGS)
 
 lint: $(dev_ready) ## check style, formatting and the layering rule
 	$(say) 'Checking style (ruff check)'

@@ -33,6 +33,8 @@ from .checks import History, check_run
 
 SEEDS = int(os.environ.get("SIMULATION_SEEDS", "80"))
 SEED = os.environ.get("SIMULATION_SEED")
+LIMIT = 600.0
+"""Virtual seconds after which a run counts as stuck; the longest takes a tenth of that."""
 MANY = int(os.environ.get("SIMULATION_SEEDS", "2000"))
 
 
@@ -121,7 +123,8 @@ SCENARIOS = [jobs_of_every_manner, batches_and_chains, cancelled_by_operators]
 @pytest.mark.parametrize("mixed", [False, True], ids=["in-order", "mixed"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_simulation(scenario, mixed):
-    lab = CrashLab(seeds=SEEDS, seed=None if SEED is None else int(SEED), mixed=mixed)
+    seed = None if SEED is None else int(SEED)
+    lab = CrashLab(seeds=SEEDS, seed=seed, limit=LIMIT, mixed=mixed)
     print(lab.check(scenario))
 
 
@@ -129,4 +132,4 @@ def test_simulation(scenario, mixed):
 @pytest.mark.parametrize("mixed", [False, True], ids=["in-order", "mixed"])
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.__name__)
 def test_long_simulation(scenario, mixed):
-    print(CrashLab(seeds=MANY, mixed=mixed).check(scenario))
+    print(CrashLab(seeds=MANY, limit=LIMIT, mixed=mixed).check(scenario))
