@@ -39,11 +39,11 @@ demo: $(demo_ready) ## see it work on an embedded queue; no server needed
 
 test: $(test_ready) ## run the tests
 	$(say) 'Running the tests'
-	@$(python) -m pytest -n auto $(ARGS)
+	@$(python) -m pytest -n auto --dist worksteal $(ARGS)
 
 test-faults: $(test_ready) ## kill, stop and cut off real processes and servers; up to 12 minutes
 	$(say) 'Running the tests under faults'
-	@$(python) -m pytest -n auto -m faults tests/faults $(ARGS)
+	@$(python) -m pytest -n auto --dist worksteal -m faults tests/faults $(ARGS)
 
 defects: $(test_ready) ## put mistakes in by hand, one at a time: the tests must notice each
 	$(say) 'Running the tests against mistakes'
