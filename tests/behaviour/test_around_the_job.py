@@ -87,9 +87,11 @@ async def test_a_delayed_dispatch_tells_its_delay(queue, events):
 
 
 @pytest.mark.case("EVT-02")
-async def test_a_failure_is_told_attempt_by_attempt(queue, make_worker, events):
-    await queue.dispatch(breaking(max_attempts=2, backoff=0)())
+async def test_a_failure_is_told_attempt_by_attempt(queue, make_worker, clock, events):
+    await queue.dispatch(breaking(max_attempts=2, backoff=7)())
     async with make_worker():
+        await events.wait_for(JobRetrying)
+        clock.advance(7)
         await events.wait_for(JobFailed)
     assert events.of_jobs() == [
         "JobQueued",
@@ -99,8 +101,11 @@ async def test_a_failure_is_told_attempt_by_attempt(queue, make_worker, events):
         "JobFailed",
     ]
     (retrying,) = events.of(JobRetrying)
-    assert (retrying.attempt, retrying.max_attempts, retrying.delay) == (1, 2, 0)
-    assert str(retrying.error) == str(events.of(JobFailed)[0].error) == "broken"
+    assert (retrying.attempt, retrying.max_attempts, retrying.delay) == (1, 2, 7)
+    (failed,) = events.of(JobFailed)
+    assert (failed.attempt, failed.max_attempts) == (2, 2)
+    assert failed.duration >= 0
+    assert str(retrying.error) == str(failed.error) == "broken"
 
 
 @pytest.mark.case("EVT-04")
