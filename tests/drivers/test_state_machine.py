@@ -24,9 +24,14 @@ from ..servers.databases import PREFIX
 from .defects import DEFECTS
 from .latch_defects import LATCH_DEFECTS
 from .latch_machine import LatchMachine
+from .machine import DriverMachine
+from .permit_defects import PERMIT_DEFECTS
+from .permit_machine import PermitMachine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from _pytest.mark.structures import ParameterSet
 
     from asyncqueue.drivers.base import Driver
     from asyncqueue.record import Record
@@ -34,7 +39,7 @@ if TYPE_CHECKING:
 
 # Few long histories find more than many short ones: a stale claim takes a while to grow.
 QUICK = settings(
-    max_examples=25,
+    max_examples=15,
     stateful_step_count=100,
     deadline=None,
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
@@ -43,7 +48,7 @@ NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
 AT_NIGHT = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LENGTH = NIGHTLY if AT_NIGHT else QUICK
 # The same machine; a server needs longer for each step.
-SERVED = NIGHTLY if AT_NIGHT else settings(QUICK, max_examples=10)
+SERVED = NIGHTLY if AT_NIGHT else settings(QUICK, max_examples=8)
 HUNT = settings(
     QUICK,
     max_examples=2000,  # Which ones depends on the modules that are loaded: enough for any.
@@ -59,10 +64,11 @@ def compare(
     make: Callable[[Clock], Driver],
     length: settings,
     part_of: Callable[[Driver, Record], int] | None = None,
+    kind: type[DriverMachine] = PermitMachine,
 ) -> None:
     """Run the machine on drivers that are made like this."""
 
-    class Machine(LatchMachine):
+    class Machine(kind):
         make_driver = staticmethod(make)
 
     if part_of is not None:
@@ -135,7 +141,21 @@ def test_redis_in_three_shards_does_what_memory_does(
     compare(make, SERVED, shard_of)
 
 
-@pytest.mark.parametrize("defect", [*DEFECTS, *LATCH_DEFECTS])
-def test_the_machine_finds_a_planted_defect(defect: type[MemoryDriver]) -> None:
+def rarely(kind: type[DriverMachine], defect: type[MemoryDriver]) -> ParameterSet:
+    """A hunt that takes many seconds: for the set of tests that may."""
+    return pytest.param(kind, defect, marks=pytest.mark.faults)
+
+
+@pytest.mark.parametrize(
+    ("kind", "defect"),
+    [
+        *((DriverMachine, defect) for defect in DEFECTS),
+        *(rarely(LatchMachine, defect) for defect in LATCH_DEFECTS),
+        *(rarely(PermitMachine, defect) for defect in PERMIT_DEFECTS),
+    ],
+)
+def test_the_machine_finds_a_planted_defect(
+    kind: type[DriverMachine], defect: type[MemoryDriver]
+) -> None:
     with pytest.raises(AssertionError):
-        compare(lambda clock: defect(clock=clock), HUNT)
+        compare(lambda clock: defect(clock=clock), HUNT, kind=kind)
