@@ -31,7 +31,7 @@ from .catalogue import (
 )
 from .checks import History, check_run
 
-SEEDS = int(os.environ.get("SIMULATION_SEEDS", "80"))
+SEEDS = int(os.environ.get("SIMULATION_SEEDS", "50"))
 SEED = os.environ.get("SIMULATION_SEED")
 LIMIT = 600.0
 """Virtual seconds after which a run counts as stuck; the longest takes a tenth of that."""
