@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from asyncqueue.cancellation import raise_if_cancelled
+from asyncqueue.cancellation import end, heed_cancellation, raise_if_cancelled
 from asyncqueue.drivers.base import Driver
 from asyncqueue.errors import PartlyUnavailable
 from asyncqueue.execution.whereabouts import place_of
@@ -121,9 +121,7 @@ class Heartbeat:
         await asyncio.sleep(0)  # They have begun before anybody relies on them.
         started()
         ended, going_on = await asyncio.wait(duties, return_when=asyncio.FIRST_COMPLETED)
-        for duty in going_on:
-            duty.cancel()
-        await asyncio.wait(duties)
+        await end(going_on)
         try:
             async with asyncio.timeout(FAREWELL):
                 await driver.retire(self._presence.id)
@@ -155,6 +153,7 @@ class Heartbeat:
         while True:
             try:
                 await duty(driver)
+                heed_cancellation()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends the beat
                 raise_if_cancelled(error)
                 await asyncio.sleep(outage.failed(error))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from asyncqueue.cancellation import raise_if_cancelled
+from asyncqueue.cancellation import end, heed_cancellation, raise_if_cancelled
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -40,8 +40,7 @@ class Pauses:
         try:
             yield
         finally:
-            minding.cancel()
-            await asyncio.wait([minding])
+            await end([minding])
 
     async def _mind(self) -> None:
         queues = {queue for consumer in self._consumers for queue in consumer.sources}
@@ -57,6 +56,7 @@ class Pauses:
             return LOOK
         try:
             paused = frozenset(await self._driver.paused())
+            heed_cancellation()
         except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends the looks
             raise_if_cancelled(error)
             return self._outage.failed(error)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Final
 
-from asyncqueue.cancellation import raise_if_cancelled
+from asyncqueue.cancellation import end, heed_cancellation, raise_if_cancelled
 from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
@@ -45,10 +45,8 @@ class Sweeper:
         try:
             yield
         finally:
-            for duty in duties:
-                duty.cancel()
-            if duties:
-                await asyncio.wait(duties)
+            for duty in await end(duties):
+                self._log.error("The duty %s does not end; it is left alone", duty.get_name())
 
     async def _repeat(
         self, duty: Callable[[], Awaitable[None]], interval: float, what: str
@@ -58,6 +56,7 @@ class Sweeper:
             pause = interval
             try:
                 await duty()
+                heed_cancellation()
                 outage.over()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends it
                 raise_if_cancelled(error)
