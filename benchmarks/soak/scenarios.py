@@ -144,6 +144,7 @@ async def restarts(soak: Soak) -> list[str]:
         await asyncio.sleep(soak.chance.choice([0.5, 3.0, 20.0]))
         server.start()
         back = time.monotonic()
+        await scene.labour(1, 0.0)
         await scene.until(lambda seen, back=back: any(e.at > back for e in seen.of("started")))
         first.append(time.monotonic() - back)
     await producing
