@@ -18,7 +18,7 @@ from asyncqueue import (
     register_callback,
 )
 from asyncqueue.callbacks import CallbackJob, callbacks
-from asyncqueue.record import Source
+from asyncqueue.record import Settlement, Source
 
 from ..recorder import until
 from .linked import Boom, Call, Fails, Report, Step, found, listening, numbers, run, steps
@@ -247,6 +247,23 @@ def test_registering(monkeypatch):
     for wrong in ((None, one), ("", one), ("x", None)):
         with pytest.raises(TypeError):
             register_callback(*wrong)
+
+
+@pytest.mark.case("BAT-04", "BAT-20")
+@pytest.mark.parametrize("failing", [0, 1, 2])
+async def test_callbacks_where_all_members_end_in_one_call_of_the_store(queue, scene, failing):
+    """As where they end at one moment in one worker."""
+    await listening(queue.batch(*steps("a", "b", "c"))).allow_failures().dispatch()
+    claims = (await queue.driver.claim([Source("default")], 3, 30.0, "w")).claims
+    states = [State.FAILED if n == failing else State.COMPLETED for n in range(3)]
+    await queue.driver.settle(
+        [
+            Settlement(one.id, one.token, state, 1, latch=one.latch, error="E", retention=60)
+            for one, state in zip(claims, states, strict=True)
+        ]
+    )
+    await run(queue)
+    assert scene.called == ["catch", "finally"]
 
 
 # Functions of this process

@@ -126,12 +126,13 @@ class Latches:
         if self._changed:
             changed = list(self._changed.values())
             await self._store.change("latches.write", **_counts(changed))
-        if self._dropped:
-            rows = await self._store.rows("latches.drop", **_reasons(self._dropped))
-            self._store.ring("job", [id for (id,) in rows])
         if self._let_go:
             rows = await self._store.rows("latches.let_go", **_reasons(self._let_go))
             self._store.ring("queue", {queue for (queue,) in rows})
+        # Afterwards: the end of a latch drops whoever was not let go, in this call either.
+        if self._dropped:
+            rows = await self._store.rows("latches.drop", **_reasons(self._dropped))
+            self._store.ring("job", [id for (id,) in rows])
 
     async def _insert(self) -> None:
         if not self._new:

@@ -147,13 +147,14 @@ class Latches:
     def write(self) -> None:
         """Store what came of it, let go of jobs and drop jobs."""
         self._write_states()
-        for latch, on in self._dropped:
-            rows = self._store.rows("latches.drop", _held(latch, on))
-            self._store.ring("job", (id for (id,) in rows))
         for latch, on in self._let_go:
             held = _held(latch, on) | {"now": self._store.now}
             rows = self._store.rows("latches.let_go", held)
             self._store.ring("queue", {queue for (queue,) in rows})
+        # Afterwards: the end of a latch drops whoever was not let go, in this call either.
+        for latch, on in self._dropped:
+            rows = self._store.rows("latches.drop", _held(latch, on))
+            self._store.ring("job", (id for (id,) in rows))
 
     def _write_states(self) -> None:
         if self._new:
