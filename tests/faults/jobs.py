@@ -102,14 +102,15 @@ class Soon(Job, name="FaultSoon", max_attempts=10, backoff=3.0):
 
 
 class Unique(Job, name="FaultUnique", max_attempts=10, timeout=120, unique=lambda job: job.key):
-    """One of its key at a time lives."""
+    """One of its key at a time lives. Takes so many seconds, the first time ``first``."""
 
     key: str
     seconds: float
+    first: float = 0.0
 
     async def handle(self, ctx: Context) -> None:
         with noted(ctx, self.key):
-            await asyncio.sleep(self.seconds)
+            await asyncio.sleep(self.first if ctx.attempt == 1 else self.seconds)
 
 
 class Limited(

@@ -71,13 +71,13 @@ async def test_orphans_come_back_without_traffic(scene: Scene, figure: Figure) -
 
 async def test_a_unique_key_is_free_after_a_kill(scene: Scene, figure: Figure) -> None:
     """C3: the key is held while its job is an orphan, and free when that has run."""
-    (id,) = await scene.dispatch([Unique(key="k", seconds=0.6)])
+    (id,) = await scene.dispatch([Unique(key="k", seconds=0.6, first=25.0)])
     worker = await scene.hired()
     await scene.begun(1)
+    await scene.hired()
     killed = scene.kill(worker)
     held = await scene.queue.dispatch(Unique(key="k", seconds=0))
     assert (held.duplicate, held.id) == (True, id)
-    await scene.hired()
     await scene.done([id])
     await scene.settled()
     (second,) = await scene.dispatch([Unique(key="k", seconds=0)])
