@@ -130,7 +130,7 @@ def main(wanted: list[str], *, trust: bool) -> int:
             found = verdict(folder, defect)
             bad += found != "noticed"
             took = time.monotonic() - started
-            print(f"{defect.path.stem:44} {found:10} {took:5.1f} s  {defect.what}", flush=True)
+            print(f"{defect.path.stem:48} {found:10} {took:5.1f} s  {defect.what}", flush=True)
     print(f"{len(chosen) - bad} of {len(chosen)} defects were noticed.")
     return int(bad > 0)
 
