@@ -184,12 +184,13 @@ async def test_one_with_a_key_at_a_time(
     queue: Queue, make_worker: Callable[..., Worker], events: Recorder, clock: Clock
 ) -> None:
     await queue.dispatch(LimitsLocked("k", breaks=True), max_attempts=1)
-    second = await queue.dispatch(LimitsLocked("k"))
-    await queue.dispatch(LimitsLocked("other"))
     async with make_worker(concurrency=5, lease=1e6):
+        await until(lambda: started)
+        second = await queue.dispatch(LimitsLocked("k"))
+        await queue.dispatch(LimitsLocked("other"))
         (released,) = await events.wait_for(JobReleased)
         assert (released.job_id, released.delay) == (second.id, 5.0)
-        assert sorted(started) == ["k", "other"]
+        await until(lambda: sorted(started) == ["k", "other"])
         gates[0].set()
         await events.wait_for(JobFailed)
         clock.advance(6)

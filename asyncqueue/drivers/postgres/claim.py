@@ -5,16 +5,17 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.postgres import permits, restricted
 from asyncqueue.drivers.postgres.states import MEMBER
-from asyncqueue.record import Claim, Claimed
+from asyncqueue.record import Claim, Claimed, Source
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from asyncqueue.drivers.postgres.marks import Mark, Marks
+    from asyncqueue.drivers.postgres.session import Work
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.drivers.postgres.wire import Row
-    from asyncqueue.record import Source
 
 _FIELDS: Final = 10
 """The first columns are those of a claim."""
@@ -24,39 +25,129 @@ _SINCE: Final = itemgetter(10, 11)
 _LATCH: Final = 12
 _NO_LATCH: Final = {None}
 _PART: Final = 13
-_DUE_IN: Final = 14
-_DUE: Final = 15
+_OF_CALL: Final = 14
+"""The first of those columns that are the same in all rows."""
 CROWD: Final = 1000
 """Due jobs of which a claim looks at no more."""
+MOST_SET_ASIDE: Final = 1000
+"""Jobs without a permit that one claim passes over; those behind them are due at once."""
+MOST_NEWS: Final = 5
+"""How often one claim does what is due first; others may be about it."""
 
 
 class Claimer(NamedTuple):
     """Who claims, the number of the call, and what the driver remembers of earlier ones."""
 
     worker: str
+    lease: float
     handout: int
     crowded: set[str]
     """Queues in which very many jobs are due."""
     marks: Marks
 
+    def call(self) -> dict[str, object]:
+        """Parameters that all statements have in common."""
+        return {"lease": self.lease, "worker": self.worker, "handout": self.handout}
+
+
+class Came(NamedTuple):
+    """What a claim came upon, beside the jobs that it claimed."""
+
+    due_in: float | None = None
+    due: int = 0
+    """How many delayed jobs are due."""
+    opens: bool = False
+    """Whether somebody may try again to get a permit."""
+    restricted: bool = False
+    """Whether one of those that are due has limits, or takes turns."""
+    lane: int | None = None
+    priority: int = 0
+    """Of the first one that waits and has limits, or takes turns; the lane from 1."""
+
 
 async def claim(
-    store: Store, sources: Sequence[Source], limit: int, lease: float, claimer: Claimer
+    work: Work, sources: Sequence[Source], limit: int, claimer: Claimer, claims: list[Claim]
 ) -> Claimed:
-    """Claim up to ``limit`` due jobs."""
+    """Claim due jobs until there are ``limit`` of them in ``claims``, one step after the other."""
     if claimer.crowded:
         queues = sorted(claimer.crowded)
         claimer.crowded.clear()
         claimer.marks.forget()
-        await store.change("claim.promote", queues=queues)
-    claimed = Claimed([])
+        await work(lambda store: store.change("claim.promote", queues=queues))
+    due_in: float | None = None
     for lanes in _disjoint(sources):
-        part = await _claim(store, lanes, limit - len(claimed.claims), lease, claimer)
-        claimed.claims += part.claims
-        if len(claimed.claims) >= limit:
-            return Claimed(claimed.claims)
-        claimed.due_in = _sooner(claimed.due_in, part.due_in)
-    return claimed
+        wait = await _Claiming(work, limit, claimer, claims).claim(lanes)
+        if len(claims) >= limit:
+            return Claimed(claims)
+        due_in = _sooner(due_in, wait)
+    return Claimed(claims, due_in)
+
+
+class _Claiming:
+    """Claims from lanes that do not overlap."""
+
+    def __init__(self, work: Work, limit: int, claimer: Claimer, claims: list[Claim]) -> None:
+        self._work = work
+        self._limit = limit
+        self._claimer = claimer
+        self._claims = claims
+        self._due_in: float | None = None
+        self._news = 0
+        self._aside = 0
+
+    async def claim(self, lanes: Sequence[Source]) -> float | None:
+        """Claim; answers the seconds until it is worth another try."""
+        left: Sequence[Source] | None = lanes
+        while left:
+            claims, came = await self._work(self._plain(left))
+            self._claims += claims
+            self._due_in = _sooner(self._due_in, came.due_in)
+            if len(self._claims) >= self._limit:
+                return None
+            if self._news < MOST_NEWS and (came.opens or came.restricted):
+                await self._hear(left, came)
+            elif came.lane is None:
+                return self._due_in
+            else:
+                left = await self._restricted(left, came.lane - 1, came.priority)
+            if self._aside >= MOST_SET_ASIDE:
+                return 0.0
+        return self._due_in
+
+    def _plain(
+        self, lanes: Sequence[Source]
+    ) -> Callable[[Store], Awaitable[tuple[list[Claim], Came]]]:
+        room, heed = self._limit - len(self._claims), self._news < MOST_NEWS
+        return lambda store: _claim(store, lanes, room, self._claimer, heed=heed)
+
+    async def _hear(self, lanes: Sequence[Source], came: Came) -> None:
+        """Do what has to be done before the first can be claimed."""
+        self._news += 1
+        if came.opens:
+            await self._work(permits.open_due, atomic=True)
+        if came.restricted:
+            queues = sorted({lane.queue for lane in lanes})
+            await self._work(lambda store: store.change("claim.promote", queues=queues))
+
+    async def _restricted(
+        self, lanes: Sequence[Source], place: int, priority: int
+    ) -> Sequence[Source]:
+        """Claim from a line where some have limits or take turns; answers what is left then."""
+        lane, room = lanes[place], self._limit - len(self._claims)
+
+        async def hand_out(store: Store) -> tuple[list[Claim], restricted.Handed]:
+            call = self._claimer.call()
+            handed = await restricted.hand_out(store, lane.queue, priority, room, call)
+            return await _claims(store, handed.rows), handed
+
+        claims, handed = await self._work(hand_out, atomic=True)
+        self._claims += claims
+        self._aside += handed.aside
+        self._due_in = _sooner(self._due_in, handed.opens_in)
+        if handed.rows or handed.aside:
+            return lanes[place:]
+        below = [Source(lane.queue, lane.low, priority - 1)] if lane.low < priority else []
+        return [*below, *lanes[place + 1 :]]
 
 
 def _disjoint(sources: Sequence[Source]) -> list[list[Source]]:
@@ -74,26 +165,31 @@ def _overlap(one: Source, other: Source) -> bool:
 
 
 async def _claim(
-    store: Store, lanes: Sequence[Source], limit: int, lease: float, claimer: Claimer
-) -> Claimed:
+    store: Store, lanes: Sequence[Source], limit: int, claimer: Claimer, *, heed: bool
+) -> tuple[list[Claim], Came]:
     mark = claimer.marks.of(lanes)
     taken: list[Row] = []
-    due_in, due = None, 0
+    came = Came()
     if mark is not None and mark.quiet:
-        taken = await _take_next(store, lanes[0], limit, lease, claimer, mark)
+        taken = await _take_next(store, lanes[0], limit, claimer, mark)
     elif mark is not None:
-        taken, due_in, due = await _take(store, lanes, limit, lease, claimer, mark)
+        taken, came = await _take(store, lanes, limit, claimer, mark, heed=heed)
     if len(taken) < limit:
-        rest, due_in, due = await _take(store, lanes, limit - len(taken), lease, claimer, None)
+        room = limit - len(taken)
+        rest, came = await _take(store, lanes, room, claimer, None, heed=heed)
         taken += rest
-    if due >= CROWD:
+    if came.due >= CROWD:
         claimer.crowded.update(lane.queue for lane in lanes)
     taken = _in_order(taken, lanes)
-    claimer.marks.advance(lanes, taken, limit, quiet=not due)
-    claimed = Claimed([Claim(*row[:_FIELDS]) for row in taken], due_in)
-    if {row[_LATCH] for row in taken} - _NO_LATCH:
-        await _name_latches(store, claimed.claims, taken)
-    return claimed
+    claimer.marks.advance(lanes, taken, limit, quiet=not came.due)
+    return await _claims(store, taken), came
+
+
+async def _claims(store: Store, rows: Sequence[Row]) -> list[Claim]:
+    claims = [Claim(*row[:_FIELDS]) for row in rows]
+    if {row[_LATCH] for row in rows} - _NO_LATCH:
+        await _name_latches(store, claims, rows)
+    return claims
 
 
 async def _name_latches(store: Store, claims: Sequence[Claim], rows: Sequence[Row]) -> None:
@@ -105,10 +201,10 @@ async def _name_latches(store: Store, claims: Sequence[Claim], rows: Sequence[Ro
 
 
 async def _take_next(
-    store: Store, lane: Source, limit: int, lease: float, claimer: Claimer, mark: Mark
+    store: Store, lane: Source, limit: int, claimer: Claimer, mark: Mark
 ) -> list[Row]:
     parameters: dict[str, object] = {"queue": lane.queue, "low": lane.low, "high": lane.high}
-    parameters |= _of_call(limit, lease, claimer) | mark.place()
+    parameters |= claimer.call() | mark.place() | {"limit": limit}
     return await store.composed("claim.take_next", "ready_jobs", "claim.from_the_mark", parameters)
 
 
@@ -116,29 +212,27 @@ async def _take(
     store: Store,
     lanes: Sequence[Source],
     limit: int,
-    lease: float,
     claimer: Claimer,
     mark: Mark | None,
-) -> tuple[list[Row], float | None, int]:
-    """What was claimed, the seconds until the next delayed job is due, and how many are due."""
+    *,
+    heed: bool,
+) -> tuple[list[Row], Came]:
     parameters: dict[str, object] = {
         "queues": [lane.queue for lane in lanes],
         "lows": [lane.low for lane in lanes],
         "highs": [lane.high for lane in lanes],
+        "limit": limit,
+        "heed": heed,
     }
-    parameters |= _of_call(limit, lease, claimer)
+    parameters |= claimer.call()
     if mark is None:
         beginning = "claim.from_the_beginning"
     else:
         beginning = "claim.from_the_mark"
         parameters |= mark.place()
     rows = await store.composed("claim.take", "ready_jobs", beginning, parameters)
-    first = rows[0]
-    return (rows if first[0] is not None else []), first[_DUE_IN], first[_DUE]
-
-
-def _of_call(limit: int, lease: float, claimer: Claimer) -> dict[str, object]:
-    return {"limit": limit, "lease": lease, "worker": claimer.worker, "handout": claimer.handout}
+    came = Came(*rows[0][_OF_CALL:])
+    return (rows if rows[0][0] is not None else []), came
 
 
 def _in_order(rows: list[Row], lanes: Sequence[Source]) -> list[Row]:
@@ -165,18 +259,35 @@ def _sooner(one: float | None, other: float | None) -> float | None:
     return min(one, other)
 
 
-async def give_back(store: Store, claims: Sequence[Claim]) -> None:
+async def give_back(work: Work, claims: Sequence[Claim]) -> None:
     """Return claims that were never delivered: their attempt does not count."""
-    ordered = sorted(claims, key=lambda claim: claim.id)
-    rows = await store.rows(
-        "claim.give_back",
-        ids=[claim.id for claim in ordered],
-        tokens=[claim.token for claim in ordered],
-    )
-    store.ring_put_back({row[0] for row in rows})
+    left = [(claim.id, claim.token) for claim in claims]
+    given = await work(lambda store: _give_back(store, left, limited=False))
+    left = [claim for claim in left if claim[0] not in given]
+    if left:
+        await work(lambda store: _give_back(store, left, limited=True), atomic=True)
 
 
-async def give_back_handouts(store: Store, handouts: Sequence[int]) -> None:
+async def _give_back(store: Store, claims: Sequence[tuple[str, int]], *, limited: bool) -> set[str]:
+    ids, tokens = zip(*sorted(claims), strict=True)
+    known = await permits.of_jobs(store, ids) if limited else {}
+    keys = await permits.locked(store, known.values())
+    rows = await store.rows("claim.give_back", ids=ids, tokens=tokens, limited=limited)
+    for id, _, limits in rows:
+        keys.ended(id, permits.decoded(limits))
+    await keys.write()
+    store.ring_put_back({queue for _, queue, _ in rows})
+    return {id for id, _, _ in rows}
+
+
+async def give_back_handouts(work: Work, handouts: Sequence[int]) -> None:
     """Return whatever these calls claimed."""
-    rows = await store.rows("claim.give_back_handouts", handouts=list(handouts))
-    store.ring_put_back({row[0] for row in rows})
+
+    async def plain(store: Store) -> list[Row]:
+        rows = await store.rows("claim.give_back_handouts", handouts=list(handouts))
+        store.ring_put_back({row[0] for row in rows})
+        return await store.rows("claim.limited_handouts", handouts=list(handouts))
+
+    left = [(id, token) for id, token in await work(plain)]
+    if left:
+        await work(lambda store: _give_back(store, left, limited=True), atomic=True)

@@ -12,26 +12,29 @@ from asyncqueue.drivers.postgres import (
     leases,
     look,
     operate,
+    permits,
     presence,
     settle,
 )
 from asyncqueue.drivers.postgres.handle import LONG, Handle
-from asyncqueue.errors import DriverUnavailable
+from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.drivers.base import Order
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.record import (
+        Claim,
         Counted,
         Extension,
         Filter,
         Found,
         Hold,
         Latch,
+        Permit,
         Presence,
         QueueCounts,
         Record,
@@ -93,18 +96,20 @@ class PostgresDriver(Handle):
         session = await self._opened()
         await session.undone()
         if self._unsure.of_claims:
-            await session.work(self._unsure.give_back)
-        claimer = claim.Claimer(worker, self._unsure.new_handout(), self._crowded, self._marks)
+            await session.work_in_steps(self._unsure.give_back)
+        handout = self._unsure.new_handout()
+        claimer = claim.Claimer(worker, lease, handout, self._crowded, self._marks)
+        claims: list[Claim] = []
 
-        async def give_back(claimed: Claimed) -> None:
-            if claimed.claims:
-                await session.work(lambda store: claim.give_back(store, claimed.claims))
+        async def give_back(_: Claimed) -> None:
+            if claims:
+                await session.work_in_steps(lambda work: claim.give_back(work, claims))
 
         try:
-            return await session.work(
-                lambda store: claim.claim(store, sources, limit, lease, claimer), undo=give_back
+            return await session.work_in_steps(
+                lambda work: claim.claim(work, sources, limit, claimer, claims), undo=give_back
             )
-        except DriverUnavailable:
+        except DriverError:
             self._unsure.lost_handout(claimer.handout)
             raise
 
@@ -125,12 +130,12 @@ class PostgresDriver(Handle):
         while more:
             swept = await self._work(leases.sweep)
             returned, more = returned + swept.returned, swept.more
-            if swept.linked:
-                await self._end(swept.linked)
+            if swept.left:
+                returned += await self._end(swept.left)
         return returned
 
-    async def _end(self, linked: Mapping[str, str]) -> None:
-        await self._work(lambda store: leases.end(store, linked), atomic=True)
+    async def _end(self, left: Sequence[leases.Left]) -> int:
+        return await self._work(lambda store: leases.end(store, left), atomic=True)
 
     async def prune(self, failed_retention: float) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.prune`."""
@@ -176,6 +181,22 @@ class PostgresDriver(Handle):
     async def forget_latches(self, ids: Sequence[str]) -> int:
         """See :meth:`asyncqueue.drivers.base.Driver.forget_latches`."""
         return await self._operate(lambda store: latches.forget(store, ids))
+
+    # Permits
+
+    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
+        """See :meth:`asyncqueue.drivers.base.Driver.acquire`."""
+        return await self._work(
+            lambda store: permits.acquire(store, key, holder, most, ttl), atomic=True
+        )
+
+    async def release(self, key: str, holder: str | None = None) -> int:
+        """See :meth:`asyncqueue.drivers.base.Driver.release`."""
+        return await self._work(lambda store: permits.release(store, key, holder), atomic=True)
+
+    async def holders(self, key: str) -> list[Permit]:
+        """See :meth:`asyncqueue.drivers.base.Driver.holders`."""
+        return await self._look(lambda store: permits.holders(store, key))
 
     # Operate
 

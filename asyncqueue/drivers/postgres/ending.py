@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from asyncqueue.drivers.postgres import permits
 from asyncqueue.drivers.postgres.enqueue import insert, joined
 from asyncqueue.drivers.postgres.latches import Part, locked
 from asyncqueue.drivers.postgres.settle import in_order, settle_each
@@ -45,11 +46,19 @@ class Held(NamedTuple):
     awaited: bool
 
 
-async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool | Counted]:
-    """End those claims that are still held, with all that comes of it; needs a transaction."""
+async def settle(
+    store: Store, settlements: Sequence[Settlement], *, limited: bool = True
+) -> list[bool | Counted]:
+    """End those claims that are still held, with all that comes of it; needs a transaction.
+
+    Unless ``limited``, claims of jobs with limits count as not held.
+    """
+    known = await permits.of_jobs(store, [s.id for s in settlements]) if limited else {}
     latches = await locked(store, _concerned(settlements))
+    keys = await permits.locked(store, known.values())
     places = in_order(settlements)
-    rows = await settle_each(store, [settlements[place] for place in places])
+    ordered = [settlements[place] for place in places]
+    rows = await settle_each(store, ordered, limited=limited)
     held = {places[row.place - 1]: row for row in map(Held._make, rows)}
     ended = {place: settlements[place] for place in sorted(held)}
     followed = iter(await _follow(store, ended.values()))
@@ -59,7 +68,9 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool |
         latches.add(settlement.latches)
         latches.admit(settlement.follow_ups)
         latches.joined((record, next(followed)) for record in settlement.follow_ups)
+        keys.ended(settlement.id, permits.decoded(known.get(settlement.id)))
     await latches.write()
+    await keys.write()
     store.ring_put_back({row.queue for row in held.values() if row.queue is not None})
     store.finished += [settlement.id for settlement in ended.values()]
     store.awaited = store.awaited or any(row.awaited for row in held.values())

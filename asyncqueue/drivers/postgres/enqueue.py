@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.postgres.failures import is_taken
 from asyncqueue.drivers.postgres.latches import locked
+from asyncqueue.drivers.postgres.permits import encoded
 from asyncqueue.drivers.postgres.states import GUARD, HELD, HELD_UNTIL_CLAIMED, MEMBER, REASONS
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.wire import PostgresError
@@ -44,6 +45,8 @@ def is_one_statement(records: Sequence[Record]) -> bool:
     """Whether these can be stored by one statement; all others need a transaction."""
     for record in records:
         if record.key is not None or record.latch is not None:
+            return False
+        if record.limits or record.fair is not None:
             return False
     return len({record.id for record in records}) == len(records)
 
@@ -194,6 +197,8 @@ def _unique_columns(records: Sequence[Record]) -> dict[str, Any]:
         "latches": column([record.latch for record in records]),
         "parts": column([_part(record) for record in records]),
         "held": column([_held(record) for record in records]),
+        "limits": column([encoded(record.limits) for record in records]),
+        "fair": column([record.fair for record in records]),
     }
 
 

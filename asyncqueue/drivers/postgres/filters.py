@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from asyncqueue.record import Filter
 
 LIVE: Final = {
-    State.PENDING: "(state = 0 OR state = 1 AND available_at <= {now})",
+    State.PENDING: "(state = 0 OR state = 1 AND available_at <= {now} OR state = -2 OR state = -3)",
     State.DELAYED: "(state = 1 AND available_at > {now})",
     State.PROCESSING: "(state = 2)",
     State.COMPLETED: "(state >= 3 AND state = 3 AND expires_at > {now})",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.postgres import permits
 from asyncqueue.drivers.postgres.latches import Part, locked
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.texts import storable
 from asyncqueue.record import Extension, Hold
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from asyncqueue.drivers.postgres.store import Store
 
@@ -49,13 +50,22 @@ def _merged(extensions: Sequence[Extension]) -> dict[tuple[str, int], Extension]
     return merged
 
 
+class Left(NamedTuple):
+    """One whose lease ran out, and that is linked to others."""
+
+    id: str
+    latch: str | None
+    """If it was called off."""
+    limits: str | None
+
+
 class Swept(NamedTuple):
     """What became of some of the jobs whose lease ran out."""
 
     returned: int
     """How many were put back."""
-    linked: dict[str, str]
-    """Those that were called off and have a latch, by id, are left to :func:`end`."""
+    left: list[Left]
+    """Those that have limits, or were called off and have a latch, are left to :func:`end`."""
     more: bool
     """Whether there may be more jobs."""
 
@@ -63,19 +73,31 @@ class Swept(NamedTuple):
 async def sweep(store: Store) -> Swept:
     """Return some of the jobs whose lease ran out."""
     rows = await store.rows("leases.sweep", limit=SWEPT_AT_ONCE)
-    queues = [queue for _, queue, called_off, _ in rows if not called_off]
-    ended = {id: latch for id, _, called_off, latch in rows if called_off}
-    linked = {id: latch for id, latch in ended.items() if latch is not None}
+    left = [Left(id, latch, limits) for id, _, _, latch, limits in rows if latch or limits]
+    done = [row for row in rows if row[3] is None and row[4] is None]
+    queues = [queue for _, queue, called_off, *_ in done if not called_off]
     store.ring_put_back(queues)
-    store.ring("job", ended.keys() - linked.keys())
-    return Swept(len(queues), linked, more=len(rows) == SWEPT_AT_ONCE)
+    store.ring("job", [id for id, _, called_off, *_ in done if called_off])
+    return Swept(len(queues), left, more=len(rows) == SWEPT_AT_ONCE)
 
 
-async def end(store: Store, linked: Mapping[str, str]) -> None:
-    """End jobs that were called off, given with their latches; needs a transaction."""
-    latches = await locked(store, linked.values())
-    concerned = {"ids": list(linked), "latches": list(set(linked.values()))}
-    rows = await store.rows("leases.end", **concerned)
-    await latches.removed(Part(*part) for _, *part in rows)
+async def end(store: Store, left: Sequence[Left]) -> int:
+    """The same of those that are linked; answers how many were put back. Needs a transaction."""
+    latches = await locked(store, [one.latch for one in left])
+    keys = await permits.locked(store, [one.limits for one in left])
+    rows = await store.rows(
+        "leases.end",
+        ids=[one.id for one in left],
+        latches=sorted({one.latch for one in left if one.latch is not None}),
+        limits=sorted({one.limits for one in left if one.limits is not None}),
+    )
+    ended = [row for row in rows if row[2]]
+    for id, _, _, limits, *_ in rows:
+        keys.ended(id, permits.decoded(limits))
+    await latches.removed(Part(*row[4:]) for row in ended if row[5] is not None)
     await latches.write()
-    store.ring("job", [row[0] for row in rows])
+    await keys.write()
+    returned = [row[1] for row in rows if not row[2]]
+    store.ring_put_back(returned)
+    store.ring("job", [row[0] for row in ended])
+    return len(returned)

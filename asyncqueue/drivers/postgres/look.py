@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncqueue.drivers.postgres.filters import condition
+from asyncqueue.drivers.postgres.permits import decoded
 from asyncqueue.drivers.postgres.states import ONS, STATES
 from asyncqueue.record import FINISHED, Found, QueueCounts, StoredJob
 
@@ -112,11 +113,13 @@ async def ahead(store: Store, id: str) -> int | None:
 
 
 def _stored_job(row: Row) -> StoredJob:
-    _, id, queue, name, payload, code, *others, held, history, lease_left = row
+    _, id, queue, name, payload, code, *others, held, limits, fair, history, lease_left = row
     return StoredJob(
         *(id, queue, name, payload, STATES[code]),
         *others,
         held=None if held is None else ONS[held],
+        limits=decoded(limits),
+        fair=fair,
         history=history,
         lease_left=lease_left,
     )

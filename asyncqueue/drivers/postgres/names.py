@@ -22,13 +22,19 @@ SUFFIXES: Final = (
     "latches",
     "latch",
     "latch_over",
+    "restricted",
+    "aside",
+    "permits",
+    "permit_end",
+    "openings",
+    "opening_at",
 )
 """What the table and indexes beside the jobs table add to its name."""
 FAILED_SUFFIXES: Final = ("seq", "finished", "latch")
 LONGEST: Final = 63
 """PostgreSQL cuts longer names off, without a word."""
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_IN_SCHEMA: Final = ("jobs", "failed", "meta", "latches")
+_IN_SCHEMA: Final = ("jobs", "failed", "meta", "latches", "permits", "openings")
 
 
 @dataclass(frozen=True)
@@ -59,6 +65,11 @@ class Tables:
     def lock(self) -> int:
         """The number of the advisory lock under which the tables are created."""
         return 0x61737100_00000000 | zlib.crc32(f"{self.schema}.{self.jobs}".encode())
+
+    @property
+    def family(self) -> int:
+        """The number that the advisory locks of permits and turns have in common."""
+        return zlib.crc32(f"{self.schema}.{self.jobs}".encode()) - 2**31
 
     @property
     def channel(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from asyncqueue.drivers.postgres import permits
 from asyncqueue.drivers.postgres.filters import condition
 from asyncqueue.drivers.postgres.latches import Part, locked
 from asyncqueue.drivers.postgres.states import STATES
@@ -13,13 +14,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from asyncqueue.drivers.postgres.latches import Latches
+    from asyncqueue.drivers.postgres.permits import Keys
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Filter
 
 REMOVED_AT_ONCE: Final = 5000
 """Bounds the time for which others must wait."""
-_LATCH: Final = 4
 DELETABLE: Final = tuple(state for state in State if state is not State.PROCESSING)
 
 
@@ -30,8 +31,9 @@ async def requeue(store: Store, which: Filter) -> list[str]:
         return []
     where = {"where": meant.failed}
     concerned = await store.select("operate.failed_latches", where, meant.parameters)
-    latches, parameters = await _locked(store, concerned, meant.parameters)
-    rows = await store.select("operate.requeue", where, parameters)
+    ids = [id for (id,) in concerned]
+    latches = await locked(store, ids)
+    rows = await store.select("operate.requeue", where, meant.parameters | {"latches": ids})
     latches.requeued(latch for _, _, latch in rows if latch is not None)
     await latches.write()
     store.ring_put_back({queue for _, queue, _ in rows})
@@ -55,12 +57,11 @@ async def _cancel(
     store: Store, where: dict[str, str], parameters: dict[str, object]
 ) -> dict[str, State]:
     concerned = await store.select("operate.concerned", where, parameters)
-    latches, parameters = await _locked(store, concerned, parameters)
+    latches, keys, parameters = await _locked(store, concerned, parameters)
     rows = await store.select("operate.cancel", where, parameters)
     met = {id: STATES[code] for id, code, *_ in rows}
     waited = [row for row in rows if met[row[0]] in WAITING]
-    await latches.removed(Part(*row[3:]) for row in waited if row[_LATCH] is not None)
-    await latches.write()
+    await _removed(latches, keys, [row[3:] for row in waited])
     store.ring("job", [id for id, *_ in waited])
     store.ring("worker", {row[2] for row in rows if met[row[0]] is State.PROCESSING})
     return met
@@ -68,16 +69,29 @@ async def _cancel(
 
 async def _locked(
     store: Store, rows: Sequence[Row], parameters: dict[str, object]
-) -> tuple[Latches, dict[str, object]]:
-    """The latches of these rows, locked, and the parameters with their ids."""
-    ids = {id for (id,) in rows}
-    return await locked(store, ids), parameters | {"latches": list(ids)}
+) -> tuple[Latches, Keys, dict[str, object]]:
+    """The latches and keys of these rows, locked, and the parameters that tell of them."""
+    ids = {latch for latch, _ in rows if latch is not None}
+    limits = {limits for _, limits in rows if limits is not None}
+    latches = await locked(store, ids)
+    keys = await permits.locked(store, limits)
+    return latches, keys, parameters | {"latches": list(ids), "limits": list(limits)}
+
+
+async def _removed(latches: Latches, keys: Keys, rows: Sequence[Row]) -> None:
+    """Jobs that waited are gone: their limits, and what they are to their latches."""
+    for row in rows:
+        keys.gone(permits.decoded(row[0]))
+    parts = (Part(*row[1:]) for row in rows)
+    await latches.removed(part for part in parts if part.latch)
+    await latches.write()
+    await keys.write()
 
 
 async def delete(store: Store, which: Filter) -> int:
     """Remove some of the jobs that are meant; fewer than the most at once if no more are left.
 
-    Those that wait and have a latch are left to :func:`delete_linked`.
+    Those that wait and have a latch or limits are left to :func:`delete_linked`.
     """
     meant = condition(which, DELETABLE)
     gone: list[str] = []
@@ -92,7 +106,7 @@ async def delete(store: Store, which: Filter) -> int:
 
 
 async def delete_linked(store: Store, which: Filter) -> int:
-    """The same of those that wait and have a latch; needs a transaction."""
+    """The same of those that wait and have a latch or limits; needs a transaction."""
     meant = condition(which, WAITING)
     if meant.live is None:
         return 0
@@ -101,17 +115,17 @@ async def delete_linked(store: Store, which: Filter) -> int:
     concerned = await store.select("operate.linked", where, parameters)
     if not concerned:
         return 0
-    latches, parameters = await _locked(store, concerned, parameters)
+    latches, keys, parameters = await _locked(store, concerned, parameters)
     rows = await store.select("operate.delete_linked", where, parameters)
-    await latches.removed(Part(*part) for _, *part in rows)
-    await latches.write()
+    await _removed(latches, keys, [row[1:] for row in rows])
     store.ring("job", [row[0] for row in rows])
     return len(rows)
 
 
 async def prune(store: Store, failed_retention: float) -> int:
-    """Remove some of what is past its retention; see :func:`delete`. Latches are not counted."""
+    """Remove some of what is past its retention; see :func:`delete`. Only jobs are counted."""
     await store.change("latches.prune", room=REMOVED_AT_ONCE)
+    await store.change("permits.prune", room=REMOVED_AT_ONCE)
     gone = await store.change("operate.prune_jobs", room=REMOVED_AT_ONCE)
     room = REMOVED_AT_ONCE - gone
     return gone + await store.change("operate.prune_failed", age=failed_retention, room=room)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from asyncqueue.drivers.postgres.completing import Completing
 from asyncqueue.drivers.postgres.joining import work_within
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.wire import Connection
 
 T = TypeVar("T")
+
+
+class Work(Protocol):
+    """Does a step on a connection, perhaps in a transaction."""
+
+    async def __call__(self, verb: Callable[[Store], Awaitable[T]], *, atomic: bool = False) -> T:
+        """Answer what came of it, which is committed by then."""
+        ...
 
 
 class Session:
@@ -126,6 +135,19 @@ class Session:
     ) -> T:
         """Do one of the verbs that workers and producers live on."""
         return await self._working.run(lambda c: self._do(c, verb, atomic=atomic), undo=undo)
+
+    async def work_in_steps(
+        self,
+        verb: Callable[[Work], Awaitable[T]],
+        *,
+        undo: Callable[[T], Awaitable[object]] | None = None,
+    ) -> T:
+        """The same of a verb of several steps, each of which is committed by itself."""
+
+        async def steps(connection: Connection) -> T:
+            return await verb(partial(self._do, connection))
+
+        return await self._working.run(steps, undo=undo)
 
     async def undone(self) -> None:
         """Return when all that had to be undone is undone."""

@@ -47,9 +47,12 @@ async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:
     return answers
 
 
-async def settle_each(store: Store, settlements: Sequence[Settlement]) -> list[Row]:
+async def settle_each(
+    store: Store, settlements: Sequence[Settlement], *, limited: bool
+) -> list[Row]:
     """The same of settlements in order; answers a row of each that was held."""
-    return await store.composed("settle.settle", "answer", "settle.each", _columns(settlements))
+    columns = _columns(settlements) | {"limited": limited}
+    return await store.composed("settle.settle", "answer", "settle.each", columns)
 
 
 def in_order(settlements: Sequence[Settlement]) -> list[int]:
@@ -71,6 +74,7 @@ async def _settle(store: Store, settlements: Sequence[Settlement]) -> list[Row]:
     columns = _columns(settlements)
     if states == _COMPLETED and len(kept) == len(settlements) and columns["notes"] is None:
         return await store.rows("settle.complete", **columns)
+    columns |= {"limited": False}
     return await store.composed("settle.settle", "answer", "settle.all", columns)
 
 

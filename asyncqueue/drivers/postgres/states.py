@@ -17,7 +17,15 @@ CODES: Final = {
 """Nothing is stored as FAILED: such a row stands in the failed table."""
 HELD_BACK: Final = -1
 """By a latch; outside it is told as delayed."""
-STATES: Final = {code: state for state, code in CODES.items()} | {HELD_BACK: State.DELAYED}
+RESTRICTED: Final = -2
+"""Ready, with limits or a fair key: claimed with a look at permits and turns."""
+SET_ASIDE: Final = -3
+"""Until there is a permit."""
+STATES: Final = {code: state for state, code in CODES.items()} | {
+    HELD_BACK: State.DELAYED,
+    RESTRICTED: State.PENDING,
+    SET_ASIDE: State.PENDING,
+}
 
 HELD: Final = 1
 HELD_UNTIL_CLAIMED: Final = 2

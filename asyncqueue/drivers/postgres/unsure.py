@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from asyncqueue.drivers.postgres import claim, ending, settle
+from asyncqueue.drivers.postgres import claim, ending, permits, settle
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from asyncqueue.drivers.postgres.session import Work
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.record import Counted, Settlement
 
@@ -23,16 +24,6 @@ if TYPE_CHECKING:
 
 LONGEST: Final = 60.0
 """Seconds for which a lost call is reckoned with."""
-
-
-class Work(Protocol):
-    """Does a verb on a connection, perhaps in a transaction."""
-
-    async def __call__(
-        self, verb: Callable[[Store], Awaitable[None]], *, atomic: bool = False
-    ) -> None:
-        """Return when that is done."""
-        ...
 
 
 class Unsure:
@@ -55,16 +46,17 @@ class Unsure:
         """The answer of that call never came: its jobs are nobody's."""
         self._handouts[handout] = time.monotonic() + LONGEST
 
-    async def give_back(self, store: Store) -> None:
+    async def give_back(self, work: Work) -> None:
         """Return what lost calls claimed; once is not enough, as they may be done even now."""
-        await claim.give_back_handouts(store, list(self._handouts))
+        await claim.give_back_handouts(work, list(self._handouts))
         now = time.monotonic()
         self._handouts = {lost: until for lost, until in self._handouts.items() if until > now}
 
     async def settle(self, work: Work, settlements: Sequence[Settlement]) -> list[Answer]:
         """Settle; what an earlier try that seemed to fail has settled counts as settled now.
 
-        Those that are linked are settled in one transaction, the others by one statement.
+        Those that are linked are settled in one transaction, the others by one statement. Both
+        leave those with limits, which are found out by this, to one more transaction.
         """
         plain, linked = ending.parted(settlements)
         answers: dict[int, Answer] = {}
@@ -74,16 +66,23 @@ class Unsure:
             told: list[Answer] = [*await settle.settle(store, ends)]
             answers.update(zip(plain, await self._recovered(store, ends, told), strict=True))
 
-        async def end_linked(store: Store) -> None:
-            ends = [settlements[place] for place in linked]
-            told = await ending.settle(store, ends)
-            answers.update(zip(linked, await self._recovered(store, ends, told), strict=True))
+        async def end_in_one(store: Store, places: Sequence[int], *, limited: bool) -> None:
+            ends = [settlements[place] for place in places]
+            told = await ending.settle(store, ends, limited=limited)
+            answers.update(zip(places, await self._recovered(store, ends, told), strict=True))
 
         try:
             if plain:
                 await work(end)
             if linked:
-                await work(end_linked, atomic=True)
+                await work(lambda store: end_in_one(store, linked, limited=False), atomic=True)
+            left = [place for place, answer in answers.items() if answer is False]
+            if left:
+                ends = [settlements[place] for place in left]
+                some = await work(lambda store: permits.limited(store, ends))
+                limited = [left[place] for place in some]
+                if limited:
+                    await work(lambda store: end_in_one(store, limited, limited=True), atomic=True)
         except DriverError:  # Unavailable, or one refused the linked ones when others were stored.
             self._lost(settlements, answers)
             raise

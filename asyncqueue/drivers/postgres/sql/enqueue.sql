@@ -24,7 +24,7 @@ ON CONFLICT (id) DO UPDATE SET
     payload = excluded.payload, attempts = 0, exceptions = 0, token = 0, key_hold = 0, key = NULL,
     key_until = NULL, started_at = NULL, finished_at = NULL, expires_at = NULL, progress = NULL,
     worker = NULL, message = NULL, error = NULL, result = NULL, traceback = NULL, latch = NULL,
-    part = NULL, held = NULL, history = NULL
+    part = NULL, held = NULL, history = NULL, limits = NULL, fair = NULL, aside = NULL
 WHERE old.state >= 3 AND old.expires_at <= {now}
 RETURNING id;
 
@@ -54,24 +54,30 @@ RETURNING id
 RETURNING id, pg_notify(:channel::text, :text::text)
 
 -- name: insert_unique
--- The same for jobs that may have keys and latches; any conflict stores nothing.
+-- The same for jobs that may have keys, latches and limits; any conflict stores nothing.
 INSERT INTO {jobs} (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload,
-    key, key_hold, key_until, latch, part, held
+    key, key_hold, key_until, latch, part, held, limits, fair
 )
 SELECT
-    CASE WHEN given.held IS NOT NULL THEN -1 WHEN given.delay > 0 THEN 1 ELSE 0 END,
+    CASE
+        WHEN given.held IS NOT NULL THEN -1
+        WHEN given.delay > 0 THEN 1
+        WHEN given.limits IS NULL AND given.fair IS NULL THEN 0
+        ELSE -2
+    END,
     given.priority, given.max_attempts, {now},
     CASE WHEN given.held IS NULL THEN {now} ELSE 0 END + greatest(given.delay, 0),
     given.id, given.queue, given.name, given.payload, given.key, given.key_hold,
-    {now} + given.key_ttl, given.latch, given.part, given.held
+    {now} + given.key_ttl, given.latch, given.part, given.held, given.limits, given.fair
 FROM unnest(
     :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
     :max_attempts::bigint[], :delays::double precision[], :keys::text[], :key_holds::smallint[],
-    :key_ttls::double precision[], :latches::text[], :parts::smallint[], :held::smallint[]
+    :key_ttls::double precision[], :latches::text[], :parts::smallint[], :held::smallint[],
+    :limits::text[], :fair::text[]
 ) WITH ORDINALITY AS given (
     id, queue, name, payload, priority, max_attempts, delay, key, key_hold, key_ttl, latch, part,
-    held, place
+    held, limits, fair, place
 )
 WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
 ORDER BY given.place

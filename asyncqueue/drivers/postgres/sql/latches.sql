@@ -79,7 +79,9 @@ WHERE {latches}.id = given.id;
 -- name: let_go
 -- latches with what for -> the queues of the jobs that wait like any others from now on.
 UPDATE {jobs} SET
-    state = CASE WHEN available_at > 0 THEN 1 ELSE 0 END,
+    state = CASE
+        WHEN available_at > 0 THEN 1 WHEN limits IS NULL AND fair IS NULL THEN 0 ELSE -2
+    END,
     available_at = {now} + available_at,
     held = NULL
 FROM unnest(:latches::text[], :held::smallint[]) AS given (latch, held)

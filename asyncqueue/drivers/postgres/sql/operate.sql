@@ -2,24 +2,27 @@
 -- their ids, as everywhere.
 
 -- name: concerned
--- -> the latches of jobs that wait, or may soon.
-SELECT DISTINCT latch FROM {jobs} WHERE ({where}) AND latch IS NOT NULL AND state < 3
+-- -> the latches and limits of jobs that wait, or may soon.
+SELECT DISTINCT latch, limits FROM {jobs}
+WHERE ({where}) AND (latch IS NOT NULL OR limits IS NOT NULL) AND state < 3
 
 -- name: cancel
--- keep, latches that are locked -> id, the state that was met, worker, seq, latch, part, held. Jobs
--- of other latches came just now: too late to be meant.
+-- keep; latches, and limits whose keys are locked -> id, the state that was met, worker, limits, seq,
+-- latch, part, held. Jobs of others came just now: too late to be meant.
 WITH met AS MATERIALIZED (
     SELECT
         seq, id, CASE WHEN state = 1 AND available_at <= {now} THEN 0 ELSE state END AS state,
-        worker, latch, part, held
+        worker, limits, latch, part, held
     FROM {jobs}
     WHERE ({where}) AND (latch IS NULL OR latch = ANY (:latches::text[]) OR state >= 2)
+    AND (limits IS NULL OR limits = ANY (:limits::text[]) OR state >= 2)
     ORDER BY id FOR UPDATE
 ),
 cancelled AS (
     UPDATE {jobs} SET
         state = 4, finished_at = {now}, expires_at = {now} + :keep::double precision, key_hold = 0,
-        available_at = CASE WHEN state < 0 THEN created_at ELSE 0 END + available_at, held = NULL
+        available_at = CASE WHEN state = -1 THEN created_at ELSE 0 END + available_at, held = NULL,
+        aside = NULL
     WHERE :keep::double precision > 0
     AND seq = ANY (ARRAY(SELECT seq FROM met WHERE state < 2))
 ),
@@ -31,7 +34,7 @@ called_off AS (
     UPDATE {jobs} SET cancel_keep = greatest(:keep::double precision, 0)
     WHERE seq = ANY (ARRAY(SELECT seq FROM met WHERE state = 2))
 )
-SELECT id, state, worker, seq, latch, part, held FROM met;
+SELECT id, state, worker, limits, seq, latch, part, held FROM met;
 
 -- name: failed_ids
 SELECT id FROM {failed} WHERE {where}
@@ -47,11 +50,11 @@ WITH failed AS MATERIALIZED (
 back AS (
     INSERT INTO {jobs} (
         state, priority, token, max_attempts, created_at, available_at, id, queue, name, payload,
-        latch, part
+        latch, part, limits, fair
     )
     SELECT
-        0, priority, token, max_attempts, {now}, {now}, id, queue, name, payload, latch,
-        CASE WHEN part IN (1, 2) THEN 2 END
+        CASE WHEN limits IS NULL AND fair IS NULL THEN 0 ELSE -2 END, priority, token, max_attempts, {now}, {now}, id, queue, name, payload, latch,
+        CASE WHEN part IN (1, 2) THEN 2 END, limits, fair
     FROM failed ORDER BY seq
     ON CONFLICT DO NOTHING
 ),
@@ -71,23 +74,28 @@ DELETE FROM {failed} WHERE id = ANY (ARRAY(SELECT id FROM meant)) RETURNING id;
 
 -- name: delete_jobs
 WITH meant AS MATERIALIZED (
-    SELECT seq FROM {jobs} WHERE ({where}) AND (latch IS NULL OR state >= 3)
+    SELECT seq FROM {jobs}
+    WHERE ({where}) AND (latch IS NULL AND limits IS NULL OR state >= 3)
     LIMIT :room::bigint FOR UPDATE SKIP LOCKED
 )
 DELETE FROM {jobs} WHERE seq = ANY (ARRAY(SELECT seq FROM meant)) RETURNING id;
 
 -- name: linked
--- -> the latches of some of the jobs that this leaves.
-SELECT latch FROM {jobs} WHERE ({where}) AND latch IS NOT NULL AND state < 2 LIMIT :room::bigint
+-- -> the latches and limits of some of the jobs that this leaves.
+SELECT latch, limits FROM {jobs}
+WHERE ({where}) AND (latch IS NOT NULL OR limits IS NOT NULL) AND state < 2 LIMIT :room::bigint
 
 -- name: delete_linked
--- latches, which are locked -> id, seq, latch, part, held.
+-- latches, and limits whose keys are locked -> id, limits, seq, latch, part, held.
 WITH meant AS MATERIALIZED (
-    SELECT seq FROM {jobs} WHERE ({where}) AND latch = ANY (:latches::text[]) AND state < 2
+    SELECT seq FROM {jobs} WHERE ({where}) AND state < 2
+    AND (latch IS NOT NULL OR limits IS NOT NULL)
+    AND (latch IS NULL OR latch = ANY (:latches::text[]))
+    AND (limits IS NULL OR limits = ANY (:limits::text[]))
     LIMIT :room::bigint FOR UPDATE SKIP LOCKED
 )
 DELETE FROM {jobs} WHERE seq = ANY (ARRAY(SELECT seq FROM meant))
-RETURNING id, seq, latch, part, held;
+RETURNING id, limits, seq, latch, part, held;
 
 -- name: prune_jobs
 DELETE FROM {jobs} WHERE seq = ANY (ARRAY(

@@ -3,7 +3,8 @@
 -- id is wanted, and not that of all running jobs.
 --
 -- -> how many were held; the places (from 1) of those that were, unless all; the queues to which
--- jobs went back; whether anybody waits for jobs to finish.
+-- jobs went back; whether anybody waits for jobs to finish. Claims of jobs with limits count as not
+-- held, where their keys are not locked.
 
 -- name: complete
 WITH ended AS (
@@ -27,6 +28,7 @@ WITH ended AS (
         id, token, attempts, exceptions, retention, result, error, traceback, place
     )
     WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
+    AND {jobs}.limits IS NULL
     RETURNING given.place
 )
 SELECT
@@ -42,6 +44,7 @@ WITH ended AS (
     DELETE FROM {jobs}
     USING unnest(:ids::text[], :tokens::bigint[]) WITH ORDINALITY AS given (id, token, place)
     WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
+    AND {jobs}.limits IS NULL
     RETURNING given.place
 )
 SELECT
@@ -69,11 +72,16 @@ WITH held AS MATERIALIZED (
         place
     )
     JOIN {jobs} AS job ON job.id = given.id AND job.token = given.token AND job.state + 0 = 2
+        AND (job.limits IS NULL OR :limited::boolean)
     ORDER BY given.place FOR UPDATE OF job
 ),
 returned AS (
     UPDATE {jobs} SET
-        state = CASE WHEN held.ending = 1 AND held.delay > 0 THEN 1 ELSE 0 END,
+        state = CASE
+            WHEN held.ending = 1 AND held.delay > 0 THEN 1
+            WHEN {jobs}.limits IS NULL AND {jobs}.fair IS NULL THEN 0
+            ELSE -2
+        END,
         attempts = held.attempts,
         exceptions = held.exceptions,
         available_at = CASE
@@ -117,12 +125,13 @@ moved AS (
     INSERT INTO {failed} (
         seq, priority, attempts, exceptions, token, max_attempts, created_at, available_at,
         started_at, finished_at, progress, id, queue, name, worker, key, payload, message, error,
-        result, traceback, latch, part, history
+        result, traceback, latch, part, history, limits, fair
     )
     SELECT
         seq, priority, new_attempts, new_exceptions, token, max_attempts, created_at, available_at,
         started_at, {now}, progress, id, queue, name, worker, key, payload, message, new_error,
-        new_result, new_traceback, latch, part, coalesce(history || note, note, history)
+        new_result, new_traceback, latch, part, coalesce(history || note, note, history), limits,
+        fair
     FROM gone WHERE ending = 5
     ON CONFLICT (id) DO UPDATE SET
         seq = excluded.seq, priority = excluded.priority, attempts = excluded.attempts,
@@ -133,7 +142,8 @@ moved AS (
         name = excluded.name, worker = excluded.worker, key = excluded.key,
         payload = excluded.payload, message = excluded.message, error = excluded.error,
         result = excluded.result, traceback = excluded.traceback, latch = excluded.latch,
-        part = excluded.part, history = excluded.history
+        part = excluded.part, history = excluded.history, limits = excluded.limits,
+        fair = excluded.fair
 )
 {answer};
 
@@ -168,7 +178,7 @@ LEFT JOIN {jobs} AS job ON job.id = given.id
 LEFT JOIN {failed} AS failed ON failed.id = given.id
 WHERE CASE
     WHEN given.state = 5 THEN failed.token = given.token
-    WHEN given.state < 2 THEN job.token = given.token AND job.state IN (0, 1, 4)
+    WHEN given.state < 2 THEN job.token = given.token AND job.state IN (0, 1, 4, -2, -3)
     ELSE job.token = given.token AND job.state = given.state
         OR given.retention <= 0 AND job.id IS NULL AND failed.id IS NULL
 END;
