@@ -99,13 +99,13 @@ class Keys:
         permits = self._permits.holders(key, self.now)
         held = [permit.holder for permit in permits if holder in (None, permit.holder)]
         self._returned += [(key, name) for name in held]
-        return self._permits.give_back(key, holder)
+        return self._permits.give_back(key, holder, self.now)
 
     def ended(self, id: str, limits: Iterable[Limited]) -> None:
         """A job is no longer being processed: another one may try."""
         for limit in limits:
             if limit.per is None:
-                self._permits.give_back(limit.key, id)
+                self._permits.give_back(limit.key, id, self.now)
                 self._returned.append((limit.key, id))
             self._freed[limit.key] = limit
 

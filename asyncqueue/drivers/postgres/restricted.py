@@ -81,6 +81,8 @@ def _admit(candidates: Sequence[Candidate], keys: Keys) -> tuple[list[Candidate]
             chosen.append(candidate)
         else:
             aside[candidate.seq] = lacking
+            # Others may try in the place of one that lacks another permit than they do.
+            keys.gone(limit for limit in candidate.limits if limit.key != lacking)
     return chosen, aside
 
 

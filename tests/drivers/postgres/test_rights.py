@@ -49,7 +49,8 @@ async def limited(request, driver: PostgresDriver, postgres_schema) -> AsyncIter
     limited = PostgresDriver(f"postgresql://{role}@{host}", schema=schema, clock=Clock())
 
     async def empty() -> None:
-        tables = ", ".join(f'"{schema}".{name}' for name in ("jobs", "failed_jobs", "jobs_latches"))
+        names = ("jobs", "failed_jobs", "jobs_latches", "jobs_permits", "jobs_openings")
+        tables = ", ".join(f'"{schema}".{name}' for name in names)
         await owner.execute(f"TRUNCATE {tables}")
 
     yield request.param, limited, empty

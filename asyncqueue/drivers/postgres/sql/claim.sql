@@ -30,7 +30,7 @@ first_due AS MATERIALIZED (
 ),
 news AS MATERIALIZED (
     SELECT
-        EXISTS (SELECT FROM {openings} WHERE at <= {now}) AS opens,
+        (SELECT min(at) FROM {openings}) AS opens_at,
         EXISTS (SELECT FROM first_due WHERE restricted) AS due
 ),
 hurdle AS MATERIALIZED (
@@ -48,7 +48,7 @@ source AS MATERIALIZED (
         CASE WHEN lane.place = hurdle.place THEN hurdle.priority + 1 ELSE lane.low END AS low
     FROM lane CROSS JOIN news LEFT JOIN hurdle ON true
     WHERE (hurdle.place IS NULL OR lane.place <= hurdle.place)
-    AND NOT (:heed::boolean AND (news.opens OR news.due))
+    AND NOT (:heed::boolean AND (coalesce(news.opens_at <= {now}, false) OR news.due))
 ),
 due AS MATERIALIZED (
     SELECT source.place, job.seq, job.priority, job.available_at
@@ -84,7 +84,8 @@ taken AS (
         id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
         available_at, seq, latch, part
 )
-SELECT taken.*, upcoming.*, news.*, hurdle.*
+SELECT
+    taken.*, upcoming.*, coalesce(news.opens_at <= {now}, false), news.due, hurdle.*
 FROM (
     SELECT CASE WHEN (SELECT count(*) FROM chosen) < :limit::bigint THEN least((
         SELECT min(CASE WHEN lane.low = -32768 AND lane.high = 32767 THEN (
@@ -103,7 +104,7 @@ FROM (
                 ORDER BY available_at LIMIT 1000
             ) AS near
         ) END) FROM lane
-    ), (SELECT min(at) FROM {openings})) END - {now} AS due_in,
+    ), (SELECT opens_at FROM news)) END - {now} AS due_in,
     (SELECT count(*) FROM first_due) AS due
 ) AS upcoming
 CROSS JOIN news LEFT JOIN hurdle ON true LEFT JOIN taken ON true;
