@@ -16,7 +16,6 @@ from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
-from .behaviour_page import PENDING
 from .recorder import Recorder
 from .servers.databases import postgres_schema, postgres_server, postgres_url
 from .servers.fixtures import (
@@ -56,8 +55,8 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """A test that proves a case proves nothing when it skips itself: that is a failure."""
     report = yield
-    marks = {mark.name for mark in item.own_markers}
-    if report.skipped and "case" in marks and "skipif" not in marks and not PENDING:
+    marks = {mark.name for mark in item.iter_markers()}
+    if report.skipped and "case" in marks and "skipif" not in marks:
         report.outcome = "failed"
         report.longrepr = f"It is to prove a case, and was skipped: {report.longrepr}"
     return report

@@ -158,10 +158,8 @@ async def test_every_attempt_is_told(
 
 @pytest.mark.case("MON-19")
 async def test_which_limit_holds_a_job(
-    queue: Queue, driver: Driver, make_worker: Callable[..., Worker], events: Recorder
+    queue: Queue, make_worker: Callable[..., Worker], events: Recorder
 ) -> None:
-    if not driver.has_limits:
-        pytest.skip(f"the {driver.name} driver keeps no limits yet")
     first, second = await queue.dispatch_many([ExplainedLimits(), ExplainedLimits()])
     async with make_worker(concurrency=5):
         await until_async(queue.running, len)

@@ -49,12 +49,6 @@ def gate() -> asyncio.Event:
     return gates[0]
 
 
-@pytest.fixture(autouse=True)
-def able(driver: Driver) -> None:
-    if not driver.has_limits:
-        pytest.skip(f"the {driver.name} driver keeps no limits yet")
-
-
 @pytest.fixture
 def drain(make_worker: Callable[..., Worker]) -> Callable[..., Any]:
     """Run all that is due."""

@@ -15,16 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from asyncqueue import Queue, Worker
-    from asyncqueue.drivers.base import Driver
     from asyncqueue.testing import Clock
 
     from ..recorder import Recorder
-
-
-@pytest.fixture(autouse=True)
-def able(driver: Driver) -> None:
-    if not driver.has_limits:
-        pytest.skip(f"the {driver.name} driver keeps no limits yet")
 
 
 @pytest.mark.case("WRK-34")

@@ -92,8 +92,6 @@ async def test_a_unique_key_is_free_after_a_kill(scene: Scene, figure: Figure) -
 
 async def test_a_limit_is_free_after_a_kill(scene: Scene, figure: Figure) -> None:
     """C3: whoever held the permit is dead; others get it, one at a time."""
-    if not scene.queue.driver.has_limits:
-        pytest.skip(f"the {scene.store.kind} driver keeps no limits yet")
     await scene.dispatch(Limited(key=key, seconds=0.1) for key in "ab" for _ in range(4))
     worker = scene.hire()
     await scene.begun(2)
