@@ -101,15 +101,15 @@ class _Claiming:
         while left:
             claims, came = await self._work(self._plain(left))
             self._claims += claims
-            self._due_in = _sooner(self._due_in, came.due_in)
             if len(self._claims) >= self._limit:
                 return None
             if self._news < MOST_NEWS and (came.opens or came.restricted):
                 await self._hear(left, came)
-            elif came.lane is None:
+                continue
+            self._due_in = _sooner(self._due_in, came.due_in)
+            if came.lane is None:
                 return self._due_in
-            else:
-                left = await self._restricted(left, came.lane - 1, came.priority)
+            left = await self._restricted(left, came.lane - 1, came.priority)
             if self._aside >= MOST_SET_ASIDE:
                 return 0.0
         return self._due_in
