@@ -56,7 +56,7 @@ def pytest_runtest_makereport(
     """A test that proves a case proves nothing when it skips itself: that is a failure."""
     report = yield
     marks = {mark.name for mark in item.iter_markers()}
-    if report.skipped and "case" in marks and "skipif" not in marks:
+    if report.skipped and "case" in marks and not marks & {"skipif", "partial"}:
         report.outcome = "failed"
         report.longrepr = f"It is to prove a case, and was skipped: {report.longrepr}"
     return report

@@ -230,7 +230,9 @@ async def test_a_batch_is_found_with_live_counters(queue, make_queue, driver, sc
     running = asyncio.create_task(run(queue))
     await scene.started["b"].wait()
     other = make_queue(driver)
-    seen = await other.find_batch(info.id)
+    async with asyncio.timeout(10):
+        while numbers(seen := await other.find_batch(info.id)) == (2, 2, 0, 0, 0):
+            await asyncio.sleep(0)  # "a" has ended, and is being settled.
     assert (seen.name, numbers(seen), seen.progress) == ("two", (2, 1, 1, 0, 0), 50)
     assert await other.find_batch("no such batch") is None
     assert [batch.id for batch in await other.batches()] == [info.id]

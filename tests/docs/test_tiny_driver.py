@@ -32,6 +32,7 @@ TinyDriver = tiny_driver()
 
 
 @pytest.mark.case("DRV-20", "TST-05")
+@pytest.mark.partial
 class TestTinyDriver(DriverConformance):
     """What is not offered is skipped."""
 

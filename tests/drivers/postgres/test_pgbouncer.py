@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from ...servers.databases import Schema
 
+pytestmark = pytest.mark.partial
+
 
 @pytest.fixture(scope="module")
 def pooler(postgres_url: str) -> Iterator[PgBouncer]:
