@@ -126,7 +126,7 @@ async def test_stopped_while_a_claim_is_under_way(server_scene: Scene, figure: F
     scene = server_scene
     with Proxy(scene.store.port) as proxy:
         worker = await scene.hired(lease=30.0, port=proxy.port)
-        proxy.hold(0.4, "from")
+        proxy.hold(0.2, "from")
         ids = await scene.labour(10)
         await asyncio.sleep(0.1)
         code, seconds = await scene.terminated(worker)
@@ -139,7 +139,7 @@ async def test_stopped_while_a_claim_is_under_way(server_scene: Scene, figure: F
         report = await scene.report()
         assert report.problems(faults=False) == []
         claimable = min(body.began for body in report.bodies) - ended
-        figure("ended after (s), with replies 0.4 s late", seconds)
+        figure("ended after (s), with replies 0.2 s late", seconds)
         figure("run by another after (s), its start included", claimable)
 
 

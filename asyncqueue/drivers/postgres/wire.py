@@ -64,19 +64,21 @@ class ToldBefore(NamedTuple):
 class OwnConnection(asyncpg.Connection):
     """Asks what arrays of built-in types are once in a process, not on every connection.
 
-    The answer is the same on every server, and finding it costs the server more than 30 ms: the
-    first claim on a new connection would wait for it.
+    The answer is the same on every server. Finding it costs the server more than 30 ms and takes
+    six round trips, for which the first claim and the first settlement of a connection would wait.
     """
 
     __slots__ = ()
 
     async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:
         oids = frozenset(typeoids)
-        told = _built_in.get(oids)
-        if told is not None:
-            return told, ToldBefore()
+        for asked, told in _built_in.items():
+            if oids <= asked:
+                return told, ToldBefore()
+        if max(oids) < FIRST_OF_USERS:
+            oids |= ARRAYS
         asking: Any = super()
-        answer: Any = await asking._introspect_types(typeoids, timeout)  # noqa: SLF001
+        answer: Any = await asking._introspect_types(oids, timeout)  # noqa: SLF001
         if max(oids) < FIRST_OF_USERS:
             _built_in[oids] = answer[0]
         return answer
@@ -84,6 +86,8 @@ class OwnConnection(asyncpg.Connection):
 
 FIRST_OF_USERS: Final = 10_000
 """Numbers of types below this one were given by PostgreSQL, once and for all."""
+ARRAYS: Final = frozenset({1000, 1001, 1005, 1007, 1016, 1022})
+"""Of bool, bytea, smallint, integer, bigint and float8: what statements of this driver take."""
 _built_in: Final[dict[frozenset[int], Any]] = {}
 
 
