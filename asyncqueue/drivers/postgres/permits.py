@@ -131,15 +131,19 @@ class Keys:
         if self._taken:
             keys, holders, untils = zip(*self._taken, strict=True)
             await store.change("permits.take", keys=keys, holders=holders, untils=untils)
-        if self._armed:
-            ats = list(self._armed.values())
-            await store.change("permits.arm", keys=list(self._armed), ats=ats)
+        await self.write_openings()
         room = {key: self._permits.room(limit, self.now) for key, limit in self._freed.items()}
         room = {key: left for key, left in room.items() if left}
         if room:
             rooms = list(room.values())
             rows = await store.rows("permits.refill", keys=list(room), rooms=rooms)
             store.ring("queue", {queue for (queue,) in rows})
+
+    async def write_openings(self) -> None:
+        """Store when to look at keys again."""
+        if self._armed:
+            ats = list(self._armed.values())
+            await self._store.change("permits.arm", keys=list(self._armed), ats=ats)
 
 
 async def locked(store: Store, limits: Iterable[str | None]) -> Keys:
@@ -179,8 +183,7 @@ async def release(store: Store, key: str, holder: str | None) -> int:
     keys = Keys(store)
     await keys.lock([key])
     gone = keys.release(key, holder)
-    for _, limits in await store.rows("permits.first_aside", keys=[key]):
-        keys.gone(limit for limit in decoded(limits) if limit.key == key)
+    keys.gone(await _waited_for(store, [key]))
     await keys.write()
     return gone
 
@@ -191,11 +194,17 @@ async def open_due(store: Store) -> None:
     keys = Keys(store)
     await keys.lock(due)
     opened = [key for (key,) in await store.rows("permits.disarm", keys=due)]
-    for key, limits in await store.rows("permits.first_aside", keys=opened):
-        limit = next(limit for limit in decoded(limits) if limit.key == key)
-        keys.gone([limit])
-        keys.arm(key, keys.now + (keys.wait(limit) or limit.per or math.inf))
+    keys.gone(await _waited_for(store, opened))
     await keys.write()
+    for limit in await _waited_for(store, opened):
+        keys.arm(limit.key, keys.now + (keys.wait(limit) or limit.per or math.inf))
+    await keys.write_openings()
+
+
+async def _waited_for(store: Store, keys: Sequence[str]) -> list[Limited]:
+    """The limits of these keys for which anybody is set aside."""
+    rows = await store.rows("permits.first_aside", keys=keys)
+    return [limit for key, limits in rows for limit in decoded(limits) if limit.key == key]
 
 
 async def holders(store: Store, key: str) -> list[Permit]:
