@@ -103,10 +103,12 @@ class Unsure:
     ) -> list[Answer]:
         if not self._settlements:
             return answers
+        claims = [(s.id, s.token) for s in settlements]
+        now = {claim for claim, answer in zip(claims, answers, strict=True) if answer}
         doubted = [
             place
-            for place, s in enumerate(settlements)
-            if not answers[place] and (s.id, s.token) in self._settlements
+            for place, claim in enumerate(claims)
+            if claim in self._settlements and claim not in now and not answers[place]
         ]
         if doubted:
             found = await settle.were_settled(store, [settlements[place] for place in doubted])
