@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from asyncqueue.drivers.postgres import (
     claim,
     enqueue,
+    giving_back,
     latches,
     leases,
     look,
@@ -103,7 +104,7 @@ class PostgresDriver(Handle):
 
         async def give_back(_: Claimed) -> None:
             if claims:
-                await session.work_in_steps(lambda work: claim.give_back(work, claims))
+                await session.work_in_steps(lambda work: giving_back.give_back(work, claims))
 
         try:
             return await session.work_in_steps(

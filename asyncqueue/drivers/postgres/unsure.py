@@ -10,7 +10,7 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Final
 
-from asyncqueue.drivers.postgres import claim, ending, permits, settle
+from asyncqueue.drivers.postgres import ending, giving_back, permits, settle
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Unsure:
 
     async def give_back(self, work: Work) -> None:
         """Return what lost calls claimed; once is not enough, as they may be done even now."""
-        await claim.give_back_handouts(work, list(self._handouts))
+        await giving_back.give_back_handouts(work, list(self._handouts))
         now = time.monotonic()
         self._handouts = {lost: until for lost, until in self._handouts.items() if until > now}
 
