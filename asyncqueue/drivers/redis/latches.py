@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncqueue.drivers.redis.encoding import ON, packed, packed_settlement, packed_wants
+from asyncqueue.drivers.redis.encoding import ON, packed, packed_wants
+from asyncqueue.drivers.redis.endings import packed_settlement
 from asyncqueue.drivers.redis.moving import check_count, chunks, places_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Counted, Tally

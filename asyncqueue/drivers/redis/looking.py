@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from asyncqueue.drivers.redis.encoding import PHASES, UnreadableError, read_standing, stored_job
+from asyncqueue.drivers.redis.encoding import PHASES, UnreadableError, read_standing
 from asyncqueue.drivers.redis.moving import CHUNK, chunks
+from asyncqueue.drivers.redis.reading import stored_job
 from asyncqueue.record import FINISHED, WAITING, QueueCounts, State
 
 if TYPE_CHECKING:

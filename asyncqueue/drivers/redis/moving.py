@@ -7,12 +7,9 @@ import struct
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from asyncqueue.drivers.redis.encoding import (
-    UnreadableError,
-    claim_of,
-    packed,
-    parts_of,
-)
+from asyncqueue.drivers.redis.encoding import UnreadableError, packed
+from asyncqueue.drivers.redis.reading import claim_of
+from asyncqueue.drivers.redis.tokens import parts_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed, Hold
 

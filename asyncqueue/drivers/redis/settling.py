@@ -5,13 +5,14 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from asyncqueue.drivers.redis.encoding import packed_outcome, packed_terms, parts_of
+from asyncqueue.drivers.redis.endings import packed_outcome, packed_terms
 from asyncqueue.drivers.redis.moving import chunks
+from asyncqueue.drivers.redis.tokens import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncqueue.drivers.redis.encoding import Terms
+    from asyncqueue.drivers.redis.endings import Terms
     from asyncqueue.drivers.redis.scripts import Scripts
     from asyncqueue.drivers.redis.wire import Word
     from asyncqueue.record import Settlement
