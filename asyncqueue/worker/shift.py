@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.execution.runner import Runner
+from asyncqueue.worker import announcing
 from asyncqueue.worker.consumer import Consumer
 from asyncqueue.worker.embedding import Carrier
 from asyncqueue.worker.heartbeat import Heartbeat
@@ -50,6 +51,7 @@ class Shift:
         """Whether a stop was asked for: what runs now will be cancelled."""
         self._worker = worker
         self._timing = worker.timing
+        self._started_at = worker.queue.driver.clock.time()
         self._stop = asyncio.Event()
         self._hurry = asyncio.Event()
         self._hurried_at = math.inf
@@ -161,7 +163,7 @@ class Shift:
             self._arm_limits()
             self.started = True
             started.set_result(None)
-            worker.announce_started()
+            announcing.started(worker)
             await self._consume()
 
     async def _consume(self) -> None:
@@ -170,7 +172,8 @@ class Shift:
             claiming.add_done_callback(lambda _: self.end("its consumer broke"))
             self._claiming.append(claiming)
         await self._through_the_end_of_the_loop(self._stop.wait)
-        self._worker.announce_stopping(self.reason)
+        self._worker.stop_reason = self.reason
+        announcing.stopping(self._worker, self.reason)
         for consumer in self._consumers:
             consumer.close()
         await self._through_the_end_of_the_loop(self._wind_down)
@@ -245,7 +248,7 @@ class Shift:
         return Heartbeat(
             worker.queue.driver,
             self._holdings,
-            worker.presence(),
+            announcing.presence(worker, self._started_at),
             lease=self._timing.lease,
             interrupt=self._interrupt,
             restart=lambda: self.end("restart"),

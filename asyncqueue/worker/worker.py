@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-import os
-import socket
 from collections import Counter
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 import anyio
 
-from asyncqueue.clock import now_of
 from asyncqueue.durations import Duration, to_finite_seconds
-from asyncqueue.events import WorkerStarted, WorkerStopping
 from asyncqueue.ids import new_id
 from asyncqueue.options import check_middleware
-from asyncqueue.record import Presence
 from asyncqueue.services import Services
 from asyncqueue.worker.embedding import check_scheduler
 from asyncqueue.worker.logs import worker_log
@@ -124,7 +119,6 @@ class Worker:
         self._shift: Shift | None = None
         self._main: asyncio.Task[None] | None = None
         self._starting: asyncio.Lock | None = None
-        self._started_at = 0.0
 
     @property
     def concurrency(self) -> int:
@@ -168,7 +162,6 @@ class Worker:
         driver = await self.queue.ready()
         await driver.ping()
         self.stop_reason = ""
-        self._started_at = driver.clock.time()
         variables = contextvars.copy_context()
         variables.run(_inside.set, self)
         shift = Shift(self, variables)
@@ -250,29 +243,6 @@ class Worker:
         """Whether the event loop is being closed around the worker."""
         return self._main is not None and self._main.cancelling() > 0
 
-    def presence(self) -> Presence:
-        """How others see this worker."""
-        return Presence(
-            id=self.id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            queues=self.queues,
-            concurrency=self.concurrency,
-            started_at=self._started_at,
-            kinds=list(self.queue.registry),
-        )
-
-    def announce_started(self) -> None:
-        """Say that it takes jobs from now on."""
-        self.log.info("Worker %s started on %s", self.id, ", ".join(self.queues))
-        self._send(WorkerStarted)
-
-    def announce_stopping(self, reason: str) -> None:
-        """Say that it takes no more jobs, and why."""
-        self.stop_reason = reason
-        self.log.info("Worker %s stops: %s", self.id, reason)
-        self._send(WorkerStopping, reason=reason)
-
     # Inside
 
     async def _live(self, shift: Shift, started: asyncio.Future[None]) -> None:
@@ -330,18 +300,6 @@ class Worker:
                     if self._main is not None and self._main.cancelled():
                         raise
                     self.hurry()
-
-    def _send(self, event_type: type[Any], **fields: Any) -> None:
-        listeners = self.queue.listeners
-        if listeners.wants(event_type):
-            listeners.send(
-                event_type(
-                    at=now_of(self.queue.driver.clock),
-                    worker_id=self.id,
-                    queues=tuple(self.queues),
-                    **fields,
-                )
-            )
 
     def __repr__(self) -> str:
         state = "running" if self.running else "stopped"

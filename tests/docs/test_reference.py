@@ -26,7 +26,7 @@ INTERNAL = {
     | {"dispatch_batch", "dispatch_chain", "join_batch", "linked", "own_batch", "store_record"},
     Batch: {"plan"},
     Chain: {"catch_callback", "jobs", "queue_name"},
-    Worker: {"announce_started", "announce_stopping", "presence", "torn_down"},
+    Worker: {"torn_down"},
     Context: {"move_deadline"},
 }
 """Names for other parts of asyncqueue, not for its users."""
