@@ -21,7 +21,12 @@ CASES = ROOT / "docs/reference/cases.toml"
 PAGE = ROOT / "docs/reference/behaviour.md"
 STORES = ("memory", "postgres", "redis", "sqlite")
 DRIVERS = (*STORES, "sync")
-FIXTURES = {"own_redis": "redis", "redis_url": "redis", "postgres_schema": "postgres"}
+FIXTURES = {
+    "own_redis": "redis",
+    "redis_url": "redis",
+    "postgres_schema": "postgres",
+    "new_postgres_schema": "postgres",
+}
 """Fixtures that say which driver a test is about when it has none of the parameters below."""
 PARAMETERS = ("driver", "ledger", "store")
 

@@ -17,7 +17,13 @@ from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
 from .recorder import Recorder
-from .servers.databases import postgres_schema, postgres_server, postgres_url
+from .servers.databases import (
+    new_postgres_schema,
+    postgres_schema,
+    postgres_schemas,
+    postgres_server,
+    postgres_url,
+)
 from .servers.fixtures import (
     own_redis,
     redis_cluster_server,
@@ -27,8 +33,10 @@ from .servers.fixtures import (
 )
 
 __all__ = [
+    "new_postgres_schema",
     "own_redis",
     "postgres_schema",
+    "postgres_schemas",
     "postgres_server",
     "postgres_url",
     "redis_cluster_server",

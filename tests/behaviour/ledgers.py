@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.testing import Clock
 
-    from ..servers.databases import Schema
+    from ..servers.schemas import Schema
 
 
 class SqliteLedger:

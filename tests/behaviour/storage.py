@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.memory import MemoryDriver
 
-    from ..servers.databases import Schema
+    from ..servers.schemas import Schema
 
 encode, decode = msgspec.msgpack.encode, msgspec.msgpack.decode
 

@@ -10,7 +10,7 @@ from asyncqueue.testing import DriverConformance
 if TYPE_CHECKING:
     from asyncqueue.testing import Clock
 
-    from ..servers.databases import Schema
+    from ..servers.schemas import Schema
 
 
 @pytest.mark.case("DRV-07", "TST-05")

@@ -20,7 +20,7 @@ from asyncqueue.drivers.postgres import PostgresDriver
 from asyncqueue.drivers.postgres.marks import Marks
 from asyncqueue.drivers.redis import RedisDriver
 
-from ..servers.databases import PREFIX
+from ..servers.schemas import PREFIX
 from .defects import DEFECTS
 from .latch_defects import LATCH_DEFECTS
 from .latch_machine import LatchMachine

@@ -26,7 +26,7 @@ def store(request, tmp_path):
                 return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
 
         return SqliteDriver(tmp_path / "queue.db"), columns
-    place = request.getfixturevalue("postgres_schema")
+    place = request.getfixturevalue("new_postgres_schema")
 
     async def columns(table):
         connection = await asyncpg.connect(place.dsn)

@@ -1,31 +1,18 @@
-"""A PostgreSQL server for the tests of one process, and a schema of its own for each test."""
+"""A PostgreSQL server for the tests of one process, and a schema for each test."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
-import os
 import shutil
-import threading
-from typing import TYPE_CHECKING, Final, NamedTuple
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-import asyncpg
 import pytest
 
 from .postgres import PostgresServer, given_url, short_folder, start_postgres
+from .schemas import Schema, Schemas
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-PREFIX: Final = f"asyncqueue_test_{os.getpid()}_"
-_numbers = itertools.count(1)
-
-
-class Schema(NamedTuple):
-    """Where the tables of one test are."""
-
-    dsn: str
-    name: str
 
 
 @pytest.fixture(scope="session")
@@ -34,7 +21,6 @@ def postgres_url() -> Iterator[str]:
     url = given_url()
     if url is not None:
         yield url
-        _in_a_thread(_drop_schemas(url))
         return
     folder = short_folder()
     try:
@@ -45,10 +31,27 @@ def postgres_url() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@pytest.fixture(scope="session")
+def postgres_schemas(postgres_url: str) -> Iterator[Schemas]:
+    """Where each test gets its schema from."""
+    with closing(Schemas(postgres_url)) as schemas:
+        yield schemas
+        if given_url() is not None:
+            schemas.drop()
+
+
 @pytest.fixture
-def postgres_schema(postgres_url: str) -> Schema:
+def postgres_schema(postgres_schemas: Schemas) -> Iterator[Schema]:
+    """A schema without any job: it does not exist yet, or its tables are empty."""
+    schema = postgres_schemas.take()
+    yield schema
+    postgres_schemas.give_back(schema)
+
+
+@pytest.fixture
+def new_postgres_schema(postgres_schemas: Schemas) -> Schema:
     """A schema that does not exist yet."""
-    return Schema(postgres_url, f"{PREFIX}{next(_numbers)}")
+    return postgres_schemas.new()
 
 
 @pytest.fixture
@@ -61,19 +64,3 @@ def postgres_server() -> Iterator[PostgresServer]:
         server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _drop_schemas(url: str) -> None:
-    connection = await asyncpg.connect(url)
-    for (name,) in await connection.fetch(
-        "SELECT nspname FROM pg_namespace WHERE nspname LIKE $1", f"{PREFIX}%"
-    ):
-        await connection.execute(f'DROP SCHEMA "{name}" CASCADE')
-    await connection.close()
-
-
-def _in_a_thread(act) -> None:
-    """The event loop of this thread belongs to the tests."""
-    thread = threading.Thread(target=asyncio.run, args=(act,))
-    thread.start()
-    thread.join()

@@ -10,7 +10,7 @@ from asyncqueue.testing import Clock
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from .acts import claim, record, sql, states
 if TYPE_CHECKING:
     from asyncqueue.drivers.postgres import PostgresDriver
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 
 @contextlib.asynccontextmanager

@@ -16,7 +16,7 @@ from .acts import ended, record, sql
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 SESSIONS = 8
 ROUNDS = 3

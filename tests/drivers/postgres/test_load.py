@@ -18,7 +18,7 @@ from .acts import LEASE, claim, ended, record, sql
 if TYPE_CHECKING:
     from asyncqueue.drivers.postgres import PostgresDriver
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 ROUNDS = 25
 

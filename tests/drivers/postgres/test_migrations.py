@@ -19,8 +19,8 @@ from asyncqueue.testing import Clock
 from .acts import claim, ended, record, sql, states
 
 if TYPE_CHECKING:
-    from ...servers.databases import Schema
     from ...servers.postgres import PostgresServer
+    from ...servers.schemas import Schema
 
 MADE_AT = datetime(2026, 1, 1, tzinfo=UTC)
 VERSION_1 = Path(__file__).with_name("version_1.sql").read_text()
@@ -42,9 +42,9 @@ async def put_version_1(place: Schema) -> None:
 
 
 @pytest.fixture
-async def old(postgres_schema: Schema) -> Schema:
-    await put_version_1(postgres_schema)
-    return postgres_schema
+async def old(new_postgres_schema: Schema) -> Schema:
+    await put_version_1(new_postgres_schema)
+    return new_postgres_schema
 
 
 def driver_on(place: Schema, **options: Any) -> PostgresDriver:
@@ -142,7 +142,7 @@ async def test_many_that_start_at_once_upgrade_it_once(old: Schema) -> None:
         await driver.close()
 
 
-async def test_migrate_tells_what_it_did(postgres_schema: Schema, old: Schema) -> None:
+async def test_migrate_tells_what_it_did(new_postgres_schema: Schema, old: Schema) -> None:
     told = await driver_on(old).migrate()
     assert [line[:3] for line in told] == [f"{step.number:03}" for step in schema.STEPS.after(1)]
     assert f"{old.name}.jobs: Room in the indexes" in told[0]
@@ -239,7 +239,7 @@ async def test_a_step_that_breaks_leaves_nothing(
 
 async def test_whoever_is_at_work_goes_on(
     driver: PostgresDriver,
-    postgres_schema: Schema,
+    new_postgres_schema: Schema,
     next_version: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -263,11 +263,11 @@ async def test_whoever_is_at_work_goes_on(
     text = "-- name: a\nALTER TABLE {jobs} ADD COLUMN a bigint;\n\n"
     text += "-- name: b\nALTER TABLE {failed} ADD COLUMN b text;\n"
     number = add_step(next_version, monkeypatch, text)
-    newer = driver_on(postgres_schema)
+    newer = driver_on(new_postgres_schema)
     await newer.open()
     done.set()
     assert await working >= 3
-    assert number in await versions(postgres_schema)
+    assert number in await versions(new_postgres_schema)
     await newer.close()
 
 

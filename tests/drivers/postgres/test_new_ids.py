@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres import PostgresDriver
     from asyncqueue.testing import Clock
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 
 async def test_a_known_one_stores_nothing_and_harms_no_other(driver: PostgresDriver) -> None:

@@ -14,7 +14,7 @@ from .acts import record
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from asyncqueue.errors import ConfigError, DriverError, DriverUnavailable
 from .acts import claim, record, sql, states
 
 if TYPE_CHECKING:
-    from ...servers.databases import Schema
     from ...servers.postgres import PostgresServer
+    from ...servers.schemas import Schema
 
 HOSTILE = [
     "",
@@ -42,21 +42,24 @@ def test_hostile_names(option: str, name: str) -> None:
 
 @pytest.mark.case("CFG-03")
 @pytest.mark.parametrize("name", ["select", "_", "Jobs2", "j" * 52])
-async def test_unusual_table_names(postgres_schema: Schema, name: str) -> None:
+async def test_unusual_table_names(new_postgres_schema: Schema, name: str) -> None:
     """Names of SQL's own are names like others."""
     driver = PostgresDriver(
-        postgres_schema.dsn, schema=postgres_schema.name, table=name, failed_table=f"x{name[:50]}"
+        new_postgres_schema.dsn,
+        schema=new_postgres_schema.name,
+        table=name,
+        failed_table=f"x{name[:50]}",
     )
     await driver.open()
     assert await driver.enqueue([record("a")]) == [None]
     await driver.close()
-    rows = await sql(postgres_schema.dsn, f'SELECT id FROM {postgres_schema.name}."{name}"')
+    rows = await sql(new_postgres_schema.dsn, f'SELECT id FROM {new_postgres_schema.name}."{name}"')
     assert [row[0] for row in rows] == ["a"]
 
 
 @pytest.mark.case("CFG-03")
-async def test_queues_share_a_schema_by_names(postgres_schema: Schema) -> None:
-    place = postgres_schema
+async def test_queues_share_a_schema_by_names(new_postgres_schema: Schema) -> None:
+    place = new_postgres_schema
     one = PostgresDriver(place.dsn, schema=place.name)
     two = PostgresDriver(place.dsn, schema=place.name, table="work", failed_table="broken")
     for driver in (one, two):
@@ -68,8 +71,8 @@ async def test_queues_share_a_schema_by_names(postgres_schema: Schema) -> None:
         await driver.close()
 
 
-async def test_any_number_may_create_the_tables_at_once(postgres_schema: Schema) -> None:
-    place = postgres_schema
+async def test_any_number_may_create_the_tables_at_once(new_postgres_schema: Schema) -> None:
+    place = new_postgres_schema
     drivers = [PostgresDriver(place.dsn, schema=place.name) for _ in range(8)]
     await asyncio.gather(*(driver.open() for driver in drivers))
     await drivers[0].enqueue([record("a")])
@@ -92,10 +95,10 @@ asyncio.run(main())
 """
 
 
-async def test_processes_create_the_tables_at_once(postgres_schema: Schema) -> None:
+async def test_processes_create_the_tables_at_once(new_postgres_schema: Schema) -> None:
     children = [
         await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", CHILD, *postgres_schema),
+            *(sys.executable, "-c", CHILD, *new_postgres_schema),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )
@@ -106,9 +109,9 @@ async def test_processes_create_the_tables_at_once(postgres_schema: Schema) -> N
 
 
 @pytest.mark.case("DRV-22")
-async def test_tables_of_another_version_are_refused(postgres_schema: Schema) -> None:
+async def test_tables_of_another_version_are_refused(new_postgres_schema: Schema) -> None:
     """Nothing is touched."""
-    place = postgres_schema
+    place = new_postgres_schema
     driver = PostgresDriver(place.dsn, schema=place.name)
     await driver.open()
     await driver.close()
@@ -119,8 +122,10 @@ async def test_tables_of_another_version_are_refused(postgres_schema: Schema) ->
 
 
 @pytest.mark.parametrize("table", ["jobs", "failed_jobs"])
-async def test_tables_of_somebody_else_are_left_alone(postgres_schema: Schema, table: str) -> None:
-    place = postgres_schema
+async def test_tables_of_somebody_else_are_left_alone(
+    new_postgres_schema: Schema, table: str
+) -> None:
+    place = new_postgres_schema
     await sql(place.dsn, f"CREATE SCHEMA {place.name}")
     await sql(place.dsn, f"CREATE TABLE {place.name}.{table} (mine text)")
     driver = PostgresDriver(place.dsn, schema=place.name)
@@ -130,15 +135,15 @@ async def test_tables_of_somebody_else_are_left_alone(postgres_schema: Schema, t
     assert await sql(place.dsn, "SELECT to_regclass($1)", f"{place.name}.jobs_meta") == [(None,)]
 
 
-async def test_a_closed_driver_says_so(postgres_schema: Schema) -> None:
-    driver = PostgresDriver(postgres_schema.dsn, schema=postgres_schema.name)
+async def test_a_closed_driver_says_so(new_postgres_schema: Schema) -> None:
+    driver = PostgresDriver(new_postgres_schema.dsn, schema=new_postgres_schema.name)
     with pytest.raises(DriverError, match="closed; open it first"):
         await driver.enqueue([record("a")])
 
 
-def test_one_driver_serves_one_event_loop_after_another(postgres_schema: Schema) -> None:
+def test_one_driver_serves_one_event_loop_after_another(new_postgres_schema: Schema) -> None:
     """The loop before has ended without a goodbye."""
-    driver = PostgresDriver(postgres_schema.dsn, schema=postgres_schema.name)
+    driver = PostgresDriver(new_postgres_schema.dsn, schema=new_postgres_schema.name)
 
     async def begin() -> None:
         await driver.open()
@@ -201,10 +206,10 @@ async def test_a_driver_can_be_closed_for_all_its_event_loops(driver: PostgresDr
     ("user", "database"), [("nobody_here", "postgres"), ("postgres", "nothing_here")]
 )
 async def test_a_wrong_user_or_database_is_told(
-    postgres_schema: Schema, user: str, database: str
+    new_postgres_schema: Schema, user: str, database: str
 ) -> None:
     """An operator may mend it while workers wait."""
-    host = postgres_schema.dsn.rpartition("@")[2].partition("/")[0]
+    host = new_postgres_schema.dsn.rpartition("@")[2].partition("/")[0]
     driver = PostgresDriver(f"postgresql://{user}:s3cret@{host}/{database}")
     with pytest.raises(DriverUnavailable, match="nobody_here|nothing_here") as caught:
         await driver.open()

@@ -17,8 +17,8 @@ from ...recorder import Recorder, until
 from .acts import EVERYTHING, claim, ended, record, sql, states
 
 if TYPE_CHECKING:
-    from ...servers.databases import Schema
     from ...servers.postgres import PostgresServer
+    from ...servers.schemas import Schema
 
 PATIENCE = 1.0
 

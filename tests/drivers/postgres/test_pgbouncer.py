@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from asyncqueue.testing import Clock
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 pytestmark = pytest.mark.partial
 

@@ -23,7 +23,7 @@ from .acts import claim, record
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from ...servers.databases import Schema
+    from ...servers.schemas import Schema
 
 HERE = Path(__file__).parent / "tls"
 CA, OTHER_CA = HERE / "ca.pem", HERE / "other_ca.pem"
