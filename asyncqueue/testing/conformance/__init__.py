@@ -7,17 +7,22 @@ offer (it leaves the method of :class:`~asyncqueue.drivers.base.Driver` as it is
 
 from __future__ import annotations
 
+from asyncqueue.testing.conformance.calling_off import CallOffRules
 from asyncqueue.testing.conformance.claims import ClaimRules
 from asyncqueue.testing.conformance.enqueueing import EnqueueRules
 from asyncqueue.testing.conformance.failures import FailedJobRules
+from asyncqueue.testing.conformance.fair import FairRules
+from asyncqueue.testing.conformance.follow_ups import FollowUpRules, RefusalRules
 from asyncqueue.testing.conformance.handles import HandleRules
-from asyncqueue.testing.conformance.held import HeldRules, RefusalRules
+from asyncqueue.testing.conformance.held import HeldRules, RemovedHeldRules
+from asyncqueue.testing.conformance.history import HistoryRules
 from asyncqueue.testing.conformance.keys import KeyRules
-from asyncqueue.testing.conformance.latches import FollowUpRules, HistoryRules, LatchRules
+from asyncqueue.testing.conformance.latches import LatchRules
 from asyncqueue.testing.conformance.leases import LeaseRules
-from asyncqueue.testing.conformance.limits import FairRules, LimitRules, PermitRules
+from asyncqueue.testing.conformance.limits import LimitRules
 from asyncqueue.testing.conformance.looks import CountRules, FindRules
 from asyncqueue.testing.conformance.operating import CancelRules, DeleteRules, PauseRules
+from asyncqueue.testing.conformance.permits import PermitRules
 from asyncqueue.testing.conformance.settling import SettleRules
 from asyncqueue.testing.conformance.watching import WatchRules
 from asyncqueue.testing.conformance.workers import WorkerRules
@@ -41,7 +46,9 @@ class DriverConformance(
     WorkerRules,
     HandleRules,
     LatchRules,
+    CallOffRules,
     HeldRules,
+    RemovedHeldRules,
     FollowUpRules,
     RefusalRules,
     HistoryRules,

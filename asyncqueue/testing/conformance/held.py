@@ -1,4 +1,4 @@
-"""Rules of those held back that are removed, and of follow-ups that are refused."""
+"""Rules of those that a latch holds back: when it lets go of them, and how they are removed."""
 
 from __future__ import annotations
 
@@ -6,32 +6,179 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue.errors import DriverError
-from asyncqueue.record import Filter, Latch, State
-from asyncqueue.testing.conformance.latches import (
+from asyncqueue.record import Counted, Filter, On, State
+from asyncqueue.testing.conformance.members import (
+    CALLBACKS,
     CALLS,
     callbacks,
+    held,
     members,
     numbers,
     run,
+    settle,
     store,
     tally,
 )
 from asyncqueue.testing.conformance.rules import (
     Rules,
+    claim,
     claim_one,
+    end,
+    ids,
     look,
     needs,
-    record,
     settlement,
     state_of,
 )
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing.clock import Clock
 
 
 class HeldRules(Rules):
+    """Who is held back waits for its reason, and for nothing else."""
+
+    @needs("latches")
+    async def test_success_lets_go_of_then_and_after_it_of_the_end(self, driver: Driver) -> None:
+        await store(driver, [*members("a", "c"), *CALLS])
+        assert await callbacks(driver) == []
+        await run(driver, State.COMPLETED, State.COMPLETED)
+        assert await callbacks(driver) == ["then"]
+        assert await callbacks(driver) == ["finally"]
+        assert await callbacks(driver) == []
+        assert await state_of(driver, "catch") is None
+
+    @needs("latches")
+    async def test_the_first_failure_lets_go_of_catch_and_calls_the_others_off(
+        self, driver: Driver
+    ) -> None:
+        await store(driver, [*members("a", "c", "d"), *CALLS])
+        (answer,) = await run(driver, State.FAILED, error="Boom: x")
+        assert (answer.broke, answer.opened, answer.tally.called_off) == (True, False, True)
+        others = await claim(driver)
+        assert [one.called_off for one in others] == [True, True]
+        assert [(await settle(driver, one, State.CANCELLED)).opened for one in others] == [
+            False,
+            True,
+        ]
+        assert numbers(await tally(driver)) == (3, 0, 0, 1, 2)
+        assert await callbacks(driver) == ["catch"]
+        assert await callbacks(driver) == ["finally"]
+        assert await state_of(driver, "then") is None
+
+    @needs("latches")
+    async def test_the_end_waits_for_a_catch_that_still_runs(self, driver: Driver) -> None:
+        await store(driver, [*members("a", "c"), *CALLS], breaks=False)
+        await run(driver, State.FAILED)
+        catch = await claim_one(driver, CALLBACKS)
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == []
+        await end(driver, catch, State.FAILED)
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches")
+    @pytest.mark.parametrize("failing", [0, 1, 2])
+    async def test_a_failure_and_the_end_in_one_call_let_go_of_both(
+        self, driver: Driver, failing: int
+    ) -> None:
+        await store(driver, [*members("a", "c", "d"), *CALLS], breaks=False)
+        claims = await claim(driver)
+        states = [State.FAILED if n == failing else State.COMPLETED for n in range(3)]
+        answers = await driver.settle(
+            [settlement(one, state) for one, state in zip(claims, states, strict=True)]
+        )
+        counted = [answer for answer in answers if isinstance(answer, Counted)]
+        assert [answer.opened for answer in counted] == [False, False, True]
+        assert numbers(await tally(driver)) == (3, 0, 2, 1, 0)
+        assert await callbacks(driver) == ["catch"]
+        assert await callbacks(driver) == ["finally"]
+        assert await state_of(driver, "then") is None
+
+    @needs("latches")
+    async def test_a_latch_that_does_not_break_goes_on(self, driver: Driver) -> None:
+        await store(driver, [*members("a", "c", "d"), *CALLS], breaks=False)
+        await run(driver, State.FAILED, error="first")
+        rest = await claim(driver)
+        assert [one.called_off for one in rest] == [False, False]
+        await settle(driver, rest[0], State.FAILED, "second")
+        assert (await settle(driver, rest[1], State.COMPLETED)).opened
+        told = await tally(driver)
+        assert (told.failed, told.error, told.called_off) == (2, "first", False)
+        assert await callbacks(driver) == ["catch"]
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches")
+    async def test_those_held_for_other_reasons_wait_for_no_guard(self, driver: Driver) -> None:
+        plain = held("next", On.SUCCESS)
+        await store(driver, [*members("a"), *CALLS, plain])
+        await run(driver, State.COMPLETED)
+        then, following = await claim(driver, CALLBACKS)
+        assert ids([then, following]) == ["then", "next"]
+        await end(driver, then, State.COMPLETED)
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches")
+    async def test_without_guards_the_end_comes_with_the_last_member(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), held("finally", On.END)])
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches")
+    async def test_a_delay_counts_from_when_it_is_let_go_of(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await store(driver, [*members("a"), held("next", On.SUCCESS, delay=50)])
+        clock.advance(1000)
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == []
+        clock.advance(51)
+        assert await callbacks(driver) == ["next"]
+
+    @needs("latches", "delete")
+    async def test_what_is_held_back_is_seen_by_its_id_only(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), *CALLS])
+        then = await look(driver, "then")
+        assert then is not None
+        assert (then.state, then.held, then.latch) == (State.DELAYED, On.SUCCESS, "b")
+        assert ids((await driver.find(Filter())).items) == ["a"]
+        assert await driver.count(Filter(source=CALLBACKS)) == 0
+        assert (await driver.counts()).get("callbacks") is None
+        assert await driver.delete(Filter(source=CALLBACKS)) == 0
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == ["then"]
+
+    @needs("latches", "requeue")
+    async def test_a_requeued_guard_guards_no_more(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), *CALLS])
+        await run(driver, State.COMPLETED)
+        await end(driver, await claim_one(driver, CALLBACKS), State.FAILED)
+        assert await driver.requeue(Filter(ids=("then",))) == ["then"]
+        both = await claim(driver, CALLBACKS)
+        assert sorted(ids(both)) == ["finally", "then"]
+        for one in both:
+            assert one.latch == "b"
+            await end(driver, one, State.COMPLETED)
+
+    @needs("latches", "cancel")
+    async def test_a_cancelled_guard_keeps_nobody_waiting(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), *CALLS])
+        await run(driver, State.COMPLETED)
+        await driver.cancel(Filter(ids=("then",)), 3600)
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches", "watch")
+    async def test_who_watches_their_queue_hears_of_those_let_go_of(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), held("finally", On.END)])
+        last = await claim_one(driver)
+        with driver.watch(["queue:callbacks"]) as watch:
+            watch.clear()
+            await settle(driver, last, State.COMPLETED)
+            await watch.wait(5)
+            assert watch.rung
+
+
+class RemovedHeldRules(Rules):
     """Who is held back can be removed, be it together with the members that it waits for."""
 
     @needs("latches", "cancel")
@@ -67,35 +214,3 @@ class HeldRules(Rules):
         assert await state_of(driver, "finally") is State.CANCELLED
         assert await callbacks(driver) == []
         assert numbers(await tally(driver)) == (1, 0, 0, 0, 1)
-
-
-class RefusalRules(Rules):
-    """A settlement whose follow-ups cannot be stored changes nothing."""
-
-    @needs("latches")
-    @pytest.mark.parametrize("latch", ["unknown", "b"])
-    async def test_a_latch_that_cannot_be_joined(self, driver: Driver, latch: str) -> None:
-        """It is unknown, or this very settlement opens it."""
-        await store(driver, members("a"))
-        claimed = await claim_one(driver)
-        late = [record("fine"), record("late", latch=latch)]
-        with pytest.raises(DriverError, match=latch):
-            await driver.settle([settlement(claimed, State.COMPLETED, follow_ups=late)])
-        assert await state_of(driver, "a") is State.PROCESSING
-        assert await state_of(driver, "fine") is None
-        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
-
-    @needs("latches")
-    async def test_a_latch_that_exists(self, driver: Driver) -> None:
-        await store(driver, members("a"))
-        done = settlement(
-            await claim_one(driver),
-            State.COMPLETED,
-            follow_ups=[record("next", latch="b")],
-            latches=[Latch("b")],
-        )
-        with pytest.raises(DriverError, match="b"):
-            await driver.settle([done])
-        assert await state_of(driver, "a") is State.PROCESSING
-        assert await state_of(driver, "next") is None
-        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)

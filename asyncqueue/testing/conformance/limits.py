@@ -1,4 +1,4 @@
-"""Rules of permits: how many there are, who waits for one, and whose turn it is."""
+"""Rules of jobs with limits: who waits for a permit, and who goes before them."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from asyncqueue.record import Record
     from asyncqueue.testing.clock import Clock
 
+
 TWO: Final = (Limited("two", 2),)
 PER_MINUTE: Final = (Limited("calls", 2, per=60.0),)
 
@@ -37,72 +38,6 @@ def limited(
 ) -> list[Record]:
     """Jobs that need permits."""
     return [record(name, queue, limits=limits, priority=priority) for name in names]
-
-
-class PermitRules(Rules):
-    """At most so many hold a permit of one key at a time, over all handles."""
-
-    @needs("acquire")
-    async def test_only_so_many_hold_one(self, driver: Driver) -> None:
-        assert await driver.acquire("k", "a", 2, 60) == 0.0
-        assert await driver.acquire("k", "b", 2, 30) == 0.0
-        assert await driver.acquire("k", "c", 2, 60) == pytest.approx(30, abs=0.01)
-        assert await driver.acquire("other", "c", 2, 60) == 0.0
-        assert [permit.holder for permit in await driver.holders("k")] == ["b", "a"]
-        assert await driver.holders("unknown") == []
-
-    @needs("acquire")
-    async def test_one_is_free_again_when_it_expires(self, driver: Driver, clock: Clock) -> None:
-        await driver.acquire("k", "a", 1, 60)
-        clock.advance(59)
-        (permit,) = await driver.holders("k")
-        assert permit.expires_in == pytest.approx(1, abs=0.01)
-        assert await driver.acquire("k", "b", 1, 60) == pytest.approx(1, abs=0.01)
-        clock.advance(2)
-        assert await driver.acquire("k", "b", 1, 60) == 0.0
-        assert [permit.holder for permit in await driver.holders("k")] == ["b"]
-
-    @needs("acquire")
-    async def test_one_is_free_again_when_it_is_given_back(self, driver: Driver) -> None:
-        await driver.acquire("k", "a", 1, 60)
-        assert await driver.release("k", "b") == 0
-        assert await driver.acquire("k", "b", 1, 60) > 0
-        assert await driver.release("k", "a") == 1
-        assert await driver.acquire("k", "b", 1, 60) == 0.0
-
-    @needs("acquire")
-    async def test_all_of_a_key_can_be_given_back(self, driver: Driver) -> None:
-        for holder in "abc":
-            await driver.acquire("k", holder, 3, 60)
-        await driver.acquire("other", "a", 3, 60)
-        assert await driver.release("k") == 3
-        assert await driver.holders("k") == []
-        assert len(await driver.holders("other")) == 1
-
-    @needs("acquire")
-    async def test_who_holds_one_keeps_it_for_longer(self, driver: Driver, clock: Clock) -> None:
-        await driver.acquire("k", "a", 1, 60)
-        clock.advance(50)
-        assert await driver.acquire("k", "a", 1, 60) == 0.0
-        clock.advance(50)
-        assert await driver.acquire("k", "b", 1, 60) == pytest.approx(10, abs=0.01)
-
-    @needs("acquire")
-    async def test_a_full_key_says_when_there_is_room_for_one_more(self, driver: Driver) -> None:
-        await driver.acquire("k", "a", 9, 10)
-        await driver.acquire("k", "b", 9, 20)
-        await driver.acquire("k", "c", 9, 30)
-        assert await driver.acquire("k", "d", 2, 60) == pytest.approx(20, abs=0.01)
-
-    @needs("acquire", "clone")
-    async def test_of_many_at_once_only_so_many_get_one(
-        self, driver: Driver, other: Driver
-    ) -> None:
-        handles = [driver, other] * 10
-        waits = await asyncio.gather(
-            *(handle.acquire("k", f"h{n}", 3, 60) for n, handle in enumerate(handles))
-        )
-        assert sum(wait == 0 for wait in waits) == 3
 
 
 class LimitRules(Rules):
@@ -262,16 +197,6 @@ class LimitRules(Rules):
         assert ids(await claim(driver)) == ["both"]
 
     @needs("acquire")
-    async def test_those_that_have_expired_are_not_given_back(
-        self, driver: Driver, clock: Clock
-    ) -> None:
-        await driver.acquire("k", "old", 2, 10)
-        await driver.acquire("k", "new", 2, 60)
-        clock.advance(11)
-        assert await driver.release("k", "old") == 0
-        assert await driver.release("k") == 1
-
-    @needs("acquire")
     async def test_their_holders_are_told(self, driver: Driver) -> None:
         await driver.enqueue(limited("a", "b", "c"))
         await claim(driver)
@@ -349,72 +274,3 @@ class LimitRules(Rules):
             )
         )
         assert sum(map(len, both)) == 5
-
-
-class FairRules(Rules):
-    """Within a priority those of each key take turns."""
-
-    @needs("acquire")
-    async def test_a_flood_does_not_hold_up_others(self, driver: Driver) -> None:
-        await driver.enqueue([record(f"a{n}", fair="a") for n in range(50)])
-        first = ids(await claim(driver, limit=5))
-        if driver.fifo:
-            assert first == ["a0", "a1", "a2", "a3", "a4"]
-        await driver.enqueue([record(f"b{n}", fair="b") for n in range(3)])
-        if not driver.fifo:  # They take turns within each part, and the parts are asked in turn.
-            parts = [(await claim_one(driver)).id[0] for _ in range(20)]
-            assert parts.count("b") == 3
-            return
-        order = ids(await claim(driver, limit=8))
-        assert [name for name in order if name[0] == "b"] == ["b0", "b1", "b2"]
-        assert [name for name in order if name[0] == "a"] == ["a5", "a6", "a7", "a8", "a9"]
-        assert "".join(name[0] for name in order[:6]) in ("ababab", "bababa")
-
-    @needs("acquire")
-    async def test_claims_one_by_one_take_turns_as_well(self, driver: Driver) -> None:
-        for key in "abc":
-            await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(4)])
-        order = [(await claim_one(driver)).id for _ in range(12)]
-        if not driver.fifo:
-            assert {name[0] for name in order[:9]} == set("abc")
-            return
-        for n in range(4):
-            assert sorted(order[3 * n : 3 * n + 3]) == [f"a{n}", f"b{n}", f"c{n}"]
-
-    @needs("acquire")
-    async def test_priority_comes_first(self, driver: Driver) -> None:
-        await driver.enqueue([record(f"low{n}", fair="x", priority=0) for n in range(2)])
-        await driver.enqueue([record(f"high{n}", fair="y", priority=9) for n in range(2)])
-        order = ids(await claim(driver))
-        assert [sorted(order[:2]), sorted(order[2:])] == [["high0", "high1"], ["low0", "low1"]]
-
-    @needs("acquire")
-    async def test_those_without_a_key_have_a_turn(self, driver: Driver) -> None:
-        await driver.enqueue([record(f"a{n}", fair="a") for n in range(20)])
-        await driver.enqueue([record("p0"), record("p1")])
-        order = ids(await claim(driver, limit=6))
-        assert [name for name in order if name[0] == "p"] == ["p0", "p1"]
-
-    @needs("acquire")
-    async def test_those_that_are_not_due_have_none(self, driver: Driver, clock: Clock) -> None:
-        await driver.enqueue([record("later", fair="a", delay=60), record("now", fair="b")])
-        assert ids(await claim(driver)) == ["now"]
-        clock.advance(61)
-        assert ids(await claim(driver)) == ["later"]
-
-    @needs("acquire")
-    async def test_limits_hold_for_them(self, driver: Driver) -> None:
-        one = (Limited("one", 1),)
-        await driver.enqueue([record(f"a{n}", fair="a", limits=one) for n in range(3)])
-        await driver.enqueue([record(f"b{n}", fair="b") for n in range(3)])
-        order = ids(await claim(driver))
-        assert sorted(order) == ["a0", "b0", "b1", "b2"]
-        assert await driver.count(Filter(source=Q, states=WAITING)) == 2
-
-    @needs("acquire", "cancel", "counts")
-    async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:
-        await driver.enqueue([record(f"a{n}", fair="a") for n in range(3)])
-        await driver.cancel(Filter(ids=("a0", "a1")), 3600)
-        assert (await driver.counts())["q"].pending == 1
-        assert ids(await claim(driver)) == ["a2"]
-        assert await claim(driver) == []

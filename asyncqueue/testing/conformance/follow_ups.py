@@ -1,0 +1,151 @@
+"""Rules of what follows a job: stored in the step that ends it, or not at all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.errors import DriverError
+from asyncqueue.record import Counted, Latch, On, Source, State
+from asyncqueue.testing.conformance.members import (
+    callbacks,
+    held,
+    members,
+    numbers,
+    run,
+    store,
+    tally,
+)
+from asyncqueue.testing.conformance.rules import (
+    Rules,
+    claim,
+    claim_one,
+    enqueue_and_claim,
+    ids,
+    needs,
+    record,
+    settlement,
+    state_of,
+)
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing.clock import Clock
+
+
+class FollowUpRules(Rules):
+    """What follows a job is stored in the step that ends it, or not at all."""
+
+    @needs("latches")
+    async def test_a_follow_up_is_stored_with_the_settlement(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue([record("a")])
+        first = await claim_one(driver)
+        following = record("b", "elsewhere", priority=7, delay=30, max_attempts=9)
+        done = settlement(first, State.COMPLETED, follow_ups=[following])
+        assert list(await driver.settle([done])) == [True]
+        assert await claim(driver, Source("elsewhere")) == []
+        clock.advance(31)
+        (second,) = await claim(driver, Source("elsewhere"))
+        assert (second.id, second.priority, second.max_attempts) == ("b", 7, 9)
+
+    @needs("latches")
+    async def test_a_stale_settlement_stores_no_follow_up(self, driver: Driver) -> None:
+        await driver.enqueue([record("a")])
+        done = settlement(await claim_one(driver), State.COMPLETED, follow_ups=[record("b")])
+        assert list(await driver.settle([done, done])) == [True, False]
+        assert ids(await claim(driver)) == ["b"]
+        stale = settlement(
+            await enqueue_and_claim(driver, "c"), State.COMPLETED, follow_ups=[record("d")]
+        )
+        stale.token -= 1
+        assert list(await driver.settle([stale])) == [False]
+        assert await state_of(driver, "d") is None
+
+    @needs("latches")
+    async def test_a_failure_may_have_a_follow_up(self, driver: Driver) -> None:
+        failed = settlement(
+            await enqueue_and_claim(driver, "a"), State.FAILED, error="x", follow_ups=[record("b")]
+        )
+        assert list(await driver.settle([failed])) == [True]
+        assert ids(await claim(driver)) == ["b"]
+
+    @needs("latches")
+    async def test_a_latch_may_follow_with_its_members(self, driver: Driver) -> None:
+        done = settlement(
+            await enqueue_and_claim(driver, "a"),
+            State.COMPLETED,
+            follow_ups=[*members("m1", "m2"), held("next", On.SUCCESS)],
+            latches=[Latch("b")],
+        )
+        assert list(await driver.settle([done])) == [True]
+        await run(driver, State.COMPLETED, State.COMPLETED)
+        assert await callbacks(driver) == ["next"]
+
+    @needs("latches")
+    async def test_a_member_may_have_a_follow_up(self, driver: Driver) -> None:
+        await store(driver, members("a"))
+        done = settlement(await claim_one(driver), State.COMPLETED, follow_ups=[record("b")])
+        (counted,) = await driver.settle([done])
+        assert isinstance(counted, Counted)
+        assert ids(await claim(driver)) == ["b"]
+
+    @needs("latches")
+    async def test_each_of_many_has_its_own(self, driver: Driver) -> None:
+        await driver.enqueue([record(f"a{n}") for n in range(30)])
+        claims = await claim(driver)
+        followed = [
+            settlement(one, State.COMPLETED, follow_ups=[record(f"b{one.id}")])
+            if n % 2
+            else settlement(one, State.COMPLETED)
+            for n, one in enumerate(claims)
+        ]
+        assert list(await driver.settle(followed)) == [True] * 30
+        assert len(await claim(driver)) == 15
+
+    @needs("latches", "watch")
+    async def test_who_watches_its_queue_hears_of_a_follow_up(self, driver: Driver) -> None:
+        done = settlement(
+            await enqueue_and_claim(driver, "a"),
+            State.COMPLETED,
+            follow_ups=[record("b", "elsewhere")],
+        )
+        with driver.watch(["queue:elsewhere"]) as watch:
+            watch.clear()
+            await driver.settle([done])
+            await watch.wait(5)
+            assert watch.rung
+
+
+class RefusalRules(Rules):
+    """A settlement whose follow-ups cannot be stored changes nothing."""
+
+    @needs("latches")
+    @pytest.mark.parametrize("latch", ["unknown", "b"])
+    async def test_a_latch_that_cannot_be_joined(self, driver: Driver, latch: str) -> None:
+        """It is unknown, or this very settlement opens it."""
+        await store(driver, members("a"))
+        claimed = await claim_one(driver)
+        late = [record("fine"), record("late", latch=latch)]
+        with pytest.raises(DriverError, match=latch):
+            await driver.settle([settlement(claimed, State.COMPLETED, follow_ups=late)])
+        assert await state_of(driver, "a") is State.PROCESSING
+        assert await state_of(driver, "fine") is None
+        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
+
+    @needs("latches")
+    async def test_a_latch_that_exists(self, driver: Driver) -> None:
+        await store(driver, members("a"))
+        done = settlement(
+            await claim_one(driver),
+            State.COMPLETED,
+            follow_ups=[record("next", latch="b")],
+            latches=[Latch("b")],
+        )
+        with pytest.raises(DriverError, match="b"):
+            await driver.settle([done])
+        assert await state_of(driver, "a") is State.PROCESSING
+        assert await state_of(driver, "next") is None
+        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)

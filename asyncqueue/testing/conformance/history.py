@@ -1,0 +1,71 @@
+"""Rules of what a store tells of one job's life: its attempts, its lease, its place in line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from asyncqueue.record import State
+from asyncqueue.testing.conformance.rules import (
+    LEASE,
+    Rules,
+    claim_one,
+    end,
+    look,
+    needs,
+    record,
+    settlement,
+)
+
+if TYPE_CHECKING:
+    from asyncqueue.drivers.base import Driver
+    from asyncqueue.testing.clock import Clock
+
+
+class HistoryRules(Rules):
+    """What settlements tell of their attempts is kept with the job; lease and place are told."""
+
+    @needs("latches")
+    async def test_attempts_are_kept_one_after_the_other(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue([record("a")])
+        for attempt in (b"one", b"\x00two", None, b"three"):
+            again = settlement(await claim_one(driver), State.DELAYED, attempt=attempt)
+            assert list(await driver.settle([again])) == [True]
+        job = await look(driver, "a")
+        assert job is not None
+        assert job.history == b"one\x00twothree"
+        await end(driver, await claim_one(driver), State.COMPLETED)
+        job = await look(driver, "a")
+        assert job is not None
+        assert job.history == b"one\x00twothree"
+
+    @needs("latches")
+    async def test_the_rest_of_a_lease_is_told(self, driver: Driver, clock: Clock) -> None:
+        await driver.enqueue([record("a")])
+        waiting = await look(driver, "a")
+        assert waiting is not None
+        assert waiting.lease_left is None
+        await claim_one(driver)
+        clock.advance(LEASE - 10)
+        running = await look(driver, "a")
+        assert running is not None
+        assert running.lease_left == pytest.approx(10, abs=0.01)
+
+    @needs("ahead")
+    async def test_how_many_are_claimed_before_it(self, driver: Driver) -> None:
+        jobs = [record("a"), record("b", priority=5), record("c")]
+        jobs.append(record("later", priority=9, delay=60))
+        await driver.enqueue([*jobs, record("other", "elsewhere")])
+        counts = [await driver.ahead(id) for id in ("b", "a", "c")]
+        assert counts[0] == 0
+        if driver.fifo:
+            assert counts == [0, 1, 2]
+        assert await driver.ahead("later") is None
+        assert await driver.ahead("unknown") is None
+        first = await claim_one(driver)
+        assert await driver.ahead(first.id) is None
+        if driver.fifo:
+            assert await driver.ahead("c") == 1
