@@ -19,6 +19,7 @@ from asyncqueue.testing.conformance.history import HistoryRules
 from asyncqueue.testing.conformance.keys import KeyRules
 from asyncqueue.testing.conformance.latches import LatchRules
 from asyncqueue.testing.conformance.leases import LeaseRules
+from asyncqueue.testing.conformance.leaving import LeavingRules
 from asyncqueue.testing.conformance.limits import LimitRules
 from asyncqueue.testing.conformance.looks import CountRules, FindRules
 from asyncqueue.testing.conformance.operating import CancelRules, DeleteRules, PauseRules
@@ -55,6 +56,7 @@ class DriverConformance(
     PermitRules,
     LimitRules,
     FairRules,
+    LeavingRules,
 ):
     """Every rule of the driver protocol.
 

@@ -171,6 +171,25 @@ class FailedJobRules(Rules):
         left = (await driver.find(Filter())).items
         assert ids(left) == ["new failure", "kept"]
 
+    @proves("MON-10", "FLD-19")
+    @needs("prune")
+    @pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
+    async def test_pruning_goes_by_the_end_of_a_job(
+        self, driver: Driver, clock: Clock, state: State
+    ) -> None:
+        """However long it waited before: in the instant when its time is over, and not before."""
+        await driver.enqueue(records("kept", "failed"))
+        clock.advance(9000)
+        kept, failed = sorted(await claim(driver), key=lambda one: one.id, reverse=True)
+        await end(driver, kept, state, retention=60)
+        await end(driver, failed, State.FAILED)
+        clock.advance(59)
+        assert await driver.prune(60) == 0
+        clock.advance(1)
+        assert await driver.prune(61) == 1
+        assert ids((await driver.find(Filter())).items) == ["failed"]
+        assert await driver.prune(60) == 1
+
     @proves("MON-11")
     @needs("prune")
     async def test_pruning_leaves_live_work_alone(self, driver: Driver, clock: Clock) -> None:

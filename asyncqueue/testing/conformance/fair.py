@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from asyncqueue.record import WAITING, Filter, Limited
-from asyncqueue.testing.conformance.rules import Q, Rules, claim, claim_one, ids, needs, record
+import pytest
+from msgspec.structs import replace
+
+from asyncqueue.record import WAITING, Filter, Latch, Limited, On, State
+from asyncqueue.testing.conformance.rules import (
+    LEASE,
+    Q,
+    Rules,
+    claim,
+    claim_one,
+    end,
+    ids,
+    needs,
+    record,
+    settlement,
+)
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
+    from asyncqueue.record import Record
     from asyncqueue.testing.clock import Clock
 
 
@@ -72,6 +87,19 @@ class FairRules(Rules):
         assert sorted(order) == ["a0", "b0", "b1", "b2"]
         assert await driver.count(Filter(source=Q, states=WAITING)) == 2
 
+    @needs("acquire", "sweep", "requeue", "latches")
+    @pytest.mark.parametrize(
+        "way", ["handed back", "retried", "crashed", "requeued", "let go of", "given a permit"]
+    )
+    async def test_who_comes_back_takes_turns_again(
+        self, driver: Driver, clock: Clock, way: str
+    ) -> None:
+        jobs = [record(f"{key}{n}", fair=key) for key in "ab" for n in range(3)]
+        await RETURNS[way](driver, clock, jobs)
+        order = "".join([(await claim_one(driver)).id[0] for _ in jobs])
+        if driver.fifo:
+            assert [set(order[n : n + 2]) for n in (0, 2, 4)] == [{"a", "b"}] * 3, order
+
     @needs("acquire", "cancel", "counts")
     async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(3)])
@@ -79,3 +107,57 @@ class FairRules(Rules):
         assert (await driver.counts())["q"].pending == 1
         assert ids(await claim(driver)) == ["a2"]
         assert await claim(driver) == []
+
+
+async def _handed_back(driver: Driver, _: Clock, jobs: list[Record]) -> None:
+    await _ended(driver, jobs, State.PENDING)
+
+
+async def _retried(driver: Driver, _: Clock, jobs: list[Record]) -> None:
+    await _ended(driver, jobs, State.DELAYED)
+
+
+async def _crashed(driver: Driver, clock: Clock, jobs: list[Record]) -> None:
+    await driver.enqueue(jobs)
+    await claim(driver)
+    clock.advance(LEASE + 1)
+    assert await driver.sweep() == len(jobs)
+
+
+async def _requeued(driver: Driver, _: Clock, jobs: list[Record]) -> None:
+    await _ended(driver, jobs, State.FAILED)
+    assert len(await driver.requeue(Filter(source=Q))) == len(jobs)
+
+
+async def _let_go_of(driver: Driver, _: Clock, jobs: list[Record]) -> None:
+    held = [replace(job, latch="b", held=On.SUCCESS) for job in jobs]
+    member = record("member", latch="b")
+    await driver.enqueue([member, *held], latches=[Latch("b", b"", retention=60)])
+    only = await claim_one(driver)
+    await driver.settle([settlement(only, State.COMPLETED)])
+
+
+async def _given_a_permit(driver: Driver, _: Clock, jobs: list[Record]) -> None:
+    limit = Limited("all", len(jobs))
+    for holder in range(limit.most):
+        assert await driver.acquire(limit.key, f"h{holder}", limit.most, 60) == 0
+    await driver.enqueue([replace(job, limits=(limit,)) for job in jobs])
+    assert await claim(driver) == []
+    assert await driver.release(limit.key) == limit.most
+
+
+async def _ended(driver: Driver, jobs: list[Record], state: State) -> None:
+    await driver.enqueue(jobs)
+    for one in await claim(driver):
+        await end(driver, one, state)
+
+
+RETURNS: Final = {
+    "handed back": _handed_back,
+    "retried": _retried,
+    "crashed": _crashed,
+    "requeued": _requeued,
+    "let go of": _let_go_of,
+    "given a permit": _given_a_permit,
+}
+"""How jobs come to wait that did not, or not in their line."""

@@ -144,6 +144,19 @@ class LeaseRules(Rules):
         clock.advance(LEASE)
         assert await driver.sweep() == 1
 
+    @needs("extend", "sweep")
+    async def test_however_many_are_renewed_together(self, driver: Driver, clock: Clock) -> None:
+        """Also where a driver asks its store in pieces."""
+        await driver.enqueue(records(*(f"{n}" for n in range(1200))))
+        held = await claim(driver, limit=1200)
+        clock.advance(LEASE - 1)
+        extensions = [Extension(one.id, one.token) for one in held]
+        assert await driver.extend(extensions, LEASE) == [Hold.HELD] * 1200
+        clock.advance(LEASE - 1)
+        assert await driver.sweep() == 0
+        clock.advance(1)
+        assert await driver.sweep() == 1200
+
     @proves("DRV-12")
     @needs("sweep", "extend")
     async def test_a_lease_may_be_made_shorter(self, driver: Driver, clock: Clock) -> None:
