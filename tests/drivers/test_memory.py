@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.memory.entry import new_entry
 from asyncqueue.drivers.memory.line import Line
-from asyncqueue.drivers.memory.store import new_entry
 from asyncqueue.record import WAITING, Filter, Record, Settlement, Source, State
 from asyncqueue.testing import Clock
 

@@ -17,7 +17,8 @@ from asyncqueue.drivers.memory.look import (
     matching,
     present_workers,
 )
-from asyncqueue.drivers.memory.store import ENDS, Store
+from asyncqueue.drivers.memory.store import Store
+from asyncqueue.drivers.storable import check_ends
 from asyncqueue.record import WAITING, Claimed, Filter, Hold, Source, State
 
 if TYPE_CHECKING:
@@ -139,9 +140,7 @@ class MemoryDriver(Driver):
 
     async def settle(self, settlements: Sequence[Settlement]) -> list[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
-        for settlement in settlements:
-            if settlement.state not in ENDS:
-                raise ValueError(f"A claim cannot be settled as {settlement.state!r}.")
+        check_ends(settlements)
         store = self._store
         with store.lock:
             now = store.now()

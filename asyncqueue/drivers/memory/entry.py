@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING
+
 import msgspec
 
-from asyncqueue.record import Limited, On, State, StoredJob
+from asyncqueue.drivers.storable import out_of_range, payload_of
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Limited, On, State, StoredJob
+
+if TYPE_CHECKING:
+    from asyncqueue.record import Record
 
 PENDING = State.PENDING
 """Read as a global in hot loops: looking a member up in its enum class takes longer."""
@@ -103,3 +110,31 @@ class Entry(msgspec.Struct, gc=False):
             history=self.history,
             lease_left=self.lease_until - now if self.state is State.PROCESSING else None,
         )
+
+
+def new_entry(record: Record, now: float) -> Entry:
+    """A copy of a record; shares nothing with it that could change."""
+    payload = record.payload
+    if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
+        raise out_of_range(record)
+    entry = Entry(
+        record.id,
+        record.queue,
+        record.name,
+        payload if type(payload) is bytes else payload_of(record),
+        record.priority,
+        record.max_attempts,
+        record.key,
+        math.inf if record.key_ttl is None else now + record.key_ttl,
+        record.key_until_claimed,
+        now,
+        now + record.delay if record.delay > 0 else now,
+    )
+    if record.latch is not None:
+        entry.latch, entry.held, entry.guards = record.latch, record.held, record.guards
+        entry.member = record.held is None
+        if record.held is not None:
+            entry.state, entry.delay = HELD, max(record.delay, 0.0)
+    if record.limits or record.fair is not None:
+        entry.limits, entry.fair = tuple(record.limits), record.fair
+    return entry

@@ -5,14 +5,14 @@ from __future__ import annotations
 import math
 import threading
 from heapq import heappop, heappush
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from asyncqueue.drivers.base import Watches
-from asyncqueue.drivers.memory.entry import HELD, PENDING, Entry
+from asyncqueue.drivers.memory.entry import HELD, PENDING, Entry, new_entry
 from asyncqueue.drivers.memory.latches import Latches
 from asyncqueue.drivers.memory.limits import Limits
 from asyncqueue.drivers.memory.shelf import Shelf
-from asyncqueue.record import FINISHED, MAX_PRIORITY, MIN_PRIORITY, WAITING, Claim, State
+from asyncqueue.record import FINISHED, WAITING, Claim, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,8 +29,6 @@ CLAIM_BITS = 20
 """A token is the place of a job in the order of dispatch, and in these bits its claims."""
 MOST_SET_ASIDE = 1_000
 """Jobs without a permit that one claim passes over; those behind them are due at once."""
-ENDS = frozenset((PENDING, DELAYED, COMPLETED, FAILED, CANCELLED))
-"""How a claim may be settled."""
 
 
 class Store:
@@ -322,44 +320,3 @@ class Store:
     def _free_key(self, entry: Entry) -> None:
         if entry.key is not None and self.keys.get(entry.key) is entry:
             del self.keys[entry.key]
-
-
-def new_entry(record: Record, now: float) -> Entry:
-    """A copy of a record; shares nothing with it that could change."""
-    payload = record.payload
-    entry = Entry(
-        record.id,
-        record.queue,
-        record.name,
-        payload if type(payload) is bytes else _bytes(record),
-        record.priority if MIN_PRIORITY <= record.priority <= MAX_PRIORITY else _refuse(record),
-        record.max_attempts,
-        record.key,
-        math.inf if record.key_ttl is None else now + record.key_ttl,
-        record.key_until_claimed,
-        now,
-        now + record.delay if record.delay > 0 else now,
-    )
-    if record.latch is not None:
-        entry.latch, entry.held, entry.guards = record.latch, record.held, record.guards
-        entry.member = record.held is None
-        if record.held is not None:
-            entry.state, entry.delay = HELD, max(record.delay, 0.0)
-    if record.limits or record.fair is not None:
-        entry.limits, entry.fair = tuple(record.limits), record.fair
-    return entry
-
-
-def _bytes(record: Record) -> bytes:
-    if isinstance(record.payload, (bytearray, memoryview)):
-        return bytes(record.payload)
-    raise TypeError(
-        f"The payload of job {record.id!r} is a {type(record.payload).__name__}; give bytes."
-    )
-
-
-def _refuse(record: Record) -> NoReturn:
-    raise ValueError(
-        f"The priority of job {record.id!r} is {record.priority}; "
-        f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
-    )

@@ -15,9 +15,9 @@ from asyncqueue.drivers.postgres import (
     operate,
     permits,
     presence,
-    settle,
 )
 from asyncqueue.drivers.postgres.handle import LONG, Handle
+from asyncqueue.drivers.storable import check_records, check_settlements
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed
 
@@ -75,7 +75,7 @@ class PostgresDriver(Handle):
         ``AsyncConnection`` of psycopg 3, or an ``AsyncSession`` or ``AsyncConnection`` of
         SQLAlchemy on one of these. Raises TransactionUnsupported for anything else.
         """
-        enqueue.check(records)
+        check_records(records)
         if within is not None:
             session = await self._opened()
             return await session.within(
@@ -122,7 +122,7 @@ class PostgresDriver(Handle):
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
-        settle.check(settlements)
+        check_settlements(settlements)
         return await self._unsure.settle(self._work, settlements) if settlements else []
 
     async def sweep(self) -> int:
@@ -250,7 +250,7 @@ class PostgresDriver(Handle):
         Gives an asyncpg connection of its own, which is of no use after the block. Transactions
         inside the block become savepoints.
         """
-        settle.check([settlement])
+        check_settlements([settlement])
         return self._transaction(settlement)
 
     @contextlib.asynccontextmanager

@@ -11,7 +11,6 @@ from asyncqueue.drivers.postgres.states import GUARD, HELD, HELD_UNTIL_CLAIMED, 
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.wire import PostgresError
 from asyncqueue.errors import DriverUnavailable
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -24,21 +23,6 @@ TRIES: Final = 20
 """How often somebody else may take an id or a key and let go of it again at the wrong moment."""
 
 UUID_LENGTH: Final = 36
-
-
-def check(records: Sequence[Record]) -> None:
-    """Raise for what must not be stored."""
-    for record in records:
-        if not isinstance(record.payload, (bytes, bytearray, memoryview)):
-            raise TypeError(
-                f"The payload of job {record.id!r} is a {type(record.payload).__name__}; "
-                "give bytes."
-            )
-        if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
-            raise ValueError(
-                f"The priority of job {record.id!r} is {record.priority}; "
-                f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
-            )
 
 
 def is_one_statement(records: Sequence[Record]) -> bool:

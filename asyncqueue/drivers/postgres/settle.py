@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from asyncqueue.drivers.postgres import enqueue
 from asyncqueue.drivers.postgres.states import CODES
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.texts import storable
@@ -19,16 +18,6 @@ if TYPE_CHECKING:
 
 _COMPLETED: Final = {State.COMPLETED}
 _WITHOUT_TRACE: Final = {State.COMPLETED, State.CANCELLED}
-
-
-def check(settlements: Sequence[Settlement]) -> None:
-    """Raise for a state that no claim can end in, and for what must not follow."""
-    for state in {settlement.state for settlement in settlements}:
-        if state not in CODES or state is State.PROCESSING:
-            raise ValueError(f"A claim cannot be settled as {state!r}.")
-    for settlement in settlements:
-        if settlement.follow_ups:
-            enqueue.check(settlement.follow_ups)
 
 
 async def settle(store: Store, settlements: Sequence[Settlement]) -> list[bool]:

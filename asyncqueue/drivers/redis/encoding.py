@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from asyncqueue.drivers.storable import out_of_range, payload_of
 from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY, Limited, On, State
 
 if TYPE_CHECKING:
@@ -81,12 +82,9 @@ def packed(record: Record) -> tuple[bytes, bytes, bytes]:
     """
     payload = record.payload
     if type(payload) is not bytes:
-        payload = _bytes(record)
+        payload = payload_of(record)
     if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
-        raise ValueError(
-            f"The priority of job {record.id!r} is {record.priority}; "
-            f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
-        )
+        raise out_of_range(record)
     id, queue, key = record.id.encode(), record.queue.encode(), b""
     mode, held = 0, b""
     if record.key is not None:
@@ -103,14 +101,6 @@ def packed(record: Record) -> tuple[bytes, bytes, bytes]:
     head = _HEAD.pack(0.0, 0.0, mode, record.priority, len(id), len(queue), len(key))
     body = b"".join((head[_TIMES:], id, queue, key, content))
     return id, held, body
-
-
-def _bytes(record: Record) -> bytes:
-    if isinstance(record.payload, (bytearray, memoryview)):
-        return bytes(record.payload)
-    raise TypeError(
-        f"The payload of job {record.id!r} is a {type(record.payload).__name__}; give bytes."
-    )
 
 
 def wants_something(record: Record) -> bool:

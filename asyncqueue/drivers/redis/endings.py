@@ -12,24 +12,14 @@ from asyncqueue.drivers.redis.tokens import parts_of
 from asyncqueue.record import State
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from asyncqueue.record import Settlement
 
-_ENDS: Final = PHASES.keys() - {State.PROCESSING}
 _SETTLEMENT: Final = struct.Struct(">cIIIdd")
 Terms = tuple[State, int, int, int, float, float]
 """How a claim ends: state, claims, attempts, exceptions, delay and retention."""
 _Outcome = tuple[bytes | None, str | None, str | None]
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(_Outcome).decode
-
-
-def check_ends(settlements: Iterable[Settlement]) -> None:
-    """Raise ValueError for a state that a claim cannot end in."""
-    for state in {one.state for one in settlements}:
-        if state not in _ENDS:
-            raise ValueError(f"A claim cannot be settled as {state!r}.")
 
 
 def packed_settlement(settlement: Settlement) -> tuple[str, int, bytes, bytes]:

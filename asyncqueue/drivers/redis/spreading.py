@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from asyncqueue.drivers.redis import latches, moving, settling
-from asyncqueue.drivers.redis.endings import check_ends
 from asyncqueue.drivers.redis.tokens import shard_of
+from asyncqueue.drivers.storable import check_ends
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Hold
 

@@ -19,6 +19,7 @@ from asyncqueue.drivers.sqlite.calls import Call
 from asyncqueue.drivers.sqlite.handle import Handle
 from asyncqueue.drivers.sqlite.joining import enqueue_within
 from asyncqueue.drivers.sqlite.limits import Limits
+from asyncqueue.drivers.storable import check_records, check_settlements
 from asyncqueue.record import Claimed
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class SqliteDriver(Handle):
         begins one by itself. Raises TransactionUnsupported for anything else, ValueError for a
         connection to another file.
         """
-        enqueue.check(records)
+        check_records(records)
         if within is not None:
             self._reader.original.check()  # Only an open driver is known to have its tables.
             now = self.clock.time()
@@ -115,7 +116,7 @@ class SqliteDriver(Handle):
 
     async def settle(self, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
         """See :meth:`asyncqueue.drivers.base.Driver.settle`."""
-        settle.check(settlements)
+        check_settlements(settlements)
         call = Call(lambda store: settle.settle(store, settlements), weight=len(settlements))
         return await self._writer.do(call)
 
@@ -245,7 +246,7 @@ class SqliteDriver(Handle):
         with an argument, ATTACH, temporary tables, functions and other callbacks. After the block
         the connection writes no more.
         """
-        settle.check([settlement])
+        check_settlements([settlement])
         return self._open_file.completing.transaction(settlement)
 
     async def _all_gone(self, call: Call[int]) -> int:

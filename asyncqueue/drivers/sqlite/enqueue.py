@@ -23,7 +23,6 @@ from asyncqueue.drivers.sqlite.states import (
     READY,
 )
 from asyncqueue.drivers.sqlite.store import has_any, listed
-from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,21 +34,6 @@ LATCH: Final = attrgetter("latch")
 KEY: Final = attrgetter("key")
 LIMITS: Final = attrgetter("limits")
 FAIR_KEY: Final = attrgetter("fair")
-
-
-def check(records: Sequence[Record]) -> None:
-    """Raise for what must not be stored."""
-    for record in records:
-        if not isinstance(record.payload, (bytes, bytearray, memoryview)):
-            raise TypeError(
-                f"The payload of job {record.id!r} is a {type(record.payload).__name__}; "
-                "give bytes."
-            )
-        if not MIN_PRIORITY <= record.priority <= MAX_PRIORITY:
-            raise ValueError(
-                f"The priority of job {record.id!r} is {record.priority}; "
-                f"give {MIN_PRIORITY} to {MAX_PRIORITY}."
-            )
 
 
 def enqueue(

@@ -9,7 +9,6 @@ from asyncqueue.drivers.sqlite import enqueue
 from asyncqueue.drivers.sqlite.ending import end_held, end_plainly, final_state, look_up
 from asyncqueue.drivers.sqlite.latches import Latches
 from asyncqueue.drivers.sqlite.store import has_any, listed
-from asyncqueue.record import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,17 +22,6 @@ if TYPE_CHECKING:
 LATCH: Final = attrgetter("latch")
 ATTEMPT: Final = attrgetter("attempt")
 FOLLOW_UPS: Final = attrgetter("follow_ups")
-ENDS: Final = frozenset(State) - {State.PROCESSING}
-"""How a claim may end."""
-
-
-def check(settlements: Sequence[Settlement]) -> None:
-    """Raise for a state that no claim can end in, and for what must not be stored."""
-    for settlement in settlements:
-        if settlement.state not in ENDS:
-            raise ValueError(f"A claim cannot be settled as {settlement.state!r}.")
-        if settlement.follow_ups:
-            enqueue.check(settlement.follow_ups)
 
 
 def settle(store: Store, settlements: Sequence[Settlement]) -> Sequence[bool | Counted]:
