@@ -1,24 +1,32 @@
 """What worker processes serve: ``python -m asyncqueue.worker tests.faults.application:queue``.
 
-``FAULTS_SHIFT`` puts the wall clock of the process so many seconds ahead; with ``FAULTS_REPLAY``
-settlements come several times. ``FAULTS_BESIDE`` is the URL by which its heartbeat reaches the
-store, where that is another one.
+``FAULTS_SHIFT`` puts the wall clock of the process so many seconds ahead, ``FAULTS_STEP`` sets it
+forward by so many at each SIGUSR1; with ``FAULTS_REPLAY`` settlements come several times.
+``FAULTS_BESIDE`` is the URL by which its heartbeat reaches the store, where that is another one.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import time
 
-_shift = float(os.environ.get("FAULTS_SHIFT", "0"))
-if _shift:  # Before anybody takes the function along.
+from asyncqueue import Queue, Settings
+from asyncqueue.clock import SYSTEM_CLOCK, SystemClock
+
+_ahead = [float(os.environ.get("FAULTS_SHIFT", "0"))]
+_step = float(os.environ.get("FAULTS_STEP", "0"))
+if _ahead[0] or _step:
     _real, _real_ns = time.time, time.time_ns
-    time.time = lambda: _real() + _shift
-    time.time_ns = lambda: _real_ns() + int(_shift * 1e9)
+    time.time = lambda: _real() + sum(_ahead)
+    time.time_ns = lambda: _real_ns() + int(sum(_ahead) * 1e9)
+    # The command has imported this one long ago, and it has taken the function along.
+    SystemClock.time = staticmethod(time.time)  # type: ignore[method-assign]
+    assert abs(SYSTEM_CLOCK.time() - _real() - _ahead[0]) < 1.0
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda *_: _ahead.append(_step))
 
-from asyncqueue import Queue, Settings  # noqa: E402 - the clock comes first
-
-from . import linked_jobs as linked_jobs  # noqa: E402, PLC0414 - it registers its kinds
+from . import linked_jobs as linked_jobs  # noqa: PLC0414, E402 - it registers its kinds
 from .jobs import journal  # noqa: E402
 from .witness import witness  # noqa: E402
 

@@ -1,12 +1,15 @@
-"""Clocks of workers and producers that are wrong by an hour: the server's clock decides."""
+"""Clocks of workers and producers that are wrong, or set in mid-run: the store's clock decides."""
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+
+from asyncqueue.clock import SystemClock
 
 from .checker import comebacks
 from .jobs import Labour
@@ -66,3 +69,36 @@ async def test_workers_whose_clocks_are_two_hours_apart(
     assert report.problems(faults=False) == []
     assert len({body.pid for body in report.bodies}) == 2
     figure("run twice, or at once", len(report.duplicated | report.overlapped))
+
+
+@pytest.mark.parametrize("step", ["600", "-600"])
+async def test_clocks_that_are_set_in_mid_run(
+    server_scene: Scene, figure: Figure, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """T3: by ten minutes, a worker's and then the producer's, while jobs run and wait."""
+    scene = server_scene
+    set_back = await scene.hired("--concurrency", "8", FAULTS_STEP=step)
+    beside = await scene.hired("--concurrency", "8")
+    dispatched = time.monotonic()
+    delayed = await scene.dispatch((Labour(seconds=0.01) for _ in range(5)), delay=2.0)
+    long = await scene.labour(10, LEASE * 2)
+    await scene.begun(10)
+    set_back.send(signal.SIGUSR1)
+    real = time.time
+    monkeypatch.setattr(SystemClock, "time", staticmethod(lambda: real() + float(step)))
+    later = time.monotonic()
+    after = await scene.dispatch((Labour(seconds=0.01) for _ in range(5)), delay=1.0)
+    await scene.done([*delayed, *long, *after])
+    due = dict.fromkeys(delayed, dispatched + 2.0) | dict.fromkeys(after, later + 1.0)
+    begun = {e.id: e.at for e in scene.reading.of("started")}
+    drift = max(abs(begun[id] - at) for id, at in due.items())
+    assert drift <= 1.0
+    for worker in (set_back, beside):
+        code, _ = await scene.terminated(worker)
+        assert code == 0
+    await scene.settled()
+    report = await scene.report()
+    assert report.problems(faults=False) == []
+    assert not report.duplicated
+    figure(f"clocks set by {step} s: due off by (s)", drift)
+    figure(f"clocks set by {step} s: run twice", len(report.duplicated))

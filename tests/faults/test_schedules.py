@@ -69,6 +69,7 @@ async def test_one_that_is_killed_and_stands_still_beside_another(
     """The other one dispatches every slot; none comes twice, whatever the clocks say."""
     worker = await scene.hired("--queue", "recurring", **NOTHING_KEPT)
     steady = await running_scheduler(scene)
+    first = time.time() / EVERY + 1
     begun = len(slots(scene))
     for round in range(2):
         victim = await running_scheduler(scene, FAULTS_SHIFT=str(shift))
@@ -78,11 +79,13 @@ async def test_one_that_is_killed_and_stands_still_beside_another(
         victim.send(signal.SIGCONT)
         await asyncio.sleep(EVERY / 3 * round)
         scene.kill(victim)
+    last = time.time() / EVERY - 1
     await ended(scene, steady)
     found = slots(scene)
     await ended(scene, worker)
     assert set(found.values()) == {1}
-    assert gaps(found) == []
+    # Those that only a wrong clock came to, too early or too late, are not all there.
+    assert [number for number in gaps(found) if first < number < last] == []
     figure("slots", len(found))
 
 

@@ -35,7 +35,7 @@ SEEDS = int(os.environ.get("SIMULATION_SEEDS", "50"))
 SEED = os.environ.get("SIMULATION_SEED")
 LIMIT = 600.0
 """Virtual seconds after which a run counts as stuck; the longest takes a tenth of that."""
-MANY = int(os.environ.get("SIMULATION_SEEDS", "2000"))
+MANY = int(os.environ.get("SIMULATION_SEEDS", "300"))
 
 
 async def jobs_of_every_manner(run: LabRun) -> None:
