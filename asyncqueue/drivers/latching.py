@@ -60,9 +60,17 @@ class LatchState(msgspec.Struct):
         """Members that have not ended."""
         return self.total - self.completed - self.failed - self.skipped
 
+    @property
+    def expires_at(self) -> float | None:
+        """When it may be forgotten; None as long as that is not known."""
+        if not self.ended or self.opened_at is None:
+            return None
+        return self.opened_at + self.retention
+
     def expired(self, now: float) -> bool:
         """Whether it may be forgotten."""
-        return self.ended and self.opened_at is not None and self.opened_at + self.retention <= now
+        over = self.expires_at
+        return over is not None and over <= now
 
     def stored(self, held: On | None, *, guards: bool) -> None:
         """A record of this latch was stored: a member, or one that is held."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.clock import SYSTEM_CLOCK, Clock
 from asyncqueue.drivers.base import Driver, Order
+from asyncqueue.drivers.latch_changes import already_there
 from asyncqueue.drivers.latching import NOTHING, Effect, LatchState, new_latches
 from asyncqueue.drivers.permits import Permits
 from asyncqueue.errors import DriverError
@@ -72,7 +73,7 @@ class SyncDriver(Driver):
         """Add latches with those who belong to them."""
         for latch in latches:
             if latch.id in self._latches:
-                raise DriverError(f"Latch {latch.id!r} exists already; give each its own id.")
+                raise already_there(latch.id)
         self._latches.update(new_latches(latches, self.clock.time()))
         for record in records:
             if record.latch is not None:

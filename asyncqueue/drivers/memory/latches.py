@@ -5,8 +5,8 @@ from __future__ import annotations
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING
 
+from asyncqueue.drivers.latch_changes import already_there, not_joinable
 from asyncqueue.drivers.latching import NOTHING, Effect, LatchState, new_latches
-from asyncqueue.errors import DriverError
 from asyncqueue.record import On
 
 if TYPE_CHECKING:
@@ -39,16 +39,13 @@ class Latches:
         """Raise DriverError unless these can be stored together, after a member has ended."""
         new = {latch.id for latch in latches}
         for id in new & self._states.keys():
-            raise DriverError(f"Latch {id!r} exists already; give every one an id of its own.")
+            raise already_there(id)
         for record in records:
             if record.latch is None or record.latch in new:
                 continue
             state = self._states.get(record.latch)
             if state is None or state.opened_at is not None or _opens(state, ending):
-                raise DriverError(
-                    f"Job {record.id!r} cannot join latch {record.latch!r}, which "
-                    f"{'is unknown' if state is None else 'has opened'}; give it a new one."
-                )
+                raise not_joinable(record, state)
 
     def add(self, latches: Iterable[Latch], now: float) -> None:
         """Store new ones."""
@@ -146,8 +143,8 @@ class Latches:
             for entry in entries.values():
                 entry.held = None
                 self._let_go(entry, now)
-        if state.ended:
-            heappush(self._expiring, ((state.opened_at or now) + state.retention, state.id))
+        if state.expires_at is not None:
+            heappush(self._expiring, (state.expires_at, state.id))
 
 
 def _opens(state: LatchState, ending: Entry | None) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncqueue.drivers.postgres import permits
 from asyncqueue.drivers.postgres.enqueue import insert, joined
-from asyncqueue.drivers.postgres.latches import Part, locked
+from asyncqueue.drivers.postgres.latches import locked, part_of
 from asyncqueue.drivers.postgres.settle import in_order, settle_each
 from asyncqueue.drivers.postgres.states import STATES
 from asyncqueue.drivers.postgres.texts import storable
@@ -65,9 +65,11 @@ async def settle(
     answers: list[bool | Counted] = [False] * len(settlements)
     for place, settlement in ended.items():
         answers[place] = _count(latches, settlement, held[place]) or True
-        latches.add(settlement.latches)
+        latches.add(settlement.latches, latches.now)
         latches.admit(settlement.follow_ups)
-        latches.joined((record, next(followed)) for record in settlement.follow_ups)
+        for record in settlement.follow_ups:
+            if next(followed) is None:
+                latches.joined(record)
         keys.ended(settlement.id, permits.decoded(known.get(settlement.id)))
     await latches.write()
     await keys.write()
@@ -92,6 +94,5 @@ def _count(latches: Latches, settlement: Settlement, held: Held) -> Counted | No
     state = STATES[held.ending]
     if settlement.latch is None or state not in FINISHED:
         return None
-    # The place in the order of dispatch matters to those that are removed together only.
-    job = Part(0, settlement.latch, held.part, None)
+    job = part_of(settlement.latch, held.part)
     return latches.ended(job, state, storable(settlement.error))

@@ -45,10 +45,12 @@ async def enqueue(
     if not latches and all(record.latch is None for record in records):
         return await insert(store, records)
     known = await locked(store, joined(records, latches))
-    known.add(latches)
+    known.add(latches, known.now)
     known.admit(records)
     answers = await insert(store, records)
-    known.joined(zip(records, answers, strict=True))
+    for record, other in zip(records, answers, strict=True):
+        if other is None:
+            known.joined(record)
     await known.write()
     return answers
 

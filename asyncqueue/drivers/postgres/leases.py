@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncqueue.drivers.postgres import permits
-from asyncqueue.drivers.postgres.latches import Part, locked
+from asyncqueue.drivers.postgres.latches import locked
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.texts import storable
 from asyncqueue.record import Extension, Hold
@@ -94,7 +94,7 @@ async def end(store: Store, left: Sequence[Left]) -> int:
     ended = [row for row in rows if row[2]]
     for id, _, _, limits, *_ in rows:
         keys.ended(id, permits.decoded(limits))
-    await latches.removed(Part(*row[4:]) for row in ended if row[5] is not None)
+    await latches.removed(row[4:] for row in ended)
     await latches.write()
     await keys.write()
     returned = [row[1] for row in rows if not row[2]]

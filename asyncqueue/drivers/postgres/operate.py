@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from asyncqueue.drivers.postgres import permits
 from asyncqueue.drivers.postgres.filters import condition
-from asyncqueue.drivers.postgres.latches import Part, locked
+from asyncqueue.drivers.postgres.latches import locked
 from asyncqueue.drivers.postgres.states import STATES
 from asyncqueue.record import WAITING, State
 
@@ -82,8 +82,7 @@ async def _removed(latches: Latches, keys: Keys, rows: Sequence[Row]) -> None:
     """Jobs that waited are gone: their limits, and what they are to their latches."""
     for row in rows:
         keys.gone(permits.decoded(row[0]))
-    parts = (Part(*row[1:]) for row in rows)
-    await latches.removed(part for part in parts if part.latch)
+    await latches.removed(row[1:] for row in rows)
     await latches.write()
     await keys.write()
 

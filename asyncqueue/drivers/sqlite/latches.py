@@ -1,97 +1,63 @@
-"""The latches that one call is about: what they count, and whom they let go of."""
+"""The latches that one call is about: read, changed and written."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
-from asyncqueue.drivers.latching import LatchState, new_latches
-from asyncqueue.drivers.sqlite.states import (
-    EXEMPT,
-    GUARDS,
-    HELD_BY,
-    HELD_PARTS,
-    MEMBER,
-)
+from asyncqueue.drivers.latch_changes import LatchChanges, Part, already_there
+from asyncqueue.drivers.latching import LatchState
+from asyncqueue.drivers.sqlite.states import EXEMPT, GUARDS, HELD_BY, HELD_PARTS, MEMBER
 from asyncqueue.drivers.sqlite.store import listed
-from asyncqueue.errors import DriverError
-from asyncqueue.record import On, State
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from asyncqueue.drivers.latching import Effect
     from asyncqueue.drivers.sqlite.store import Row, Store
-    from asyncqueue.record import Counted, Latch, Record, Tally
+    from asyncqueue.record import Latch, On, Record, Tally
 
 FORGOTTEN_AT_ONCE: Final = 1000
 """Bounds the time for which other processes must wait."""
 
 
-class Part(NamedTuple):
-    """What a job that has a latch is to it."""
-
-    latch: str
-    member: bool
-    guards: bool
-    held: On | None
-
-
-class Latches:
-    """Reads the states of latches, applies the rules to them, and writes what came of it.
+class Latches(LatchChanges):
+    """Reads latches before they are asked about, and writes what came of it.
 
     For one call, within its transaction: nobody else changes them meanwhile.
     """
 
     def __init__(self, store: Store) -> None:
+        super().__init__(store.now)
         self._store = store
-        self._states: dict[str, LatchState | None] = {}
-        self._new: dict[str, LatchState] = {}
-        self._changed: dict[str, LatchState] = {}
-        self._let_go: dict[tuple[str, On], None] = {}
-        self._dropped: dict[tuple[str, On], None] = {}
+        self._read: set[str] = set()
 
     def read(self, ids: Iterable[str]) -> None:
         """Get to know these; must come before anything that concerns them."""
-        missing = dict.fromkeys(id for id in ids if id not in self._states)
+        missing = set(ids) - self._read
         if missing:
-            self._states |= missing
+            self._read |= missing
             query = {"ids": listed(missing), "now": self._store.now}
-            self._states |= {row[0]: _state(row) for row in self._store.rows("latches.read", query)}
+            self.known |= {row[0]: _state(row) for row in self._store.rows("latches.read", query)}
 
-    def add(self, latches: Sequence[Latch], now: float) -> None:
+    def add(self, latches: Iterable[Latch], now: float) -> None:
         """Store new ones. Raises DriverError where an id is taken."""
-        self.read(latch.id for latch in latches)
-        for latch in latches:
-            if self._states[latch.id] is not None:
-                raise DriverError(
-                    f"Latch {latch.id!r} exists already; give every one an id of its own."
-                )
-        self._new = new_latches(latches, now)
-        self._states |= self._new
+        ids = [latch.id for latch in latches]
+        self.read(ids)
+        for id in ids:
+            if id in self.known:
+                raise already_there(id)
+        super().add(latches, now)
 
     def admit(self, records: Iterable[Record]) -> None:
-        """Raise DriverError unless all of these may join the latches that they name."""
-        joining = {record.latch: record for record in records if record.latch is not None}
-        self.read(joining)
-        for id, record in joining.items():
-            state = self._states[id]
-            if state is None or state.opened_at is not None:
-                raise DriverError(
-                    f"Job {record.id!r} cannot join latch {id!r}, which "
-                    f"{'is unknown' if state is None else 'has opened'}; give it a new one."
-                )
-
-    def joined(self, record: Record) -> None:
-        """A record that was admitted is stored."""
-        state = self._changing(record.latch)
-        if state is not None:
-            state.stored(record.held, guards=record.guards)
+        """See :meth:`asyncqueue.drivers.latch_changes.LatchChanges.admit`."""
+        joining = [record for record in records if record.latch is not None]
+        self.read({record.latch for record in joining if record.latch is not None})
+        super().admit(joining)
 
     def parts(self, seqs: Iterable[int]) -> dict[int, Part]:
         """By row what they are to their latches; those that have none are left out."""
-        return self.known(self._store.rows("latches.parts", (listed(seqs),)))
+        return self._parts(self._store.rows("latches.parts", (listed(seqs),)))
 
-    def known(self, rows: Iterable[Row]) -> dict[int, Part]:
+    def _parts(self, rows: Iterable[Row]) -> dict[int, Part]:
         """The same of rows (seq, latch, part) that were read already."""
         parts = {
             seq: Part(latch, part in (MEMBER, EXEMPT), part in GUARDS, HELD_BY.get(part))
@@ -101,86 +67,47 @@ class Latches:
         self.read({part.latch for part in parts.values()})
         return parts
 
-    def ended(self, job: Part, how: State, error: str | None = None) -> Counted | None:
-        """A job ended, or was removed before it did; answers what counts now for a member."""
-        state = self._changing(job.latch)
-        if state is None:
-            return None
-        if job.held is not None and (job.latch, job.held) not in self._let_go:
-            state.unheld(job.held, guards=job.guards)
-        elif job.member:
-            effect = state.member_ended(how, error, self._store.now)
-            self._note(state.id, effect)
-            return state.counted(effect)
-        elif job.guards:
-            self._note(state.id, state.guard_ended())
-        return None
-
     def removed(self, rows: Iterable[Row]) -> set[int]:
-        """Rows that wait are removed or cancelled, as in :meth:`known`, the newest first.
+        """Rows (seq, latch, part) that wait are removed or cancelled.
 
-        Answers which of them were gone before it was their turn: dropped for one before them.
+        Answers which were gone before it was their turn.
         """
-        parts = sorted(self.known(rows).items(), reverse=True)
-        gone: set[int] = set()
-        for seq, part in parts:
-            if self._drops(part):
-                gone.add(seq)
-            else:
-                self.ended(part, State.CANCELLED)
-        return gone
+        return self.all_removed(self._parts(rows).items())
 
-    def requeued(self, latches: Sequence[str]) -> None:
-        """For each of these a failed member waits again."""
-        self.read(latches)
-        for latch in latches:
-            state = self._changing(latch)
-            if state is not None:
-                state.member_requeued()
+    def requeued(self, latches: Iterable[str]) -> None:
+        """See :meth:`asyncqueue.drivers.latch_changes.LatchChanges.requeued`."""
+        known = list(latches)
+        self.read(known)
+        super().requeued(known)
 
-    def call_off(self, ids: Sequence[str]) -> list[str]:
-        """Answers those that were not called off before."""
-        self.read(ids)
-        states = (self._changing(id) for id in dict.fromkeys(ids))
-        return [state.id for state in states if state is not None and state.call_off()]
+    def call_off(self, ids: Iterable[str]) -> list[str]:
+        """See :meth:`asyncqueue.drivers.latch_changes.LatchChanges.call_off`."""
+        known = list(ids)
+        self.read(known)
+        return super().call_off(known)
 
     def write(self) -> None:
         """Store what came of it, let go of jobs and drop jobs."""
         self._write_states()
-        for latch, on in self._let_go:
+        for latch, on in self.let_go:
             held = _held(latch, on) | {"now": self._store.now}
             rows = self._store.rows("latches.let_go", held)
             self._store.ring("queue", {queue for (queue,) in rows})
-        # Afterwards: the end of a latch drops whoever was not let go, in this call either.
-        for latch, on in self._dropped:
+        for latch, on in self.dropped:
             rows = self._store.rows("latches.drop", _held(latch, on))
             self._store.ring("job", (id for (id,) in rows))
 
     def _write_states(self) -> None:
-        if self._new:
+        if self.new:
             # Those past their retention make room for new ones of the same id.
-            old = {"ids": listed(self._new), "now": self._store.now}
+            old = {"ids": listed(self.new), "now": self._store.now}
             self._store.change("latches.clear", old)
             new = [
                 (*_counts(s), s.data, s.breaks, s.retention, s.created_at)
-                for s in self._new.values()
+                for s in self.new.values()
             ]
             self._store.change_bulk("latches.insert", new)
-        changed = [_counts(state) for id, state in self._changed.items() if id not in self._new]
-        self._store.change_bulk("latches.write", changed)
-
-    def _drops(self, job: Part) -> bool:
-        return job.held is not None and (job.latch, job.held) in self._dropped
-
-    def _changing(self, id: str | None) -> LatchState | None:
-        state = None if id is None else self._states[id]
-        if state is not None:
-            self._changed[state.id] = state
-        return state
-
-    def _note(self, latch: str, effect: Effect) -> None:
-        self._let_go |= {(latch, on): None for on in effect.let_go}
-        self._dropped |= {(latch, on): None for on in effect.drop}
+        self._store.change_bulk("latches.write", [_counts(s) for s in self.changed.values()])
 
 
 def tallies(store: Store, ids: Sequence[str] | None) -> list[Tally]:
@@ -241,9 +168,6 @@ def _state(row: Row) -> LatchState:
 
 
 def _counts(state: LatchState) -> Row:
-    over = None
-    if state.ended and state.opened_at is not None:
-        over = state.opened_at + state.retention
     return (
         state.id,
         state.total,
@@ -258,5 +182,5 @@ def _counts(state: LatchState) -> Row:
         state.ended,
         state.error,
         state.opened_at,
-        over,
+        state.expires_at,
     )
