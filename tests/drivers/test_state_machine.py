@@ -47,8 +47,14 @@ QUICK = settings(
 NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
 AT_NIGHT = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LENGTH = NIGHTLY if AT_NIGHT else QUICK
-# The same machine; a server needs longer for each step.
-SERVED = NIGHTLY if AT_NIGHT else settings(QUICK, max_examples=8)
+# The same machine; a server needs longer for each step, and too long to look for the shortest history.
+SERVED = (
+    NIGHTLY
+    if AT_NIGHT
+    else settings(
+        QUICK, max_examples=8, phases=(Phase.explicit, Phase.reuse, Phase.generate), print_blob=True
+    )
+)
 HUNT = settings(
     QUICK,
     max_examples=2000,  # Which ones depends on the modules that are loaded: enough for any.
@@ -146,6 +152,7 @@ def rarely(kind: type[DriverMachine], defect: type[MemoryDriver]) -> ParameterSe
     return pytest.param(kind, defect, marks=pytest.mark.faults)
 
 
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("kind", "defect"),
     [

@@ -103,8 +103,10 @@ class _Claiming:
             self._claims += claims
             if len(self._claims) >= self._limit:
                 return None
-            if self._news < MOST_NEWS and (came.opens or came.restricted):
-                await self._hear(left, came)
+            # Those of a line that are due without limits have their place among those with limits.
+            late = came.restricted or (came.lane is not None and came.due > 0)
+            if self._news < MOST_NEWS and (came.opens or late):
+                await self._hear(left, came, promote=late)
                 continue
             self._due_in = _sooner(self._due_in, came.due_in)
             if came.lane is None:
@@ -120,12 +122,12 @@ class _Claiming:
         room, heed = self._limit - len(self._claims), self._news < MOST_NEWS
         return lambda store: _claim(store, lanes, room, self._claimer, heed=heed)
 
-    async def _hear(self, lanes: Sequence[Source], came: Came) -> None:
+    async def _hear(self, lanes: Sequence[Source], came: Came, *, promote: bool) -> None:
         """Do what has to be done before the first can be claimed."""
         self._news += 1
         if came.opens:
             await self._work(permits.open_due, atomic=True)
-        if came.restricted:
+        if promote:
             queues = sorted({lane.queue for lane in lanes})
             await self._work(lambda store: store.change("claim.promote", queues=queues))
 

@@ -87,6 +87,18 @@ class LimitRules(Rules):
         assert ids(await claim(driver)) == ["urgent", "c"]
 
     @needs("acquire")
+    async def test_what_is_due_comes_before_what_was_due_later(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue([record("early"), record("due", delay=20)])
+        clock.advance(30)
+        await driver.enqueue([*limited("a", "b"), record("late")])
+        found = ids(await claim(driver, limit=3))
+        if driver.fifo:
+            assert found == ["early", "due", "a"]
+        assert sorted(found + ids(await claim(driver))) == ["a", "b", "due", "early", "late"]
+
+    @needs("acquire")
     @pytest.mark.parametrize("state", [State.DELAYED, State.PENDING])
     async def test_one_that_waits_again_gives_its_permit_back(
         self, driver: Driver, state: State
