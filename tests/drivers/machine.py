@@ -108,7 +108,7 @@ class DriverMachine(RuleBasedStateMachine):
             return await act(self.model), await act(self.driver)
 
         expected, answer = self.run(each())
-        assert answer == expected
+        assert answer == expected, f"It answered {answer}, and memory {expected}."
         return expected
 
     def pick(self, numbers: list[int]) -> list[Claim]:

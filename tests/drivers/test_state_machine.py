@@ -47,7 +47,7 @@ QUICK = settings(
 NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
 AT_NIGHT = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
 LENGTH = NIGHTLY if AT_NIGHT else QUICK
-# The same machine; a server needs longer for each step, and too long to look for the shortest history.
+# The same machine; a server needs longer for each step: the history that it finds is not shortened.
 SERVED = (
     NIGHTLY
     if AT_NIGHT
