@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.postgres.failures import is_taken
 from asyncqueue.drivers.postgres.latches import locked
+from asyncqueue.drivers.postgres.packing import alike, blob, packed
 from asyncqueue.drivers.postgres.permits import encoded
 from asyncqueue.drivers.postgres.states import GUARD, HELD, HELD_UNTIL_CLAIMED, MEMBER, REASONS
 from asyncqueue.drivers.postgres.store import column
@@ -73,21 +74,23 @@ async def insert(store: Store, records: Sequence[Record]) -> list[str | None]:
 
 
 async def _enqueue_plain(store: Store, records: Sequence[Record]) -> list[str | None]:
-    columns = _columns(records)
     rows: list[Row] | None = None
-    if store.alone and all(map(_looks_new, columns["ids"])):
-        rows = await _insert_new(store, columns)
+    if store.alone and all(_looks_new(record.id) for record in records):
+        rows = await _insert_new(store, records)
     if rows is None:
-        rows = await store.rows("enqueue.insert", **columns)
+        rows = await store.rows("enqueue.insert", **_columns(records))
     if len(rows) == len(records):
         return [None] * len(records)
     stored = {row[0] for row in rows}
     return [None if record.id in stored else record.id for record in records]
 
 
-async def _insert_new(store: Store, columns: dict[str, Any]) -> list[Row] | None:
-    """None if one of the ids was known after all."""
-    text = store.along([f"queue:{columns['queues'][0]}"]) if len(columns["ids"]) == 1 else None
+async def _insert_new(store: Store, records: Sequence[Record]) -> list[Row] | None:
+    """None if one of the ids was known after all, or they cannot be packed."""
+    columns = _packed_columns(records)
+    if columns is None:
+        return None
+    text = store.along([f"queue:{records[0].queue}"]) if len(records) == 1 else None
     telling = {"channel": store.sql.tables.channel, "text": text}
     how = "enqueue.silently" if text is None else "enqueue.telling"
     try:
@@ -172,6 +175,34 @@ def _columns(records: Sequence[Record]) -> dict[str, Any]:
         "priorities": [record.priority for record in records],
         "max_attempts": column([record.max_attempts for record in records]),
         "delays": column([record.delay or None for record in records]),
+    }
+
+
+def _packed_columns(records: Sequence[Record]) -> dict[str, Any] | None:
+    packed_ids = packed([record.id for record in records])
+    if packed_ids is None:
+        return None
+    # A view may have fewer elements than bytes.
+    payloads, ends = blob([bytes(record.payload) for record in records])
+    queues, queue = alike([record.queue for record in records])
+    names, name = alike([record.name for record in records])
+    priorities, priority = alike([record.priority for record in records])
+    max_attempts, max_attempt = alike([record.max_attempts for record in records])
+    delays, delay = alike([record.delay or None for record in records])
+    return {
+        "packed_ids": packed_ids,
+        "payloads": payloads,
+        "ends": ends,
+        "queues": queues,
+        "queue": queue,
+        "names": names,
+        "name": name,
+        "priorities": priorities,
+        "priority": priority,
+        "max_attempts": max_attempts,
+        "max_attempt": max_attempt,
+        "delays": delays,
+        "delay": delay,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from asyncqueue.drivers.postgres.packing import alike, literal, packed
 from asyncqueue.drivers.postgres.states import CODES
 from asyncqueue.drivers.postgres.store import column
 from asyncqueue.drivers.postgres.texts import storable
@@ -58,13 +59,40 @@ async def _settle(store: Store, settlements: Sequence[Settlement]) -> list[Row]:
     states = {s.state for s in settlements}
     kept = [s for s in settlements if s.retention > 0]
     if states <= _WITHOUT_TRACE and not kept:
-        columns = {"ids": [s.id for s in settlements], "tokens": [s.token for s in settlements]}
-        return await store.rows("settle.remove", **columns)
-    columns = _columns(settlements)
-    if states == _COMPLETED and len(kept) == len(settlements) and columns["notes"] is None:
-        return await store.rows("settle.complete", **columns)
-    columns |= {"limited": False}
+        return await store.rows("settle.remove", **_claims(settlements))
+    completed = states == _COMPLETED and len(kept) == len(settlements)
+    if completed and all(s.attempt is None for s in settlements):
+        return await store.rows("settle.complete", **_completions(settlements))
+    columns = _columns(settlements) | {"limited": False}
     return await store.composed("settle.settle", "answer", "settle.all", columns)
+
+
+def _claims(settlements: Sequence[Settlement]) -> dict[str, Any]:
+    ids = [s.id for s in settlements]
+    packed_ids = packed(ids)
+    return {
+        "asked": len(ids),
+        "ids": ids if packed_ids is None else None,
+        "packed_ids": packed_ids,
+        "tokens": literal([s.token for s in settlements]),
+    }
+
+
+def _completions(settlements: Sequence[Settlement]) -> dict[str, Any]:
+    attempts, attempt = alike([s.attempts for s in settlements])
+    exceptions, exception = alike([s.exceptions for s in settlements])
+    retentions, retention = alike([s.retention for s in settlements])
+    return _claims(settlements) | {
+        "attempts": attempts,
+        "attempt": attempt,
+        "exceptions": exceptions,
+        "exception": exception,
+        "retentions": retentions,
+        "retention": retention,
+        "results": column([s.result for s in settlements]),
+        "errors": column([storable(s.error) for s in settlements]),
+        "tracebacks": column([storable(s.traceback) for s in settlements]),
+    }
 
 
 def _columns(settlements: Sequence[Settlement]) -> dict[str, Any]:

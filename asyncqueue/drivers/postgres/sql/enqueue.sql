@@ -30,19 +30,35 @@ RETURNING id;
 
 -- name: insert_new
 -- The same, less work, for ids that are new most likely: one that is known fails the whole statement.
--- ``{how}`` is one of the two pieces below.
+-- Ids come as one text, payloads as one bytea with where each of them ends, and what is the same for
+-- all comes once. ``{how}`` is one of the two pieces below.
 INSERT INTO {jobs} (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload
 )
 SELECT
-    CASE WHEN given.delay > 0 THEN 1 ELSE 0 END, given.priority, given.max_attempts, (SELECT {now}),
-    CASE WHEN given.delay > 0 THEN (SELECT {now}) + given.delay ELSE (SELECT {now}) END,
-    given.id, given.queue, given.name, given.payload
+    CASE WHEN coalesce(given.delay, :delay::double precision) > 0 THEN 1 ELSE 0 END,
+    coalesce(given.priority, :priority::smallint),
+    coalesce(given.max_attempts, :max_attempt::bigint),
+    (SELECT {now}),
+    CASE WHEN coalesce(given.delay, :delay::double precision) > 0
+        THEN (SELECT {now}) + coalesce(given.delay, :delay::double precision)
+        ELSE (SELECT {now}) END,
+    given.id,
+    coalesce(given.queue, :queue::text),
+    coalesce(given.name, :name::text),
+    substring(
+        :payloads::bytea
+        FROM ((SELECT :ends::text::integer[]))[given.place::integer] + 1
+        FOR ((SELECT :ends::text::integer[]))[given.place::integer + 1]
+            - ((SELECT :ends::text::integer[]))[given.place::integer]
+    )
 FROM unnest(
-    :ids::text[], :queues::text[], :names::text[], :payloads::bytea[], :priorities::smallint[],
-    :max_attempts::bigint[], :delays::double precision[]
-) WITH ORDINALITY AS given (id, queue, name, payload, priority, max_attempts, delay, place)
-WHERE given.id <> ALL (ARRAY(SELECT id FROM {failed} WHERE id = ANY (:ids::text[])))
+    string_to_array(:packed_ids::text, E'\x1f'), :queues::text[], :names::text[],
+    :priorities::smallint[], :max_attempts::bigint[], :delays::double precision[]
+) WITH ORDINALITY AS given (id, queue, name, priority, max_attempts, delay, place)
+WHERE given.id <> ALL (ARRAY(
+    SELECT id FROM {failed} WHERE id = ANY (string_to_array(:packed_ids::text, E'\x1f'))
+))
 ORDER BY given.place
 {how};
 

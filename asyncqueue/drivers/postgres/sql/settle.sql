@@ -7,13 +7,15 @@
 -- held, where their keys are not locked.
 
 -- name: complete
+-- Ids come as one text, if no id has the separator in it, and tokens as another; what is the same
+-- for all comes once.
 WITH ended AS (
     UPDATE {jobs} SET
         state = 3,
-        attempts = given.attempts,
-        exceptions = given.exceptions,
+        attempts = coalesce(given.attempts, :attempt::bigint),
+        exceptions = coalesce(given.exceptions, :exception::bigint),
         finished_at = (SELECT {now}),
-        expires_at = (SELECT {now}) + given.retention,
+        expires_at = (SELECT {now}) + coalesce(given.retention, :retention::double precision),
         result = given.result,
         error = given.error,
         traceback = given.traceback,
@@ -22,7 +24,8 @@ WITH ended AS (
         cancel_keep = NULL,
         key_hold = 0
     FROM unnest(
-        :ids::text[], :tokens::bigint[], :attempts::bigint[], :exceptions::bigint[],
+        coalesce(:ids::text[], string_to_array(:packed_ids::text, E'\x1f')),
+        :tokens::text::bigint[], :attempts::bigint[], :exceptions::bigint[],
         :retentions::double precision[], :results::bytea[], :errors::text[], :tracebacks::text[]
     ) WITH ORDINALITY AS given (
         id, token, attempts, exceptions, retention, result, error, traceback, place
@@ -33,7 +36,7 @@ WITH ended AS (
 )
 SELECT
     count(*),
-    CASE WHEN count(*) < cardinality(:ids::text[]) THEN array_agg(place) END,
+    CASE WHEN count(*) < :asked::bigint THEN array_agg(place) END,
     NULL::text[],
     EXISTS (SELECT FROM {meta} WHERE kind = 'awaited' AND until > {now})
 FROM ended;
@@ -42,14 +45,16 @@ FROM ended;
 -- The same for completed and cancelled jobs of which nothing is to be kept.
 WITH ended AS (
     DELETE FROM {jobs}
-    USING unnest(:ids::text[], :tokens::bigint[]) WITH ORDINALITY AS given (id, token, place)
+    USING unnest(
+        coalesce(:ids::text[], string_to_array(:packed_ids::text, E'\x1f')), :tokens::text::bigint[]
+    ) WITH ORDINALITY AS given (id, token, place)
     WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
     AND {jobs}.limits IS NULL
     RETURNING given.place
 )
 SELECT
     count(*),
-    CASE WHEN count(*) < cardinality(:ids::text[]) THEN array_agg(place) END,
+    CASE WHEN count(*) < :asked::bigint THEN array_agg(place) END,
     NULL::text[],
     EXISTS (SELECT FROM {meta} WHERE kind = 'awaited' AND until > {now})
 FROM ended;
