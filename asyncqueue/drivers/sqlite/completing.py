@@ -103,14 +103,14 @@ class Completing:
     async def _opened(self, settlement: Settlement, give_up_at: float) -> Lendable:
         opening = self._step(self._open, settlement, give_up_at)
         try:
-            return await asyncio.shield(asyncio.wrap_future(opening))
+            return (await asyncio.shield(asyncio.wrap_future(opening))).pop()
         except asyncio.CancelledError:
             # The thread goes on: what it opens must not keep the lock.
             if not opening.cancel():
                 opening.add_done_callback(self._discard)
             raise
 
-    def _open(self, settlement: Settlement, give_up_at: float) -> Lendable:
+    def _open(self, settlement: Settlement, give_up_at: float) -> list[Lendable]:
         # First, because opening a connection would create a file that is missing.
         self._original.check()
         with explained(self._place):
@@ -121,7 +121,8 @@ class Completing:
             except BaseException:
                 connection.end()
                 raise
-        return connection
+        # A thread lets go of the result of a step too late: the pool would see a borrower.
+        return [connection]
 
     def _check_held(self, connection: sqlite3.Connection, settlement: Settlement) -> None:
         held = look_up(self._store(connection), (settlement.id,))
@@ -129,7 +130,7 @@ class Completing:
             raise _lost(settlement)
 
     def _complete(self, handed_over: list[Lendable], settlement: Settlement) -> None:
-        # A thread lets go of the arguments of a step too late: the pool would see a borrower.
+        # As for the result of a step, a thread lets go of its arguments too late.
         connection = handed_over.pop()
         try:
             self._commit(connection, settlement)
@@ -166,10 +167,10 @@ class Completing:
     def _store(self, connection: sqlite3.Connection) -> Store:
         return Store(connection, self._sql, self._clock.time())
 
-    def _discard(self, opening: Future[Lendable]) -> None:
+    def _discard(self, opening: Future[list[Lendable]]) -> None:
         # This may be called in the thread of the event loop.
         if opening.exception() is None:
-            self._step(opening.result().end)
+            self._step(opening.result().pop().end)
 
     def _step(self, step: Callable[..., T], *arguments: Any) -> Future[T]:
         future = self._threads.submit(step, *arguments)

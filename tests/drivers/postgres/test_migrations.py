@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +29,33 @@ RIGHTS = (
     "CREATE USER humble; GRANT USAGE ON SCHEMA was TO humble;"
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA was TO humble"
 )
+
+
+INDEXES = """
+UNIQUE failed_jobs_pkey (id)
+failed_jobs_seq (seq)
+failed_jobs_finished (finished_at, seq)
+failed_jobs_latch (latch)
+UNIQUE jobs_pkey (seq)
+UNIQUE jobs_id (id)
+UNIQUE jobs_key (key)
+jobs_ready (queue, priority DESC, available_at, seq)
+jobs_delayed (queue, available_at, priority)
+jobs_leased (leased_until)
+jobs_finished (expires_at, state, queue)
+jobs_called_off (worker)
+jobs_latch (latch, held)
+UNIQUE jobs_meta_pkey (kind, name)
+UNIQUE jobs_latches_pkey (id)
+jobs_latch_over (expires_at)
+jobs_restricted (queue, priority, fair, available_at, seq)
+jobs_aside (aside, queue, priority, available_at, seq)
+UNIQUE jobs_permits_pkey (key, holder)
+jobs_permit_end (until)
+UNIQUE jobs_openings_pkey (key)
+jobs_opening_at (at)
+"""
+"""Without one of them everything still works, but every call reads a whole table."""
 
 
 async def execute(dsn: str, script: str) -> None:
@@ -91,6 +119,14 @@ async def test_an_old_schema_becomes_like_a_new_one(old: Schema) -> None:
     assert await shape(old.dsn, old.name) == await shape(old.dsn, f"{old.name}_fresh")
     for handle in (driver, fresh):
         await handle.close()
+
+
+async def test_all_indexes_are_there(old: Schema) -> None:
+    await driver_on(old).migrate()
+    query = "SELECT indexdef FROM pg_indexes WHERE schemaname = $1"
+    rows = await sql(old.dsn, query, old.name)
+    shortest = re.compile(r"CREATE |INDEX | ON \S+ USING btree| WHERE .*| WITH .*")
+    assert sorted(shortest.sub("", row[0]) for row in rows) == sorted(INDEXES.split("\n")[1:-1])
 
 
 async def test_nothing_is_lost_on_the_way(old: Schema) -> None:
