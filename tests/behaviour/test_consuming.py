@@ -24,6 +24,7 @@ from asyncqueue import (
     exponential,
     register,
 )
+from asyncqueue.drivers.watches import Watch
 from asyncqueue.record import Record
 from asyncqueue.registry import default_registry
 
@@ -726,11 +727,19 @@ async def test_dispatching_an_unknown_name_is_refused(queue):
 
 
 @pytest.mark.case("WRK-03")
-async def test_a_worker_looks_at_every_poll_interval(weak, make_worker):
-    async with make_worker(on=weak, poll_interval=0.05):
-        before = weak.driver.calls["claim"]
-        await asyncio.sleep(0.26)
-        assert 3 <= weak.driver.calls["claim"] - before <= 7
+async def test_a_worker_looks_at_every_poll_interval(weak, make_worker, monkeypatch):
+    waits, enough, sound = [], asyncio.Event(), Watch.wait
+
+    async def wait(self, timeout):
+        waits.append((timeout, weak.driver.calls["claim"]))
+        if len(waits) > 3:
+            enough.set()
+            await sound(self, timeout)
+
+    monkeypatch.setattr(Watch, "wait", wait)
+    async with make_worker(on=weak, poll_interval=7), asyncio.timeout(PATIENCE):
+        await enough.wait()
+    assert waits[:4] == [(7, 1), (7, 2), (7, 3), (7, 4)]
 
 
 @pytest.mark.case("WRK-03", "WRK-04", "WRK-07", "WRK-08")

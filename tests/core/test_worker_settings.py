@@ -102,6 +102,9 @@ def test_an_option_of_the_worker_outranks_the_environment(monkeypatch: pytest.Mo
     assert (worker.defaults.timeout, worker.timing.poll_interval) == (300, 2)
     assert worker.limits.max_jobs == 100
     assert worker.concurrency == 9
+    assert Worker(Queue.from_env(), concurrency=2).concurrency == 2
+    monkeypatch.delenv("QUEUE_WORKERS")
+    assert Worker(Queue.from_env()).concurrency == 10
 
 
 @pytest.mark.case("CFG-16")

@@ -10,7 +10,7 @@ import pytest
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.memory.entry import new_entry
 from asyncqueue.drivers.memory.line import Line
-from asyncqueue.record import WAITING, Filter, Record, Settlement, Source, State
+from asyncqueue.record import WAITING, Filter, Latch, Record, Settlement, Source, State
 from asyncqueue.testing import Clock
 
 if TYPE_CHECKING:
@@ -82,6 +82,28 @@ async def test_empty_queues_are_forgotten_when_pruned() -> None:
     assert len(await driver.counts()) == 50
     assert await driver.prune(60) == 0
     assert await driver.counts() == {}
+
+
+@pytest.mark.case("BAT-27", on="memory")
+async def test_latches_are_forgotten_once_their_retention_is_over() -> None:
+    """With all that is known of their members, whether or not anybody asks for them."""
+    clock = Clock()
+    driver = MemoryDriver(clock=clock)
+    for n in range(50):
+        member = Record(f"{n}", "q", "Kind", b"", latch=f"latch {n}")
+        await driver.enqueue([member], latches=[Latch(f"latch {n}", b"", retention=60)])
+    for claim in (await driver.claim([Source("q")], 49, 1000, "w")).claims:
+        last = Settlement(claim.id, claim.token, State.COMPLETED, attempts=1, latch=claim.latch)
+        await driver.settle([last])
+    kept = driver._store.latches
+    clock.advance(59)
+    await driver.prune(60)
+    assert len(kept._states) == 50
+    clock.advance(2)
+    await driver.prune(60)
+    for known in (kept._states, kept._held, kept._members):
+        assert list(known) == ["latch 49"]
+    assert kept._expiring == []
 
 
 @pytest.mark.case("DRV-10")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def _home(shards: Shards, key: str) -> Scripts:
-    return shards.all[shards.home(key.partition(":")[2] or key)]
+    return shards.all[shards.home_of_permits(key)]
 
 
 async def acquire(shards: Shards, key: str, holder: str, most: int, ttl: float) -> float:

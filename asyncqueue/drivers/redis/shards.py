@@ -58,9 +58,13 @@ class Shards:
         """The shard in which all that belongs to this word is stored."""
         return crc32(word.encode()) % len(self.all)
 
+    def home_of_permits(self, key: str) -> int:
+        """The shard that keeps the permits of this key: that of the word behind its kind."""
+        return self.home(key.partition(":")[2] or key)
+
     def _home_of_limits(self, record: Record) -> int:
         """Where the permits are that a record needs: all it needs must be in one shard."""
-        homes = {self.home(limit.key.partition(":")[2]) for limit in record.limits}
+        homes = {self.home_of_permits(limit.key) for limit in record.limits}
         homes |= {self.home(word) for word in (record.latch, record.key) if word}
         if len(homes) > 1:
             raise DriverError(

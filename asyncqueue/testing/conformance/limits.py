@@ -177,6 +177,18 @@ class LimitRules(Rules):
         assert ids(await claim(driver)) == ["a"]
 
     @needs("acquire")
+    async def test_each_start_of_one_job_counts(self, driver: Driver, clock: Clock) -> None:
+        await driver.enqueue(limited("a", "b", limits=PER_MINUTE))
+        for attempt in (1, 2):
+            first = await claim_one(driver)
+            assert (first.id, first.attempts) == ("a", attempt)
+            await driver.settle([settlement(first, State.PENDING)])
+        assert len(await driver.holders("calls")) == 2
+        assert await claim(driver) == []
+        clock.advance(61)
+        assert ids(await claim(driver)) == ["a", "b"]
+
+    @needs("acquire")
     async def test_several_limits_hold_all_at_once(self, driver: Driver, clock: Clock) -> None:
         both = (Limited("one", 1), Limited("calls", 2, per=60.0))
         await driver.enqueue(limited("a", "b", "c", limits=both))

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue.record import WAITING, Filter, State
+from asyncqueue.record import WAITING, Filter, Latch, On, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     REAL_SECONDS,
     Rules,
+    claim,
     end,
     enqueue_and_claim,
     needs,
     record,
     records,
     run_to,
+    settlement,
 )
 
 if TYPE_CHECKING:
@@ -103,6 +105,33 @@ class WatchRules(Rules):
         await driver.enqueue(records("a"))
         async with rings(driver, "job:a"):
             await driver.delete(Filter())
+
+    @needs("watch", "cancel", "sweep")
+    @pytest.mark.parametrize("retention", [0, 60])
+    async def test_a_job_that_is_cancelled_after_a_crash_rings(
+        self, driver: Driver, clock: Clock, retention: float
+    ) -> None:
+        await enqueue_and_claim(driver)
+        await driver.cancel(Filter(), retention)
+        clock.advance(LEASE)
+        async with rings(driver, "job:a"):
+            await driver.sweep()
+
+    @needs("watch", "latches")
+    async def test_a_job_for_which_there_will_never_be_a_reason_rings(self, driver: Driver) -> None:
+        """Whoever waits for its result waits in vain."""
+        held = record("catch", latch="b", held=On.FAILURE)
+        await driver.enqueue([record("a", latch="b"), held], latches=[Latch("b", b"")])
+        (only,) = await claim(driver)
+        async with rings(driver, "job:catch"):
+            await driver.settle([settlement(only, State.COMPLETED)])
+
+    @needs("watch", "forget_latches")
+    async def test_a_job_of_a_forgotten_latch_rings(self, driver: Driver) -> None:
+        held = record("finally", latch="b", held=On.END)
+        await driver.enqueue([record("a", latch="b"), held], latches=[Latch("b", b"")])
+        async with rings(driver, "job:finally"):
+            await driver.forget_latches(["b"])
 
     @needs("watch", "cancel")
     async def test_a_request_to_cancel_rings_the_worker(self, driver: Driver) -> None:

@@ -137,6 +137,7 @@ async def deadlocks(place: Schema) -> int:
     return (await sql(place.dsn, statement))[0][0]
 
 
+@pytest.mark.faults
 @pytest.mark.case("DRV-15", "BAT-18")
 async def test_nothing_deadlocks_and_nobody_is_stranded(
     handles: list[PostgresDriver], postgres_schema: Schema

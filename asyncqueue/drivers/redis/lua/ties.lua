@@ -4,6 +4,7 @@
 -- include: forgetting
 -- include: holders
 -- include: returning
+-- include: ringing_jobs
 
 -- What binds a job to a latch: m a member, e one that nobody calls off, g a job that guards, n any other;
 -- - or, while it is held back, until when (s, f, e); its delay from then; the id of the latch.
@@ -73,6 +74,7 @@ local function drop_held(number)
   untie({ number })
   if body and body.key ~= '' then free_key(body.key, body.id) end
   forget({ number }, { body and body.id or '' })
+  if body then ring_jobs({ body.id }) end
 end
 
 local function take_effect(l, let_go, drop)
