@@ -60,7 +60,7 @@ class Shards:
 
     def home_of_permits(self, key: str) -> int:
         """The shard that keeps the permits of this key: that of the word behind its kind."""
-        return self.home(key.partition(":")[2] or key)
+        return self.home(key.partition(":")[2])
 
     def _home_of_limits(self, record: Record) -> int:
         """Where the permits are that a record needs: all it needs must be in one shard."""
