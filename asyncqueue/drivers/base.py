@@ -57,6 +57,9 @@ class Driver(ABC):
     """True where producer and worker always share one process."""
     remote: ClassVar[bool] = False
     """True where the store is a server, which may be away for a while and come back by itself."""
+    enqueues_at_once: ClassVar[int] = 1
+    """How many calls of :meth:`enqueue` a busy producer has in flight. More than one is worth it
+    where the store keeps them in order, and can work on one while the next is being made."""
     fifo: bool = True
     """False where the store is in several parts, and jobs of equal priority are claimed in order of
     dispatch only within each: drivers say so to the conformance suite and to their users."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 import msgspec
 
@@ -21,6 +21,8 @@ _OF_ALL: Final = (DriverUnavailable, asyncio.CancelledError, KeyboardInterrupt, 
 """Errors that say nothing about a single record."""
 LARGEST_GROUP: Final = 1_000
 """Records in one store call, unless a single dispatch has more."""
+WORTH_A_CALL: Final = 16
+"""Dispatches that wait together are not divided into smaller groups than this."""
 
 
 class Dispatch(NamedTuple):
@@ -33,17 +35,21 @@ class Dispatch(NamedTuple):
 
 
 class Dispatcher:
-    """Groups concurrent dispatches of one event loop into one store call at a time.
+    """Groups concurrent dispatches of one event loop into few store calls.
 
-    Idle, a dispatch is stored at once; busy, hundreds share a call. Delays count from the
-    dispatch all the same. A caller that is cancelled before its records were sent stores nothing.
-    What other event loops dispatch meanwhile is stored for itself.
+    Idle, a dispatch is stored at once; busy, hundreds share a call. Where the driver takes several
+    calls at once, callers who all go on when they have their answers are divided among these:
+    else the store would have nothing to do while they do, and they nothing while it does.
+    Delays count from the dispatch all the same. A caller that is cancelled before its records were
+    sent stores nothing. What other event loops dispatch meanwhile is stored for itself.
     """
 
     def __init__(self, driver: Driver) -> None:
         self._driver = driver
         self._waiting: deque[Dispatch] = deque()
-        self._sending: asyncio.Task[None] | None = None
+        self._sending: set[asyncio.Task[None]] = set()
+        self._about_to_send = False
+        """Whether one of these has not taken its first group yet."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._choosing = threading.Lock()
 
@@ -59,35 +65,54 @@ class Dispatcher:
             return await self._driver.enqueue(records)
         answers: asyncio.Future[Answers] = loop.create_future()
         self._waiting.append(Dispatch(records, answers, self._driver.clock.monotonic()))
-        if self._sending is None or self._sending.done():
-            self._sending = loop.create_task(self._send())
+        self._begin()
         return await answers
+
+    def _begin(self) -> None:
+        """Let what waits be sent, as soon as a call may be made."""
+        if not self._about_to_send and len(self._sending) < self._driver.enqueues_at_once:
+            self._about_to_send = True
+            sending = asyncio.create_task(self._send())
+            self._sending.add(sending)
+            sending.add_done_callback(self._ended)
+
+    def _ended(self, sending: asyncio.Task[None]) -> None:
+        if sending in self._sending:  # It was cancelled before its first step.
+            self._sending.discard(sending)
+            self._about_to_send = False
 
     def _takes(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether the dispatches of this loop are grouped: there is no other one by now."""
         with self._choosing:
             if self._loop is None or self._loop.is_closed():
-                self._loop, self._sending = loop, None
+                self._loop, self._sending, self._about_to_send = loop, set(), False
                 self._waiting.clear()
             return self._loop is loop
 
     async def drained(self) -> None:
         """Return when nothing is waiting or in flight."""
-        while self._sending is not None and not self._sending.done():
-            if self._loop is not asyncio.get_running_loop():
-                return
-            await asyncio.wait([self._sending])
+        while self._sending and self._loop is asyncio.get_running_loop():
+            await asyncio.wait(self._sending)
 
     async def _send(self) -> None:
-        while self._waiting:
-            group = self._next_group()
-            if not group:
-                continue
-            if not await self._stored(group):
-                # One of them is at fault: the others must not suffer for it.
-                for dispatch in group:
-                    if not dispatch.answers.done():
-                        await self._stored([dispatch])
+        self._about_to_send = False
+        try:
+            while self._waiting:
+                group = self._next_group()
+                if self._waiting:
+                    self._begin()
+                if group:
+                    await self._store(group)
+        finally:
+            # Not later: whoever was just answered may have more, and nobody else would send it.
+            self._sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+
+    async def _store(self, group: list[Dispatch]) -> None:
+        if not await self._stored(group):
+            # One of them is at fault: the others must not suffer for it.
+            for dispatch in group:
+                if not dispatch.answers.done():
+                    await self._stored([dispatch])
 
     async def _stored(self, group: list[Dispatch]) -> bool:
         """Whether every caller has its answer; a refused group of several has to be taken apart."""
@@ -118,7 +143,9 @@ class Dispatcher:
     def _next_group(self) -> list[Dispatch]:
         group: list[Dispatch] = []
         size = 0
-        while self._waiting and size < LARGEST_GROUP:
+        free = self._driver.enqueues_at_once - len(self._sending) + 1
+        most = max(len(self._waiting) // free, WORTH_A_CALL)
+        while self._waiting and size < LARGEST_GROUP and len(group) < most:
             dispatch = self._waiting.popleft()
             if not dispatch.answers.done():
                 group.append(dispatch)

@@ -55,6 +55,50 @@ async def test_a_record_that_cannot_be_stored_does_not_take_others_along(tmp_pat
     await driver.close()
 
 
+@pytest.mark.parametrize(("at_once", "groups"), [(1, [40, 5]), (2, [20, 20, 5])])
+async def test_callers_are_divided_among_the_calls_that_the_store_takes_at_once(
+    at_once, groups, tmp_path, make_queue
+):
+    driver = SqliteDriver(tmp_path / "queue.db")
+    queue, sound = make_queue(driver), driver.enqueue
+    await queue.ready()
+    sizes: list[int] = []
+    gate = asyncio.Event()
+
+    async def enqueue(records, **options):
+        sizes.append(len(records))
+        await gate.wait()
+        return await sound(records, **options)
+
+    driver.enqueue, driver.enqueues_at_once = enqueue, at_once
+    job = noting()
+    first = [asyncio.create_task(queue.dispatch(job(n))) for n in range(40)]
+    await until(lambda: sum(sizes) == 40)
+    more = [asyncio.create_task(queue.dispatch(job(n))) for n in range(5)]
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert sizes == groups[:-1]  # Those who come later wait until one of the calls is over.
+    gate.set()
+    await asyncio.gather(*first, *more)
+    assert sizes == groups
+    assert await queue.size("default") == 45
+    await driver.close()
+
+
+async def test_whoever_goes_on_at_once_is_not_left_waiting(tmp_path, make_queue):
+    driver = SqliteDriver(tmp_path / "queue.db")
+    queue, job = make_queue(driver), noting()
+
+    async def caller() -> None:
+        for n in range(5):
+            await queue.dispatch(job(n))
+
+    async with asyncio.timeout(PATIENCE):
+        await asyncio.gather(*(caller() for _ in range(3)))
+    assert await queue.size("default") == 15
+    await driver.close()
+
+
 async def test_a_store_that_is_away_is_asked_once_for_the_whole_group(tmp_path, make_queue):
     queue = make_queue(frail(SqliteDriver(tmp_path / "queue.db")))
     await queue.ready()

@@ -36,6 +36,7 @@ class Handle(Driver):
 
     name: ClassVar[str] = "redis"
     remote: ClassVar[bool] = True
+    enqueues_at_once: ClassVar[int] = 2
 
     def __init__(
         self,
