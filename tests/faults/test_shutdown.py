@@ -160,7 +160,7 @@ async def test_stopped_while_the_store_is_away(
             proxy.cut()
         code, seconds = await scene.terminated(worker)
         assert code == 0, worker.said
-        assert seconds <= STOP + SLACK
+        assert seconds <= STOP + 0.5
         proxy.mend()
         await scene.hired()
         await scene.done(ids, 10.0)

@@ -51,13 +51,13 @@ class Notifier:
                 self._tell(), name="asyncqueue-postgres-notifier"
             )
 
-    async def close(self) -> None:
-        """Send what is left."""
+    async def close(self, *, heard: bool = True) -> None:
+        """Send what is left, unless a server that is silent would not hear it."""
         task = self._task
         if task is not None:
             task.cancel()
             await asyncio.wait([task])
-        if self._topics:
+        if self._topics and heard:
             await self._send_topics()
 
     async def _tell(self, after: float = 0.0) -> None:

@@ -83,6 +83,11 @@ class Pool:
         while self._undoing:
             await asyncio.wait(self._undoing)
 
+    @property
+    def silent(self) -> bool:
+        """Whether the server is to be taken for one that does not answer."""
+        return self._suspect or self._given_up
+
     async def drained(self) -> None:
         """Return when nothing is in flight. What gets no answer meanwhile is given up."""
         while self._calls:

@@ -109,10 +109,14 @@ class Session:
         await self.completing.close()
         await self.listener.close()
         await asyncio.gather(self._working.drained(), self._looking.drained())
-        await self._notifier.close()
-        if self.listener.expected_endings:
+        silent = self._working.silent
+        await self._notifier.close(heard=not silent)
+        if self.listener.expected_endings and not silent:
             with contextlib.suppress(DriverError):
                 await self.work(lambda store: retire(store, self._sender))
+        if self._working.silent or self._looking.silent:
+            # The same server is at the end of all of them: none gets an answer to its farewell.
+            self.abandon()
         await asyncio.gather(self._working.close(), self._looking.close())
         await self._end.aclose()
 

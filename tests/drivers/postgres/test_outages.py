@@ -11,6 +11,7 @@ import pytest
 
 from asyncqueue import Context, Job, JobProcessed, Queue, Registry, State, Worker
 from asyncqueue.drivers.postgres import PostgresDriver
+from asyncqueue.drivers.postgres.pool import FAREWELL
 from asyncqueue.errors import DriverUnavailable
 
 from ...recorder import Recorder, until
@@ -110,6 +111,20 @@ async def test_closing_does_not_wait_for_a_silent_server(
         await driver.close()
         answers = await asyncio.gather(*asking, return_exceptions=True)
     assert {type(answer) for answer in answers} == {DriverUnavailable}
+    postgres_server.resume()
+
+
+async def test_nobody_bids_a_silent_server_farewell(postgres_server: PostgresServer) -> None:
+    """What one connection has learned the others need not wait for."""
+    driver = PostgresDriver(postgres_server.url(), schema="q", timeout=0.3)
+    await driver.open()
+    await driver.find(EVERYTHING)
+    postgres_server.pause()
+    with pytest.raises(DriverUnavailable):
+        await driver.ping()
+    began = time.monotonic()
+    await driver.close()
+    assert time.monotonic() - began < FAREWELL
     postgres_server.resume()
 
 
