@@ -127,7 +127,8 @@ class Consumer:
         self._quota.give_back(asked - len(claimed.claims))
         await self._accept_all(claimed.claims)
         if len(claimed.claims) < asked and not self.closed:
-            if not claimed.claims:
+            there_is_more = claimed.due_in is not None and claimed.due_in <= 0
+            if not claimed.claims and not there_is_more:
                 self.looked_at = changes
                 self._quota.found_nothing()
             await watch.wait(_shorter(self._timing.poll_interval, claimed.due_in))

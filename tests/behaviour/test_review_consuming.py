@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from asyncqueue import Context, Job, Registry, State
+from asyncqueue.record import Claimed
 from asyncqueue.worker.heartbeat import Heartbeat
 
 from ..recorder import PATIENCE, until
@@ -38,6 +39,23 @@ async def test_a_claim_that_fails_does_not_tell_that_the_queue_is_empty(
         await worker.run()
     assert (await handle.status()).state is State.COMPLETED
     assert worker.stop_reason == "empty"
+
+
+async def test_a_claim_that_says_there_is_more_does_not_tell_that_the_queue_is_empty(
+    driver, make_queue, make_worker, stage
+):
+    """A store passes over so many that wait for a permit, and looks at the others the next time."""
+    queue = make_queue(driver)
+    sound, calls = driver.claim, []
+
+    async def claim(*args):
+        calls.append(args)
+        return Claimed([], 0.0) if len(calls) < 3 else await sound(*args)
+
+    driver.claim = claim
+    handle = await queue.dispatch(define(at_once, stage)())
+    await make_worker(on=queue, stop_when_empty=True).run()
+    assert (await handle.status()).state is State.COMPLETED
 
 
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, KeyError])

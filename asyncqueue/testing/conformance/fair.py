@@ -16,9 +16,11 @@ from asyncqueue.testing.conformance.rules import (
     claim_one,
     end,
     ids,
+    lane,
     needs,
     record,
     settlement,
+    state_of,
 )
 
 if TYPE_CHECKING:
@@ -74,9 +76,20 @@ class FairRules(Rules):
     @needs("acquire")
     async def test_those_that_are_not_due_have_none(self, driver: Driver, clock: Clock) -> None:
         await driver.enqueue([record("later", fair="a", delay=60), record("now", fair="b")])
-        assert ids(await claim(driver)) == ["now"]
+        for source in (Q, lane("q", 0, 5)):
+            claimed = await driver.claim([source], 10, LEASE, "w1")
+            assert claimed.due_in == pytest.approx(60, abs=0.01)
+        assert await state_of(driver, "now") is State.PROCESSING
         clock.advance(61)
         assert ids(await claim(driver)) == ["later"]
+
+    @needs("acquire")
+    async def test_keys_of_which_nobody_is_left_are_in_nobodys_way(self, driver: Driver) -> None:
+        await driver.enqueue([record(f"{n}", fair=f"key {n}") for n in range(20)])
+        assert len(await claim(driver)) == 20
+        await driver.enqueue([record("next", fair="another"), record("again", fair="key 3")])
+        got = [(await claim_one(driver)).id for _ in range(2)]
+        assert sorted(got) == ["again", "next"]
 
     @needs("acquire")
     async def test_limits_hold_for_them(self, driver: Driver) -> None:

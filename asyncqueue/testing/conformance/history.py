@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue.record import State
+from asyncqueue.record import Extension, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
@@ -41,6 +41,23 @@ class HistoryRules(Rules):
         job = await look(driver, "a")
         assert job is not None
         assert job.history == b"one\x00twothree"
+
+    @needs("latches", "extend")
+    @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED])
+    async def test_a_job_that_ended_keeps_what_was_told_of_it(
+        self, driver: Driver, state: State
+    ) -> None:
+        await driver.enqueue([record("a")])
+        first = settlement(await claim_one(driver), State.DELAYED, attempt=b"one")
+        assert list(await driver.settle([first])) == [True]
+        second = await claim_one(driver)
+        await driver.extend([Extension(second.id, second.token, 40.0, "nearly")], LEASE)
+        last = settlement(second, state, attempt=b"two")
+        assert list(await driver.settle([last])) == [True]
+        job = await look(driver, "a")
+        assert job is not None
+        assert (job.state, job.history, job.message) == (state, b"onetwo", "nearly")
+        assert job.progress == (100 if state is State.COMPLETED else 40)
 
     @needs("latches")
     async def test_the_rest_of_a_lease_is_told(self, driver: Driver, clock: Clock) -> None:

@@ -194,6 +194,13 @@ class DeleteRules(Rules):
         assert (await claim_one(driver)).attempts == 1
 
     @needs("delete")
+    async def test_however_many_are_deleted_together(self, driver: Driver) -> None:
+        """Also where a driver deletes them in pieces."""
+        await driver.enqueue([record(f"{n}", payload=b"") for n in range(5001)])
+        assert await driver.delete(Filter()) == 5001
+        assert await driver.count(Filter()) == 0
+
+    @needs("delete")
     async def test_nothing_meant_deletes_nothing(self, driver: Driver) -> None:
         await driver.enqueue(records("a"))
         assert await driver.delete(Filter(source=Source("unknown"))) == 0

@@ -87,6 +87,9 @@ local function take_from_list(queue, priority, room)
   return #numbers == room
 end
 
+-- Whether a script that ran for long enough left somebody behind who may be claimed now.
+local tired = false
+
 local function take(queue, priority)
   local place = queue .. ':' .. priority
   local later = P .. 'later:' .. place
@@ -107,6 +110,8 @@ local function take(queue, priority)
       end
     end
   end
+  tired = true
+  due_at(now)
 end
 
 -- Those who can be claimed now. Gaps in a list count, too: whoever comes for them learns better.
@@ -141,7 +146,7 @@ for at = 6, #ARGV, 3 do
     local low, high = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local levels = call('ZRANGEBYSCORE', P .. 'levels:' .. queue, -high, -low)
     for _, priority in ipairs(levels) do
-      if claimed < limit then take(queue, priority) end
+      if claimed < limit and not tired then take(queue, priority) end
     end
     if look_at > 0 then
       for _, priority in ipairs(levels) do
