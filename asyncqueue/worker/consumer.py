@@ -55,6 +55,11 @@ class Consumer:
         self._timing = timing
         self._worker_id = worker_id
         self._capacity = pool.slots + prefetch
+        self._worthwhile = max(1, prefetch // 2)
+        """Room for fewer waits until there is more, as long as there is plenty to claim: each call
+        has its price."""
+        self._plenty = False
+        """Whether the last claim got all that it asked for."""
         self._variables = variables
         self._buffer: deque[Holding] = deque()
         self._freed = asyncio.Event()
@@ -102,6 +107,11 @@ class Consumer:
             self._hand_back(holding.claim)
             self._freed.set()
 
+    @property
+    def _room(self) -> int:
+        """How many more jobs fit, running or waiting here."""
+        return self._capacity - len(self.running) - len(self._buffer)
+
     async def quiet(self) -> None:
         """Return when nothing runs in this pool."""
         if self.running:
@@ -113,8 +123,11 @@ class Consumer:
         if self._refused is not None:
             await self._refused.wait()  # Others of its batch must not be claimed as good before.
             self._refused = None
-        room = self._capacity - len(self.running) - len(self._buffer)
+        room = self._room
         self._freed.clear()
+        if self._plenty and room < self._worthwhile:
+            await self._freed.wait()
+            return
         asked = self._quota.take(room, self._freed)
         if asked <= 0:
             await self._freed.wait()
@@ -124,6 +137,7 @@ class Consumer:
         claimed = await self._claim(asked)
         if claimed is None:
             return
+        self._plenty = len(claimed.claims) == asked
         self._quota.give_back(asked - len(claimed.claims))
         await self._accept_all(claimed.claims)
         if len(claimed.claims) < asked and not self.closed:
@@ -251,7 +265,8 @@ class Consumer:
             self._start_waiting(self._buffer.popleft())
         if self._quiet is not None and not self.running:
             self._quiet.set()
-        self._freed.set()
+        if not self._plenty or self._room >= self._worthwhile:
+            self._freed.set()
 
     def free_unstarted(self) -> None:
         """Hand back the jobs whose asyncio tasks were cancelled before their first step."""

@@ -178,6 +178,36 @@ async def test_prefetched_jobs_do_not_run_before_a_slot_is_free(
     assert [what for _, what in busy.order] == [0, 1, 2, 3]
 
 
+async def test_prefetch_is_filled_by_jobs_that_come_one_by_one(queue, make_worker, busy, slow):
+    async with make_worker(concurrency=1, prefetch=4):
+        handles = [await queue.dispatch(slow(n)) for n in range(6)]
+        held = [State.PROCESSING] * 5 + [State.PENDING]
+        async with asyncio.timeout(PATIENCE):
+            while [(await handle.status()).state for handle in handles] != held:
+                await asyncio.sleep(0.001)
+
+
+async def test_a_backlog_is_claimed_in_groups(queue, make_worker, monkeypatch):
+    """Each call has its price: room for a few waits for more room, while none is idle for it."""
+    limits = []
+    claim = queue.driver.claim
+
+    def counted(sources, limit, lease, worker):
+        limits.append(limit)
+        return claim(sources, limit, lease, worker)
+
+    class Swift(Job):
+        async def handle(self, ctx: Context) -> None:
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(queue.driver, "claim", counted)
+    await queue.dispatch_many([Swift() for _ in range(100)])
+    await make_worker(concurrency=2, prefetch=10, max_jobs=100).run()
+    first, *later, _ = limits
+    assert first == 12
+    assert min(later) >= 5
+
+
 # Priorities and lanes
 
 

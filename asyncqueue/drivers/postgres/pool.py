@@ -174,6 +174,9 @@ class Pool:
     async def _take(self, give_up_at: float) -> Connection:
         if self._given_up:
             raise silent(self._place)
+        if self._busy < self._place.pool_size and (connection := self._pop_idle()) is not None:
+            self._busy += 1
+            return connection
         wait = asyncio.timeout_at(give_up_at)
         self._waits.add(wait)
         try:
@@ -207,15 +210,20 @@ class Pool:
     async def _idle_or_new(self, give_up_at: float) -> Connection:
         self._busy += 1
         try:
-            while self._idle:
-                connection = self._idle.pop()
-                if not connection.is_closed():
-                    return connection
+            if (connection := self._pop_idle()) is not None:
+                return connection
             seconds = max(0.001, give_up_at - self._loop.time())
             return await connect(self._place, tuned=self._tuned, timeout=seconds)
         except BaseException:
             self._free()
             raise
+
+    def _pop_idle(self) -> Connection | None:
+        while self._idle:
+            connection = self._idle.pop()
+            if not connection.is_closed():
+                return connection
+        return None
 
     def _give_back(self, connection: Connection) -> None:
         if not connection.is_closed():
