@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 from asyncqueue.drivers.permits import Permits
@@ -60,7 +60,9 @@ class Limits:
         if key is not None:
             places = self._aside[key]
             place = _place(entry)
-            places[place] = [item for item in places[place] if item[2] is not entry]
+            waiting = [item for item in places[place] if item[2] is not entry]
+            heapify(waiting)
+            places[place] = waiting
         for limit in entry.limits:
             self.refill(limit, now)
 

@@ -87,6 +87,22 @@ class LimitRules(Rules):
         assert ids(await claim(driver)) == ["urgent", "c"]
 
     @needs("acquire")
+    async def test_those_behind_one_that_tried_and_was_deleted_keep_their_order(
+        self, driver: Driver
+    ) -> None:
+        one = (Limited("one", 1),)
+        await driver.enqueue(limited("first", "a", "b", "c", limits=one))
+        first = await claim_one(driver)
+        assert await claim(driver) == []
+        await driver.enqueue(limited("urgent", limits=one, priority=9))
+        await end(driver, first, State.COMPLETED)
+        urgent = await claim_one(driver)
+        assert await claim(driver) == []
+        await driver.delete(Filter(ids=("a",)))
+        await end(driver, urgent, State.COMPLETED)
+        assert ids([first, urgent, *await claim(driver)]) == ["first", "urgent", "b"]
+
+    @needs("acquire")
     async def test_what_is_due_comes_before_what_was_due_later(
         self, driver: Driver, clock: Clock
     ) -> None:
