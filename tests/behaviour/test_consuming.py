@@ -772,6 +772,24 @@ async def test_a_worker_looks_at_every_poll_interval(weak, make_worker, monkeypa
     assert waits[:4] == [(7, 1), (7, 2), (7, 3), (7, 4)]
 
 
+async def test_a_worker_looks_again_when_the_next_job_is_due(queue, make_worker, monkeypatch):
+    class Later(Job):
+        async def handle(self, ctx: Context) -> None: ...
+
+    waits, enough, sound = [], asyncio.Event(), Watch.wait
+
+    async def wait(self, timeout):
+        waits.append(timeout)
+        enough.set()
+        await sound(self, timeout)
+
+    monkeypatch.setattr(Watch, "wait", wait)
+    await queue.dispatch(Later(), delay=5)
+    async with make_worker(poll_interval=60), asyncio.timeout(PATIENCE):
+        await enough.wait()
+    assert waits[0] == pytest.approx(5, abs=0.1)
+
+
 @pytest.mark.case("WRK-03", "WRK-04", "WRK-07", "WRK-08")
 def test_the_defaults_of_a_worker(queue):
     worker = Worker(queue)

@@ -85,6 +85,26 @@ async def test_the_prefetch_of_other_queues_goes_on(queue, make_worker, events, 
         assert await queue.size("emails") == 2
 
 
+async def test_what_is_prefetched_of_other_queues_is_kept(
+    queue, make_worker, line, numbered, monkeypatch
+):
+    settled, sound = [], queue.driver.settle
+
+    async def settle(settlements):
+        settled.extend(settlement.id for settlement in settlements)
+        return await sound(settlements)
+
+    monkeypatch.setattr(queue.driver, "settle", settle)
+    await queue.dispatch(numbered(number=0))
+    paused = await queue.dispatch(numbered(number=1))
+    kept = await queue.dispatch(numbered(number=2), queue="other")
+    async with make_worker(["emails", "other"], concurrency=1, prefetch=2):
+        await reach(queue, kept, State.PROCESSING)
+        await queue.pause("emails")
+        await reach(queue, paused, State.PENDING)
+        assert settled == [paused.id]
+
+
 @pytest.mark.case("WRK-31")
 async def test_a_job_handed_back_by_a_pause_does_not_use_up_the_limit(
     queue, make_worker, events, line, numbered

@@ -118,6 +118,31 @@ async def test_a_run_whose_job_its_own_worker_claims_anew_has_lost_its_lease(
         assert (await handle.status()).state is State.PROCESSING
 
 
+async def test_a_job_that_waits_for_a_slot_and_is_claimed_anew_is_started_once(
+    queue, make_worker, clock, stage, monkeypatch
+):
+    """Its first claim is worth nothing any more: whatever it did would be done twice."""
+
+    async def cut_off(self, driver):
+        return None
+
+    class Waits(Job, replace=True):
+        async def handle(self, ctx: Context) -> None:
+            started.append(ctx.attempt)
+
+    started = []
+    monkeypatch.setattr(Heartbeat, "_renew", cut_off)
+    await queue.dispatch(define(obedient, stage, timeout=10_000)())
+    waits = await queue.dispatch(Waits())
+    async with make_worker(lease=60, concurrency=1, prefetch=5), asyncio.timeout(PATIENCE):
+        while (await waits.status()).state is not State.PROCESSING:
+            await asyncio.sleep(0.001)
+        clock.advance(61)
+        await queue.driver.sweep()
+        await until(lambda: len(stage.contexts) == 2)
+        assert started == []
+
+
 class Hostile(Exception):  # noqa: N818
     def __str__(self) -> str:
         raise asyncio.CancelledError

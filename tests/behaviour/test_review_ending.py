@@ -131,6 +131,20 @@ async def test_a_prefetched_job_that_is_cancelled_is_told(queue, make_worker, ev
     assert len(stage.contexts) == 1
 
 
+@pytest.mark.parametrize("max_jobs", [None, 2])
+async def test_a_prefetched_job_that_is_cancelled_makes_room(queue, make_worker, stage, max_jobs):
+    """For another one, which counts in its place."""
+    job = define(obedient, stage)
+    _, second, third = await queue.dispatch_many([job(), job(), job()])
+    async with make_worker(concurrency=1, prefetch=1, max_jobs=max_jobs), asyncio.timeout(PATIENCE):
+        while (await second.status()).state is not State.PROCESSING:
+            await asyncio.sleep(0.001)
+        assert (await third.status()).state is State.PENDING
+        await second.cancel()
+        while (await third.status()).state is not State.PROCESSING:
+            await asyncio.sleep(0.001)
+
+
 def breaking(hook):
     class Breaks(Job, max_attempts=1, replace=True):
         async def handle(self, ctx: Context) -> None:
