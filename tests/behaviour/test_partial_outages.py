@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -85,6 +86,34 @@ async def test_outcomes_of_others_are_stored_and_the_rest_later(
         await until(lambda: len(events.of(JobProcessed)) == 23)
     told = [line for line in caplog.messages if "store how some jobs ended" in line]
     assert len(told) == 2  # When it began and when it was over.
+
+
+async def test_what_was_stored_is_not_stored_again(driver, make_queue, make_worker):
+    class Also(Away, queue="here"):
+        """Ends in the same moment."""
+
+    store, may_end = parted(driver), asyncio.Event()
+    queue = make_queue(store, services=[may_end])
+    told, partly = Counter[str](), store.settle
+
+    async def settle(ends: list[Any]) -> Any:
+        told.update(one.id for one in ends)
+        return await partly(ends)
+
+    store.settle = settle
+    jobs = [job() for _ in range(3) for job in (Also, Away)]
+    handles = [await queue.dispatch(job) for job in jobs]
+    events = Recorder(queue)
+    async with make_worker(["away", "here"], on=queue, concurrency=6):
+        await until(lambda: len(events.of(JobProcessing)) == 6)
+        store.away = True
+        may_end.set()
+        for handle in handles[::2]:
+            await handle.result(PATIENCE)
+        store.away = False
+        for handle in handles[1::2]:
+            await handle.result(PATIENCE)
+    assert [told[handle.id] for handle in handles[::2]] == [1, 1, 1]
 
 
 async def test_a_worker_ends_while_a_part_of_the_store_is_away(

@@ -58,6 +58,24 @@ async def test_a_claim_that_says_there_is_more_does_not_tell_that_the_queue_is_e
     assert (await handle.status()).state is State.COMPLETED
 
 
+async def test_a_job_that_comes_while_a_claim_is_answered_is_not_overlooked(
+    driver, make_queue, make_worker, stage
+):
+    queue = make_queue(driver)
+    sound, handles = driver.claim, []
+
+    async def claim(*args):
+        claimed = await sound(*args)
+        if not handles:
+            handles.append(await queue.dispatch(define(at_once, stage)()))
+        return claimed
+
+    driver.claim = claim
+    async with make_worker(on=queue, poll_interval=3600), asyncio.timeout(PATIENCE):
+        await until(lambda: handles)
+        assert await handles[0].result(PATIENCE) == 1
+
+
 @pytest.mark.parametrize("raised", [asyncio.CancelledError, KeyError])
 async def test_whatever_a_claim_raises_the_worker_goes_on(
     driver, make_queue, make_worker, stage, raised

@@ -165,3 +165,45 @@ async def test_a_hook_that_takes_too_long_unwinds_before_the_services_leave(
     await worker.stop(timeout=0.01)
     assert unwound == [False]
     assert service.left
+
+
+async def test_the_pause_before_a_retry_counts_from_the_end_of_the_attempt(
+    driver, make_queue, make_worker, clock, stage
+):
+    """However long it took until the store could be told of it."""
+
+    async def breaks(_stage):
+        raise ValueError("broken")
+
+    weak = make_queue(frail(driver))
+    handle = await weak.dispatch(define(breaks, stage, backoff=100)())
+    weak.driver.broken.add("settle")
+    async with make_worker(on=weak, lease=1000), asyncio.timeout(PATIENCE):
+        await until(lambda: weak.driver.calls["settle"] >= 1)
+        clock.advance(60)
+        weak.driver.broken.clear()
+        while (info := await handle.status()).state is not State.DELAYED:
+            await asyncio.sleep(0.002)
+    left = info.available_at.timestamp() - clock.time()
+    assert left == pytest.approx(40, abs=1)
+
+
+async def test_an_outcome_on_its_way_when_all_tasks_are_cancelled_is_stored(
+    driver, make_queue, make_worker, stage
+):
+    """As by the end of ``asyncio.run()``, which spares nobody."""
+    asked = asyncio.Event()
+
+    async def stall(_sound, _settlements):
+        asked.set()
+        await asyncio.Event().wait()
+
+    queue = make_queue(driver)
+    disturbed(driver, "settle", stall)
+    handle = await queue.dispatch(define(at_once, stage)())
+    async with make_worker(on=queue) as worker, asyncio.timeout(PATIENCE):
+        await asked.wait()
+        tasks = {task.get_name(): task for task in asyncio.all_tasks()}
+        tasks["asyncqueue-settler"].cancel()
+        await until(lambda: not worker.running)
+    assert (await handle.status()).state is State.COMPLETED

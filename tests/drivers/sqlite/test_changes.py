@@ -57,6 +57,24 @@ async def test_a_watch_may_be_older_than_the_opening(path: Path) -> None:
     await other.close()
 
 
+async def test_what_others_commit_during_a_fork_rings(driver: SqliteDriver) -> None:
+    """The connection is another one afterwards, which knows of no change."""
+    other = driver.clone()
+    await other.open()
+    with driver.watch(["queue:q"]) as watch:
+        await driver.ping()
+        watch.clear()
+        kept = driver._writer._kept
+        assert kept.let_go(5)
+        try:
+            await other.enqueue([record("a")])
+        finally:
+            kept.go_on()
+        await watch.wait(5)
+        assert watch._event.is_set()
+    await other.close()
+
+
 async def test_own_commits_ring_their_topics_only(driver: SqliteDriver) -> None:
     """A busy worker does not wake everybody with everything it does."""
     with driver.watch(["queue:other"]) as watch:

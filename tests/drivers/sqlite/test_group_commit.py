@@ -44,6 +44,21 @@ async def until_done(driver: SqliteDriver) -> None:
         await driver.pause([], on=True)
 
 
+def level(driver: SqliteDriver) -> int:
+    """What the last commit waited for: 2 the disk, 1 nothing."""
+    with driver._writer._kept.using() as connection:
+        return connection.execute("PRAGMA synchronous").fetchone()[0]
+
+
+async def test_jobs_and_outcomes_wait_for_the_disk_and_claims_do_not(driver: SqliteDriver) -> None:
+    await driver.enqueue([record("a")])
+    assert level(driver) == 2
+    held = await claim(driver)
+    assert level(driver) == 1
+    await driver.settle([ended(one) for one in held])
+    assert level(driver) == 2
+
+
 async def test_a_bad_call_does_not_harm_the_others(driver: SqliteDriver) -> None:
     """Nothing half-stored, and only the guilty call fails."""
     bad = record("bad")
