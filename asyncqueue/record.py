@@ -66,7 +66,7 @@ class On(StrEnum):
     """Its last member ended, and so did every job that ``guards``."""
 
 
-class Latch(msgspec.Struct):
+class Latch(_Discreet):
     """A count of jobs, its members, that opens when the last of them has ended.
 
     ``data`` means nothing to the store. With ``breaks`` the first member that fails calls the
@@ -192,7 +192,7 @@ class Hold(StrEnum):
     """Held, but somebody asked for its cancellation."""
 
 
-class Tally(msgspec.Struct):
+class Tally(_Discreet):
     """What a latch has counted. ``pending`` + completed + failed + skipped = total.
 
     ``skipped`` are members that ended as cancelled, or were removed before they ended. ``error``

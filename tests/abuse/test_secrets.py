@@ -18,7 +18,7 @@ from asyncqueue import (
     Settings,
     Worker,
 )
-from asyncqueue.record import Filter, Record
+from asyncqueue.record import Filter, Latch, Record, Tally
 from asyncqueue.testing import drain
 
 CANARY = "c4n4ry-0f-s3cr3ts"
@@ -59,11 +59,14 @@ async def test_of_an_address(url: str, closed_port: int, caplog):
     settings = Settings(url=url.format(secret=CANARY, port=closed_port))
     queue = Queue(settings=settings)
     shown = [repr(settings), repr(queue), repr(queue.driver), queue.driver.location(), str(queue)]
+    # Log handlers keep what records were made of, and reports of crashes show what frames held.
+    shown += [repr(value) for value in vars(queue.driver).values()]
     for act in (queue.ping, lambda: queue.dispatch(SecretCarrier("x")), Worker(queue).start):
         with pytest.raises(DriverUnavailable) as raised:
             await act()
         shown += traceback.format_exception(raised.value)
     await queue.close()
+    shown += [repr(line.args) for line in caplog.records]
     assert CANARY not in "\n".join([*shown, caplog.text])
 
 
@@ -99,6 +102,8 @@ async def test_of_payloads(make_queue, caplog, capsys):
         kind = CANARY[:4] if name == "unknown-kind" else "SecretCarrier"
         await queue.driver.enqueue([Record(name, "default", kind, payload)])
     shown += [repr(stored), repr(Record("x", "q", "k", stored.payload))]
+    shown.append(repr(Latch("x", CANARY.encode())))
+    shown.append(repr(Tally("x", CANARY.encode(), 1, 0, 0, 0, called_off=False, created_at=0.0)))
     for _ in range(40):
         await drain(queue)
         if not await queue.size("default"):

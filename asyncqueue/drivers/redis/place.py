@@ -46,6 +46,10 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
     shards: int = 1
     """Over how many parts of the keyspace, and so of a cluster, the jobs of a queue are spread."""
 
+    def __repr__(self) -> str:
+        # Log handlers that keep the arguments of a record, and reports of crashes, ask for it.
+        return f"<Place {self}>"
+
     def __str__(self) -> str:
         """As a URL without secrets."""
         hosts = ",".join(shown(address) for address in self.nodes)
