@@ -53,13 +53,15 @@ defects: $(test_ready) ## put mistakes in by hand, one at a time: the tests must
 	$(say) 'Running the tests against mistakes'
 	@$(python) -m tests.defects $(ARGS)
 
-lint: $(dev_ready) ## check style, formatting and the layering rule
+lint: $(dev_ready) ## check style, formatting, the layering rule and the page that the tests write
 	$(say) 'Checking style (ruff check)'
 	@$(python) -m ruff check
 	$(say) 'Checking formatting (ruff format)'
 	@$(python) -m ruff format --check
 	$(say) 'Checking layers (import-linter)'
 	@$(python) -c 'from importlinter.cli import lint_imports_command as run; run()' --no-logo --no-cache
+	$(say) 'Checking which tests prove what (docs/reference/behaviour.md)'
+	@$(python) -m tests.behaviour_page --check
 
 types: $(dev_ready) ## check the library's types, and what they tell its users
 	$(say) 'Checking types (basedpyright)'

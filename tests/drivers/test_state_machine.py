@@ -31,8 +31,6 @@ from .permit_machine import PermitMachine
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from _pytest.mark.structures import ParameterSet
-
     from asyncqueue.drivers.base import Driver
     from asyncqueue.record import Record
     from asyncqueue.testing import Clock
@@ -147,18 +145,14 @@ def test_redis_in_three_shards_does_what_memory_does(
     compare(make, SERVED, shard_of)
 
 
-def rarely(kind: type[DriverMachine], defect: type[MemoryDriver]) -> ParameterSet:
-    """A hunt that takes many seconds: for the set of tests that may."""
-    return pytest.param(kind, defect, marks=pytest.mark.faults)
-
-
+@pytest.mark.faults  # A hunt takes seconds.
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("kind", "defect"),
     [
         *((DriverMachine, defect) for defect in DEFECTS),
-        *(rarely(LatchMachine, defect) for defect in LATCH_DEFECTS),
-        *(rarely(PermitMachine, defect) for defect in PERMIT_DEFECTS),
+        *((LatchMachine, defect) for defect in LATCH_DEFECTS),
+        *((PermitMachine, defect) for defect in PERMIT_DEFECTS),
     ],
 )
 def test_the_machine_finds_a_planted_defect(
