@@ -1,4 +1,4 @@
-"""One attempt of one job while it runs: how it is interrupted, and what came of it."""
+"""One attempt of one job while it runs: how it is interrupted, and what its handler asks for."""
 
 from __future__ import annotations
 
@@ -6,24 +6,10 @@ import asyncio
 import math
 from typing import TYPE_CHECKING, Any
 
-from asyncqueue import codec
-from asyncqueue.backoff import Backoff, exponential
 from asyncqueue.batch import batch_id_of
 from asyncqueue.context import Cancellation, Context
-from asyncqueue.durations import to_finite_seconds
-from asyncqueue.errors import JobError, JobTimeout, LeaseLost, PayloadError
-from asyncqueue.execution.outcome import (
-    Cancelled,
-    Completed,
-    Errored,
-    Fail,
-    Ignored,
-    Interrupted,
-    Outcome,
-    Released,
-    Retry,
-    Snooze,
-)
+from asyncqueue.errors import JobError, LeaseLost
+from asyncqueue.execution.classifying import classify
 from asyncqueue.execution.whereabouts import place_of
 from asyncqueue.links import Cause as Failure
 from asyncqueue.links import Rest
@@ -37,6 +23,7 @@ if TYPE_CHECKING:
     from asyncqueue.clock import Clock, Timer
     from asyncqueue.codec import Envelope
     from asyncqueue.context import Cause, Permits
+    from asyncqueue.execution.outcome import Outcome
     from asyncqueue.execution.plan import Plan
     from asyncqueue.execution.runner import Runner
     from asyncqueue.record import Claim
@@ -124,7 +111,7 @@ class Run:
             self.task.uncancel()
         if self._drain_timer is not None:
             self._drain_timer.cancel()
-        return self._classify(value, error)
+        return classify(self, value, error)
 
     def _is_current(self) -> bool:
         """Whether it is the event loop that runs this, in the run's own asyncio task."""
@@ -264,81 +251,6 @@ class Run:
     def transaction(self) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that ends with the job's completion."""
         return self.runner.transaction(self)
-
-    # Outcome
-
-    def _classify(self, value: Any, error: BaseException | None) -> Outcome:
-        cause = self.cancelled.cause
-        if self.lost or self.abandoned:
-            return Ignored()
-        if self.settled:
-            if error is not None and not isinstance(error, asyncio.CancelledError):
-                self.runner.log.error(
-                    "%s raised after its transaction completed it",
-                    self.claim.name,
-                    exc_info=error,
-                )
-            return Ignored()
-        if cause == "cancelled":
-            return Cancelled()
-        if cause == "timeout":
-            return self._errored(self._timed_out(error))
-        if error is None:
-            return self._completed(value)
-        return self._raised(error, stopping=cause == "shutdown" or self.runner.stopping())
-
-    def _completed(self, value: Any) -> Outcome:
-        if value is None or not self.plan.retention:
-            return Completed()
-        try:
-            return Completed(codec.encode_result(self.claim.name, value))
-        except PayloadError as error:
-            return Errored(error, retryable=False)
-
-    def _raised(self, error: BaseException, *, stopping: bool) -> Outcome:
-        if isinstance(error, Snooze):
-            return Released(error, error.delay, counts=False)
-        if isinstance(error, Retry):
-            delay = self._delay(error) if error.delay is None else error.delay
-            return Released(error, delay, counts=True)
-        if isinstance(error, Fail):
-            reason = error.reason
-            return Errored(reason if isinstance(reason, BaseException) else error, retryable=False)
-        if stopping:
-            return Interrupted(None if isinstance(error, asyncio.CancelledError) else error)
-        return self._errored(error)
-
-    def _errored(self, error: BaseException) -> Errored:
-        return Errored(error, self._retryable(error), self._delay(error))
-
-    def _timed_out(self, error: BaseException | None) -> JobTimeout:
-        timeout = JobTimeout(
-            f"{self.claim.name} ran longer than its timeout of {self.timeout:g} s. "
-            "Give the job a longer one (timeout=...), or do less in it."
-        )
-        timeout.__cause__ = error
-        return timeout
-
-    def _retryable(self, error: BaseException) -> bool:
-        if not self.plan.has_should_retry:
-            return True
-        try:
-            return bool(self.job.should_retry(error))
-        except (Exception, asyncio.CancelledError, SystemExit):
-            self.runner.log.exception("%s.should_retry raised; the job is retried", self.claim.name)
-            return True
-
-    def _delay(self, error: BaseException) -> float:
-        attempt = self.claim.attempts
-        for backoff in (self.backoff, self.plan.default_backoff):
-            if isinstance(backoff, Backoff):
-                return backoff.delay(attempt)
-            try:
-                return max(to_finite_seconds(backoff(self.job, attempt, error), "backoff"), 0.0)
-            except (Exception, asyncio.CancelledError, SystemExit):
-                log, name = self.runner.log, self.claim.name
-                log.exception("%s: its backoff raised; the worker's or the default is used", name)
-        return exponential().delay(attempt)
 
 
 def _unpacked(timeout: float) -> float:

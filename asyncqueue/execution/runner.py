@@ -3,42 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 import msgspec
 
 from asyncqueue import codec
-from asyncqueue.after_commit import collect_after_commit
-from asyncqueue.attempts import MAX_TRACEBACK, MOST_KEPT, Attempt, packed
-from asyncqueue.errors import AttemptsExhausted, DriverError, LeaseLost, UnknownJob
+from asyncqueue.errors import AttemptsExhausted, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
 from asyncqueue.execution.following import follow
-from asyncqueue.execution.outcome import (
-    Cancelled,
-    Completed,
-    Exhausted,
-    Interrupted,
-    Outcome,
-    Refused,
-)
-from asyncqueue.execution.plan import Defaults, Plan
+from asyncqueue.execution.kinds import Kinds
+from asyncqueue.execution.outcome import Cancelled, Exhausted, Interrupted, Outcome, Refused
 from asyncqueue.execution.report import Reporter
 from asyncqueue.execution.run import Run
 from asyncqueue.execution.settlement import Budget, decide, release_unrun
+from asyncqueue.execution.transacting import completing
 from asyncqueue.execution.verdict import Verdict
 from asyncqueue.record import Extension, Hold, State
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock
     from asyncqueue.codec import Envelope
     from asyncqueue.drivers.base import Driver
+    from asyncqueue.execution.plan import Defaults
     from asyncqueue.links import Rest
     from asyncqueue.listeners import Listeners
     from asyncqueue.record import Claim, Settlement
@@ -71,13 +64,6 @@ class Producing(Protocol):
     def linked(self, rest: Rest, jobs: Sequence[Any], *, first: bool) -> Rest:
         """What is to come of a chain, with jobs and batches more at one of its ends."""
         ...
-
-
-class Known(msgspec.Struct, frozen=True):
-    """How jobs of one registered kind are rebuilt and run."""
-
-    decoder: msgspec.msgpack.Decoder[Any]
-    plan: Plan
 
 
 class Runner:
@@ -118,18 +104,13 @@ class Runner:
         self.deadlines = Deadlines(driver.clock)
         self._listeners = listeners
         self._driver = driver
-        self._registry = registry
         self._seal = seal
         self._defaults = defaults
-        self._middleware = tuple(middleware)
-        self._handler = handler
+        self._kinds = Kinds(registry, defaults, services, middleware, handler)
         self._worker = worker
         self._lease = lease
         self._unknown_jobs = unknown_jobs
         self._hooks_apart = hooks_apart
-        self._known: dict[str, Known] = {}
-        self._known_version = -1
-        self._plans: dict[Any, Plan] = {}
 
     # From a claim to a verdict
 
@@ -141,13 +122,7 @@ class Runner:
         try:
             payload = self._seal.open(claim.name, claim.id, claim.payload)
             envelope = codec.open_envelope(claim.name, payload)
-            known = self._find(claim.name)
-            if known is None:
-                job = codec.decode(claim.name, envelope, self._registry)
-                plan = self._plan(type(job))
-            else:
-                job = codec.fitted(claim.name, known.decoder, envelope.data)
-                plan = known.plan
+            job, plan = self._kinds.rebuild(claim.name, envelope)
         except UnknownJob as error:
             return self._refuse(claim, error, envelope, release=self._unknown_jobs == "release")
         except (Exception, asyncio.CancelledError, SystemExit) as error:  # noqa: BLE001
@@ -185,26 +160,12 @@ class Runner:
             settlement.result = self._seal.close_result(claim.name, claim.id, settlement.result)
         verdict = Verdict(run.claim, outcome, settlement, run, duration)
         if settlement.delay > 0 or settlement.error is not None:
-            self._note_attempt(verdict, now)
-        return verdict if run.rest is None else self._follow(verdict, run.rest)
+            verdict.keep_attempt(now, self._worker)
+        return verdict if run.rest is None else self.follow(verdict, run.rest)
 
-    def _note_attempt(self, verdict: Verdict, now: float) -> None:
-        """Keep how an attempt ended that is not the last, of which the job itself tells."""
-        settlement, claim = verdict.settlement, verdict.claim
-        again = settlement.state is State.DELAYED and settlement.attempts == claim.attempts
-        if not again or claim.attempts > MOST_KEPT:
-            return
-        traceback = settlement.traceback
-        settlement.attempt = packed(
-            Attempt(
-                number=claim.attempts,
-                started_at=now - verdict.duration,
-                duration=verdict.duration,
-                worker=self._worker,
-                error=settlement.error,
-                traceback=None if traceback is None else traceback[-MAX_TRACEBACK:],
-            )
-        )
+    def follow(self, verdict: Verdict, rest: Rest | None) -> Verdict:
+        """Add what is to follow: the next of its chain, or whoever is called for a failure."""
+        return follow(verdict, rest, self._seal, hooks_apart=self._hooks_apart)
 
     @staticmethod
     def hand_back(claim: Claim) -> Verdict:
@@ -248,49 +209,11 @@ class Runner:
         if hold is Hold.LOST:
             raise LeaseLost(f"{claim.name} {claim.id} belongs to another worker by now")
 
-    @contextlib.asynccontextmanager
-    async def transaction(self, run: Run) -> AsyncGenerator[Any]:
+    def transaction(self, run: Run) -> AbstractAsyncContextManager[Any]:
         """A transaction of the store that ends with the completion of this run."""
-        _refuse_to_complete(run)
-        verdict = self.judge(run, Completed())
-        assert verdict is not None  # noqa: S101 - a completion is always settled
-        async with collect_after_commit(self._driver) as waiting:
-            async with _alone(run), self._driver.transaction(verdict.settlement) as connection:
-                waiting.connection = connection
-                yield connection
-                _refuse_to_complete(run)
-                self._follow(verdict, run.rest)  # It may have changed inside the block.
-            run.settled = True
-            verdict.duration = self.clock.monotonic() - run.started
-            self.report.settled(verdict)
-            self.report.followed(verdict)
-            counted = verdict.settlement.counted
-            if counted is not None:
-                self.report.counted(counted, State.COMPLETED, None)
+        return completing(self, self._driver, run)
 
     # Inside
-
-    def _find(self, name: str) -> Known | None:
-        """What is known of a registered job class; None for factories."""
-        if self._known_version != self._registry.version:
-            self._known.clear()
-            self._known_version = self._registry.version
-        known = self._known.get(name)
-        if known is None:
-            maker = self._registry.find(name)
-            if not codec.is_job_class(maker):
-                return None
-            known = Known(codec.shape_of(maker).decoder, self._plan(maker))
-            self._known[name] = known
-        return known
-
-    def _plan(self, cls: Any) -> Plan:
-        plan = self._plans.get(cls)
-        if plan is None:
-            plan = self._plans[cls] = Plan(
-                cls, self._defaults, self.services, self._middleware, self._handler
-            )
-        return plan
 
     def _refuse(
         self, claim: Claim, error: BaseException, envelope: Envelope | None, *, release: bool
@@ -299,7 +222,7 @@ class Runner:
         if release:
             return Verdict(claim, outcome, release_unrun(claim, UNKNOWN_DELAY), None)
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, _NO_BUDGET), None)
-        return self._follow(verdict, None if envelope is None else envelope.rest)
+        return self.follow(verdict, None if envelope is None else envelope.rest)
 
     def _exhausted(self, run: Run) -> Verdict:
         claim, budget = run.claim, run.budget
@@ -313,38 +236,9 @@ class Runner:
         verdict = Verdict(claim, outcome, self._settlement(claim, outcome, budget), run)
         # Its hook is told of the attempts that there were, as are listeners.
         run.claim = msgspec.structs.replace(claim, attempts=verdict.attempt)
-        return self._follow(verdict, run.rest)
-
-    def _follow(self, verdict: Verdict, rest: Rest | None) -> Verdict:
-        return follow(verdict, rest, self._seal, hooks_apart=self._hooks_apart)
+        return self.follow(verdict, run.rest)
 
     def _settlement(self, claim: Claim, outcome: Outcome, budget: Budget) -> Settlement:
         settlement = decide(claim, outcome, budget, now=self.clock.time(), retention=0.0)
         assert settlement is not None  # noqa: S101 - only an ignored outcome has none
         return settlement
-
-
-@contextlib.asynccontextmanager
-async def _alone(run: Run) -> AsyncGenerator[None]:
-    """One transaction of a run at a time: a second would wait for the lock of the first."""
-    if run.transacting:
-        raise DriverError(
-            f"{run.claim.name} {run.claim.id} is inside ctx.transaction() already; use the "
-            "connection that the block has, or end it first."
-        )
-    run.transacting = True
-    try:
-        yield
-    finally:
-        run.transacting = False
-
-
-def _refuse_to_complete(run: Run) -> None:
-    """Raise LeaseLost for a run that ended, or must end otherwise even if it swallows that."""
-    if run.finished or run.settled:
-        raise LeaseLost(f"{run.claim.name} {run.claim.id} is not running any more")
-    if run.cancelled.cause in {"timeout", "cancelled", "lease_lost"}:
-        raise LeaseLost(
-            f"{run.claim.name} {run.claim.id} was interrupted ({run.cancelled.cause}): it cannot "
-            "complete any more"
-        )

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from asyncqueue.attempts import MAX_TRACEBACK as ATTEMPT_TRACEBACK
+from asyncqueue.attempts import MOST_KEPT, Attempt, packed
 from asyncqueue.events import (
     JobCancelled,
     JobEvent,
@@ -90,6 +92,24 @@ class Verdict(msgspec.Struct, eq=False):
         if isinstance(self.outcome, Exhausted):
             return self.settlement.attempts
         return self.claim.attempts
+
+    def keep_attempt(self, now: float, worker: str | None) -> None:
+        """Keep how an attempt ended that is not the last, of which the job itself tells."""
+        settlement, claim = self.settlement, self.claim
+        again = settlement.state is State.DELAYED and settlement.attempts == claim.attempts
+        if not again or claim.attempts > MOST_KEPT:
+            return
+        whole = settlement.traceback
+        settlement.attempt = packed(
+            Attempt(
+                number=claim.attempts,
+                started_at=now - self.duration,
+                duration=self.duration,
+                worker=worker,
+                error=settlement.error,
+                traceback=None if whole is None else whole[-ATTEMPT_TRACEBACK:],
+            )
+        )
 
     def _describe_error(self) -> None:
         error, settlement = self.error, self.settlement
