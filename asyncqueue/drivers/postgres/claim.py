@@ -178,7 +178,8 @@ async def _claim(
         taken, came = await _take(store, lanes, limit, claimer, mark, heed=heed)
     if len(taken) < limit:
         room = limit - len(taken)
-        rest, came = await _take(store, lanes, room, claimer, None, heed=heed)
+        plain = await _take_plain(store, lanes, room, claimer)
+        rest, came = plain or await _take(store, lanes, room, claimer, None, heed=heed)
         taken += rest
     if came.due >= CROWD:
         claimer.crowded.update(lane.queue for lane in lanes)
@@ -208,6 +209,24 @@ async def _take_next(
     parameters: dict[str, object] = {"queue": lane.queue, "low": lane.low, "high": lane.high}
     parameters |= claimer.call() | mark.place() | {"limit": limit}
     return await store.composed("claim.take_next", "ready_jobs", "claim.from_the_mark", parameters)
+
+
+async def _take_plain(
+    store: Store, lanes: Sequence[Source], limit: int, claimer: Claimer
+) -> tuple[list[Row], Came] | None:
+    """None where it takes more than that; it is not tried again for a while then."""
+    if not claimer.marks.may_be_plain(lanes):
+        return None
+    parameters: dict[str, object] = {"queue": lanes[0].queue, "limit": limit}
+    parameters |= claimer.call()
+    beginning = "claim.from_the_beginning"
+    rows = await store.composed("claim.take_plain", "ready_jobs", beginning, parameters)
+    *_, due_in, plain = rows[0]
+    if not plain:
+        claimer.marks.not_plain(lanes)
+        return None
+    taken = rows if rows[0][0] is not None else []
+    return taken, Came(due_in if len(taken) < limit else None)
 
 
 async def _take(

@@ -14,10 +14,9 @@ from asyncqueue.drivers.postgres.wire import PostgresError
 from asyncqueue.errors import DriverUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from asyncqueue.drivers.postgres.store import Store
-    from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Latch, Record
 
 TRIES: Final = 20
@@ -74,33 +73,38 @@ async def insert(store: Store, records: Sequence[Record]) -> list[str | None]:
 
 
 async def _enqueue_plain(store: Store, records: Sequence[Record]) -> list[str | None]:
-    rows: list[Row] | None = None
+    stored: Collection[str] | None = None
     if store.alone and all(_looks_new(record.id) for record in records):
-        rows = await _insert_new(store, records)
-    if rows is None:
+        stored = await _insert_new(store, records)
+    if stored is None:
         rows = await store.rows("enqueue.insert", **_columns(records))
-    if len(rows) == len(records):
+        stored = {row[0] for row in rows}
+    if len(stored) == len(records):
         return [None] * len(records)
-    stored = {row[0] for row in rows}
     return [None if record.id in stored else record.id for record in records]
 
 
-async def _insert_new(store: Store, records: Sequence[Record]) -> list[Row] | None:
-    """None if one of the ids was known after all, or they cannot be packed."""
+async def _insert_new(store: Store, records: Sequence[Record]) -> Collection[str] | None:
+    """The ids that were stored.
+
+    None if one of the ids was known after all, or they cannot be packed.
+    """
     columns = _packed_columns(records)
     if columns is None:
         return None
     text = store.along([f"queue:{records[0].queue}"]) if len(records) == 1 else None
-    telling = {"channel": store.sql.tables.channel, "text": text}
+    telling = {"asked": len(records), "channel": store.sql.tables.channel, "text": text}
     how = "enqueue.silently" if text is None else "enqueue.telling"
     try:
-        rows = await store.composed("enqueue.insert_new", "how", how, columns | telling)
+        ((count, some),) = await store.composed(
+            how, "insert_new", "enqueue.insert_new", columns | telling
+        )
     except PostgresError as error:
         if not is_taken(error):
             raise
         return None
     store.told = text is not None
-    return rows
+    return columns["ids"] if count == len(records) else set(some or ())
 
 
 def _looks_new(id: str) -> bool:
@@ -179,7 +183,8 @@ def _columns(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def _packed_columns(records: Sequence[Record]) -> dict[str, Any] | None:
-    packed_ids = packed([record.id for record in records])
+    ids = [record.id for record in records]
+    packed_ids = packed(ids)
     if packed_ids is None:
         return None
     # A view may have fewer elements than bytes.
@@ -190,6 +195,7 @@ def _packed_columns(records: Sequence[Record]) -> dict[str, Any] | None:
     max_attempts, max_attempt = alike([record.max_attempts for record in records])
     delays, delay = alike([record.delay or None for record in records])
     return {
+        "ids": ids,
         "packed_ids": packed_ids,
         "payloads": payloads,
         "ends": ends,

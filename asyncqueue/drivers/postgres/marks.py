@@ -1,4 +1,4 @@
-"""Low-water marks: how far the claims of a lane have come.
+"""Low-water marks: how far the claims of a lane have come, and what they met.
 
 A claimed job leaves a dead entry in the index of the ready ones, which cannot be removed while any
 transaction on the server is as old as it. A claim from the beginning would walk over all of them.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final, NamedTuple
+
+from asyncqueue.record import MAX_PRIORITY, MIN_PRIORITY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,7 @@ class Marks:
     def __init__(self, enough: int = ENOUGH) -> None:
         self._enough = enough
         self._marks: dict[Source, tuple[float, Mark]] = {}
+        self._not_plain: dict[Source, float] = {}
 
     def of(self, lanes: Sequence[Source]) -> Mark | None:
         """Where a claim from these lanes may start; None: at the beginning."""
@@ -64,6 +67,16 @@ class Marks:
         _, _, _, _, _, priority, *_, available_at, seq = rows[-1][:12]
         mark = Mark(priority, available_at, seq, quiet)
         self._marks[lanes[0]] = (until if until > now else now + VALID_FOR, mark)
+
+    def may_be_plain(self, lanes: Sequence[Source]) -> bool:
+        """Whether these are one whole queue in which there may be nothing but ready jobs."""
+        if len(lanes) != 1 or lanes[0].low > MIN_PRIORITY or lanes[0].high < MAX_PRIORITY:
+            return False
+        return self._not_plain.get(lanes[0], 0.0) <= time.monotonic()
+
+    def not_plain(self, lanes: Sequence[Source]) -> None:
+        """There is more in this queue: most likely the next claims will meet that, too."""
+        self._not_plain[lanes[0]] = time.monotonic() + VALID_FOR
 
     def forget(self) -> None:
         """Jobs were put back: start at the beginning."""

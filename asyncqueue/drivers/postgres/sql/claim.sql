@@ -109,6 +109,51 @@ FROM (
 ) AS upcoming
 CROSS JOIN news LEFT JOIN hurdle ON true LEFT JOIN taken ON true;
 
+-- name: take_plain
+-- Less work for a whole queue in which nothing has limits or takes turns, and nothing delayed is due:
+-- the same columns up to part, then the time until something delayed is due or somebody may try to
+-- get a permit, and whether the queue is such a one. At least one row; where it is none, or is
+-- paused, nothing is claimed.
+WITH news AS MATERIALIZED (
+    SELECT least(
+        (
+            SELECT available_at FROM {jobs} WHERE state = 1 AND queue = :queue::text
+            ORDER BY available_at LIMIT 1
+        ),
+        (SELECT min(at) FROM {openings})
+    ) - {now} AS due_in
+),
+found AS MATERIALIZED (
+    SELECT
+        due_in,
+        coalesce(due_in > 0, true)
+        AND NOT EXISTS (SELECT FROM {meta} WHERE kind = 'paused' AND name = :queue::text)
+        AND NOT EXISTS (SELECT FROM {jobs} WHERE state = -2 AND queue = :queue::text) AS plain
+    FROM news
+),
+taken AS (
+    UPDATE {jobs} SET
+        state = 2,
+        attempts = least(attempts, 9223372036854775806) + 1,
+        token = CASE WHEN token BETWEEN seq << 20 AND 1::bigint << 62 THEN token ELSE seq << 20 END + 1,
+        started_at = (SELECT {now}),
+        leased_until = (SELECT {now} + :lease::double precision),
+        worker = :worker::text,
+        handout = :handout::bigint,
+        key_hold = CASE key_hold WHEN 2 THEN 0 ELSE key_hold END
+    WHERE seq = ANY (ARRAY(
+        SELECT job.seq
+        FROM (SELECT :queue::text AS queue, -32768 AS low, 32767 AS high) AS source
+        CROSS JOIN LATERAL ({ready_jobs}) AS job
+        WHERE (SELECT plain FROM found)
+        LIMIT :limit::bigint
+    ))
+    RETURNING
+        id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
+        available_at, seq, latch, part
+)
+SELECT taken.*, found.due_in, found.plain FROM found LEFT JOIN taken ON true;
+
 -- name: take_next
 -- Less work for the common case: one lane, from which the last claim got all it had asked for. ->
 -- the same columns up to part; no row where something delayed is due, or the queue is paused, or

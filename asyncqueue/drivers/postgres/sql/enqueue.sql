@@ -31,7 +31,7 @@ RETURNING id;
 -- name: insert_new
 -- The same, less work, for ids that are new most likely: one that is known fails the whole statement.
 -- Ids come as one text, payloads as one bytea with where each of them ends, and what is the same for
--- all comes once. ``{how}`` is one of the two pieces below.
+-- all comes once. This is a piece of the two below.
 INSERT INTO {jobs} (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload
 )
@@ -60,14 +60,16 @@ WHERE given.id <> ALL (ARRAY(
     SELECT id FROM {failed} WHERE id = ANY (string_to_array(:packed_ids::text, E'\x1f'))
 ))
 ORDER BY given.place
-{how};
 
 -- name: silently
-RETURNING id
+-- -> how many were stored; their ids, unless all.
+WITH stored AS ({insert_new} RETURNING id)
+SELECT count(*), CASE WHEN count(*) < :asked::bigint THEN array_agg(id) END FROM stored;
 
 -- name: telling
--- With a notification in the same commit: for one job only.
-RETURNING id, pg_notify(:channel::text, :text::text)
+-- The same with a notification in the same commit: for one job only.
+WITH stored AS ({insert_new} RETURNING id, pg_notify(:channel::text, :text::text))
+SELECT count(*), array_agg(id) FROM stored;
 
 -- name: insert_unique
 -- The same for jobs that may have keys, latches and limits; any conflict stores nothing.
