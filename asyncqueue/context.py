@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar, overload
-
-import msgspec
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from asyncqueue.clock import moment
 from asyncqueue.durations import Duration, to_finite_seconds
@@ -17,140 +14,12 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from asyncqueue.batch import BatchInfo
-    from asyncqueue.clock import Clock
+    from asyncqueue.host import Host, Permits
+    from asyncqueue.interruption import Cancellation, Cause
     from asyncqueue.links import Cause as Failure
-    from asyncqueue.record import Claim, Permit
-    from asyncqueue.services import Services
     from asyncqueue.trace import Trace
 
 S = TypeVar("S")
-Cause = Literal["shutdown", "timeout", "cancelled", "lease_lost"]
-
-
-class Cancellation(msgspec.Struct, eq=False):
-    """An event that is set when the job is being interrupted, and why. Await it, or poll it."""
-
-    # One is made for every job and hardly ever used: a struct takes no call of Python to make.
-    cause: Cause | None = None
-    _waiters: list[asyncio.Future[None]] | None = None
-
-    def is_set(self) -> bool:
-        """Whether the job is being interrupted. Safe to poll from the thread of a plain job."""
-        return self.cause is not None
-
-    async def wait(self) -> None:
-        """Return when the job is being interrupted."""
-        if self.cause is None:
-            waiter = asyncio.get_running_loop().create_future()
-            if self._waiters is None:
-                self._waiters = []
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            finally:  # Whoever looks again and again with a timeout must leave nothing behind.
-                self._waiters.remove(waiter)
-
-    def __await__(self) -> Any:
-        return self.wait().__await__()
-
-    def set(self, cause: Cause) -> bool:
-        """Interrupt for this cause, unless there is one already; answers whether it was first."""
-        if self.cause is not None:
-            return False
-        self.cause = cause
-        for waiter in self._waiters or ():
-            if not waiter.done():
-                waiter.set_result(None)
-        return True
-
-
-class Permits(Protocol):
-    """Permits that the store keeps for all workers: so many of one key are taken at a time."""
-
-    async def acquire(self, key: str, holder: str, most: int, ttl: float) -> float:
-        """Take one of ``most`` for ``ttl`` seconds: 0.0, or seconds until one expires."""
-        ...
-
-    async def release(self, key: str, holder: str | None = None) -> int:
-        """Give back the permit of a holder, or all of a key; answers how many there were."""
-        ...
-
-    async def holders(self, key: str) -> list[Permit]:
-        """Those that are taken, the first to expire first."""
-        ...
-
-
-class Host(Protocol):
-    """The run that answers for what a context is asked; ``deadline`` is in monotonic seconds."""
-
-    claim: Claim
-    job: Any
-    deadline: float
-    trace: Trace | None
-    cancelled: Cancellation
-
-    @property
-    def cause(self) -> Cause | None:
-        """Why the job is being interrupted."""
-        ...
-
-    @property
-    def max_attempts(self) -> int:
-        """How many runs the job has in all."""
-        ...
-
-    @property
-    def clock(self) -> Clock:
-        """The store's clock."""
-        ...
-
-    @property
-    def services(self) -> Services:
-        """What handlers may ask for."""
-        ...
-
-    @property
-    def permits(self) -> Permits:
-        """The permits of the store."""
-        ...
-
-    async def progress(self, percent: float, text: str) -> None:
-        """Store the progress of the job."""
-        ...
-
-    async def more_time(self, seconds: float) -> None:
-        """Put the deadline off and renew the lease."""
-        ...
-
-    async def dispatch(self, job: Any, options: dict[str, Any]) -> Any:
-        """Dispatch another job on the same queue object."""
-        ...
-
-    @property
-    def failure(self) -> Failure | None:
-        """The failure that the job was dispatched for."""
-        ...
-
-    @property
-    def batch_id(self) -> str | None:
-        """The id of the batch of the job."""
-        ...
-
-    async def batch(self) -> BatchInfo | None:
-        """The batch of the job."""
-        ...
-
-    async def add_to_batch(self, jobs: tuple[Any, ...]) -> None:
-        """Dispatch more members of its batch."""
-        ...
-
-    def link(self, jobs: tuple[Any, ...], *, first: bool) -> None:
-        """Put jobs at the beginning or at the end of what comes after this one."""
-        ...
-
-    def transaction(self) -> AbstractAsyncContextManager[Any]:
-        """A transaction of the store that ends with the job's completion."""
-        ...
 
 
 class Context:

@@ -7,10 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.batch import batch_id_of
-from asyncqueue.context import Cancellation, Context
+from asyncqueue.context import Context
 from asyncqueue.errors import JobError, LeaseLost
 from asyncqueue.execution.classifying import classify
 from asyncqueue.execution.whereabouts import place_of
+from asyncqueue.interruption import Cancellation
 from asyncqueue.links import Cause as Failure
 from asyncqueue.links import Rest
 from asyncqueue.trace import enter_trace
@@ -22,10 +23,11 @@ if TYPE_CHECKING:
     from asyncqueue.batch import BatchInfo
     from asyncqueue.clock import Clock, Timer
     from asyncqueue.codec import Envelope
-    from asyncqueue.context import Cause, Permits
     from asyncqueue.execution.outcome import Outcome
     from asyncqueue.execution.plan import Plan
     from asyncqueue.execution.runner import Runner
+    from asyncqueue.host import Permits
+    from asyncqueue.interruption import Cause
     from asyncqueue.record import Claim
     from asyncqueue.services import Services
 

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
     from contextlib import AbstractAsyncContextManager
 
-    from asyncqueue.context import Cause
+    from asyncqueue.interruption import Cause
     from asyncqueue.record import Presence
     from asyncqueue.worker.holdings import Holding, Holdings
 

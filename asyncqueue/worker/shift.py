@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from contextvars import Context as Variables
 
     from asyncqueue.clock import Timer
-    from asyncqueue.context import Cause
+    from asyncqueue.interruption import Cause
     from asyncqueue.record import State
     from asyncqueue.worker.worker import Worker
 

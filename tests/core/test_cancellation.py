@@ -6,7 +6,7 @@ import asyncio
 
 import msgspec
 
-from asyncqueue.context import Cancellation
+from asyncqueue.interruption import Cancellation
 
 
 async def test_waiting_again_and_again_keeps_nothing():
