@@ -58,6 +58,8 @@ class Consumer:
         self._worthwhile = max(1, prefetch // 2)
         """Room for fewer waits until there is more, as long as there is plenty to claim: each call
         has its price."""
+        self._low_water = max(0, prefetch - self._worthwhile)
+        """With no more than so many that wait for a slot there is room enough."""
         self._plenty = False
         """Whether the last claim got all that it asked for."""
         self._variables = variables
@@ -107,11 +109,6 @@ class Consumer:
             self._hand_back(holding.claim)
             self._freed.set()
 
-    @property
-    def _room(self) -> int:
-        """How many more jobs fit, running or waiting here."""
-        return self._capacity - len(self.running) - len(self._buffer)
-
     async def quiet(self) -> None:
         """Return when nothing runs in this pool."""
         if self.running:
@@ -123,7 +120,7 @@ class Consumer:
         if self._refused is not None:
             await self._refused.wait()  # Others of its batch must not be claimed as good before.
             self._refused = None
-        room = self._room
+        room = self._capacity - len(self.running) - len(self._buffer)
         self._freed.clear()
         if self._plenty and room < self._worthwhile:
             await self._freed.wait()
@@ -265,7 +262,7 @@ class Consumer:
             self._start_waiting(self._buffer.popleft())
         if self._quiet is not None and not self.running:
             self._quiet.set()
-        if not self._plenty or self._room >= self._worthwhile:
+        if len(self._buffer) <= self._low_water or not self._plenty:
             self._freed.set()
 
     def free_unstarted(self) -> None:
