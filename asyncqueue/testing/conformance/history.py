@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue.record import Extension, State
+from asyncqueue.record import Extension, Latch, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
+    claim,
     claim_one,
     end,
+    ids,
     look,
     needs,
     record,
@@ -41,6 +43,31 @@ class HistoryRules(Rules):
         job = await look(driver, "a")
         assert job is not None
         assert job.history == b"one\x00twothree"
+
+    @needs("latches")
+    @pytest.mark.parametrize("latched", [False, True])
+    async def test_whose_attempt_is_told_waits_again_like_any(
+        self, driver: Driver, clock: Clock, latched: bool
+    ) -> None:
+        """At its old place, or when its delay is over."""
+        latch = "b" if latched else None
+        jobs = [record(name, latch=latch) for name in ("back", "later", "behind")]
+        await driver.enqueue(jobs, latches=[Latch("b", b"")] if latched else [])
+        back, later = await claim(driver, limit=2)
+        clock.advance(5)
+        ends = [
+            settlement(back, State.PENDING, attempt=b"x"),
+            settlement(later, State.DELAYED, attempt=b"x", delay=30, error="boom"),
+        ]
+        assert list(await driver.settle(ends)) == [True, True]
+        job = await look(driver, "later")
+        assert job is not None
+        assert (job.state, job.error) == (State.DELAYED, "boom")
+        assert ids(await claim(driver)) == ["back", "behind"]
+        clock.advance(29)
+        assert await claim(driver) == []
+        clock.advance(1)
+        assert ids(await claim(driver)) == ["later"]
 
     @needs("latches", "extend")
     @pytest.mark.parametrize("state", [State.COMPLETED, State.FAILED, State.CANCELLED])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import pytest
 
-from asyncqueue.record import Filter, Latch, Limited, State
+from asyncqueue.record import Filter, Latch, Limited, On, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
@@ -134,6 +134,23 @@ class LeavingRules(Rules):
             if standing != "about to try":
                 await end(driver, first, State.COMPLETED)
             await bonds.assert_free(driver, (standing, keep))
+
+    @needs("latches", "forget_latches")
+    @pytest.mark.parametrize("way", ["dropped", "forgotten"])
+    async def test_who_is_held_back_for_nothing_leaves_nothing_behind(
+        self, driver: Driver, way: str
+    ) -> None:
+        """A key would be held for ever."""
+        held = record("held", key="b", latch="b", held=On.FAILURE)
+        await driver.enqueue([record("a", latch="b"), held], latches=[Latch("b", b"")])
+        assert await driver.enqueue([record("early", key="b")]) == ["held"]
+        if way == "dropped":
+            only = await claim_one(driver)
+            await driver.settle([settlement(only, State.COMPLETED)])
+        else:
+            assert await driver.forget_latches(["b"]) == 1
+        assert await driver.enqueue([record("heir", key="b")]) == [None]
+        assert await driver.enqueue([record("held")]) == [None]
 
 
 async def leave(

@@ -22,6 +22,7 @@ from asyncqueue.testing.conformance.rules import (
     settlement,
     state_of,
 )
+from asyncqueue.testing.conformance.watching import rings
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
@@ -279,11 +280,8 @@ class LimitRules(Rules):
         await driver.enqueue([*limited("a", limits=one), *limited("b", limits=one, queue="r")])
         first = await claim_one(driver)
         assert await claim(driver, Source("r")) == []
-        with driver.watch(["queue:r"]) as watch:
-            watch.clear()
+        async with rings(driver, "queue:r"):
             await end(driver, first, State.COMPLETED)
-            await watch.wait(5)
-            assert watch.rung
         assert ids(await claim(driver, Source("r"))) == ["b"]
 
     @needs("acquire")

@@ -128,6 +128,15 @@ class SettleRules(Rules):
         clock.advance(1)
         assert (await claim_one(driver)).attempts == 2
 
+    async def test_a_success_takes_back_what_an_earlier_attempt_said(self, driver: Driver) -> None:
+        got = await enqueue_and_claim(driver)
+        retry = settlement(got, State.DELAYED, result=b"r", error="boom", traceback="Trace")
+        assert await driver.settle([retry]) == [True]
+        await end(driver, await claim_one(driver), State.COMPLETED)
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert (stored.result, stored.error, stored.traceback) == (None, None, None)
+
     @proves("DSP-10")
     @pytest.mark.parametrize("delay", [0, -5])
     async def test_a_retry_without_delay_is_due_at_once(self, driver: Driver, delay: float) -> None:

@@ -6,7 +6,9 @@ import asyncio
 
 import pytest
 
-from .acts import operator, record
+from asyncqueue.record import Extension, Latch, Limited, State
+
+from .acts import claim, ended, operator, record
 from .test_workers import PATIENCE, hired, producing
 from .working import RedisNumber
 
@@ -24,6 +26,29 @@ async def test_ready_jobs_are_in_lists_and_delayed_ones_in_a_sorted_set_by_their
     assert later[::2] == numbers[1:]
     times = [float(score) - int(now) for score in later[1::2]]
     assert times == [pytest.approx(30, abs=5), pytest.approx(60, abs=5)]
+
+
+@pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
+async def test_a_job_that_is_not_kept_leaves_nothing(
+    driver, redis_url: str, redis_prefix: str, state: State
+) -> None:
+    """Whatever was told of it, and however often it was claimed."""
+    two = (Limited("two", 2),)
+    many = [record("a"), record("b", key="k", limits=two, fair="f"), record("c", latch="l")]
+    await driver.enqueue(many, latches=[Latch("l", b"", retention=0)])
+    for told in ({"error": "boom", "attempt": b"one"}, {"error": "boom"}):
+        held = await claim(driver)
+        await driver.extend([Extension(one.id, one.token, 50.0, "half") for one in held], 30)
+        again = [ended(one, State.PENDING, latch=one.latch, **told) for one in held]
+        assert list(await driver.settle(again)) == [True] * 3
+    await driver.settle(
+        [ended(one, state, retention=0, latch=one.latch) for one in await claim(driver)]
+    )
+    await driver.sweep()
+    await driver.prune(60)
+    async with operator(redis_url) as other:
+        keys = await other.call("KEYS", f"{{{redis_prefix}:0}}:*")
+    assert {key.decode().partition("}:")[2] for key in keys} <= {"about", "seq", "blocks", "live"}
 
 
 @pytest.mark.case("DRV-03")

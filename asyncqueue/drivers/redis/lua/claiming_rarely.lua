@@ -149,7 +149,7 @@ local function without_turns(queue, priority, list, numbers, room)
         kept[#kept + 1] = one
         of_turns[one] = true
       end
-      call('HINCRBY', P .. 'turning', place, -#next)
+      if call('HINCRBY', P .. 'turning', place, -#next) <= 0 then call('HDEL', P .. 'turning', place) end
       if call('EXISTS', turn) == 1 then
         call('RPUSH', list, number)
       else

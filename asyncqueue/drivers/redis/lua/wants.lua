@@ -130,7 +130,7 @@ local function leave_apart(number, queue, priority)
   if key then
     come_back(number, key, place)
   elseif w.fair ~= '' and call('LREM', P .. 'turn:' .. place .. ':' .. w.fair, 1, number) == 1 then
-    call('HINCRBY', P .. 'turning', place, -1)
+    if call('HINCRBY', P .. 'turning', place, -1) <= 0 then call('HDEL', P .. 'turning', place) end
     left = true
   end
   for _, limit in ipairs(w.limits) do refill(limit) end
