@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
@@ -48,8 +48,14 @@ class Dispatcher:
         self._driver = driver
         self._waiting: deque[Dispatch] = deque()
         self._sending: set[asyncio.Task[None]] = set()
+        self._calls = 0
+        """How many of these have begun, and how many callers send what is their own."""
         self._about_to_send = False
-        """Whether one of these has not taken its first group yet."""
+        """Whether one has not begun yet."""
+        self._alone = False
+        """Whether the last call was for one dispatch only, of a caller who can send its own."""
+        self._over: asyncio.Future[None] | None = None
+        """For those who wait until no call is in flight."""
         self._loop: asyncio.AbstractEventLoop | None = None
         self._choosing = threading.Lock()
 
@@ -63,49 +69,77 @@ class Dispatcher:
         if loop is not self._loop and not self._takes(loop):
             # It runs in another thread, and futures and tasks must stay in theirs.
             return await self._driver.enqueue(records)
+        if self._alone and not self._calls and not self._waiting:
+            return await self._send_own(records, loop)
         answers: asyncio.Future[Answers] = loop.create_future()
         self._waiting.append(Dispatch(records, answers, self._driver.clock.monotonic()))
         self._begin()
         return await answers
 
+    async def _send_own(self, records: list[Record], loop: asyncio.AbstractEventLoop) -> Answers:
+        """Nobody else dispatches now: the caller need not wait for somebody to send for it."""
+        self._calls += 1
+        try:
+            return await self._driver.enqueue(records)
+        finally:
+            self._call_ended(loop)
+            if self._waiting and self._loop is loop and not loop.is_closed():
+                self._begin()
+
+    def _call_ended(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._loop is loop:  # Else it was thrown away with its loop, and counts no more.
+            self._calls -= 1
+            if self._over is not None and not self._calls:
+                self._over.set_result(None)
+                self._over = None
+
     def _begin(self) -> None:
         """Let what waits be sent, as soon as a call may be made."""
-        if not self._about_to_send and len(self._sending) < self._driver.enqueues_at_once:
+        if not self._about_to_send and self._calls < self._driver.enqueues_at_once:
             self._about_to_send = True
-            sending = asyncio.create_task(self._send())
+            sending = asyncio.get_running_loop().create_task(self._send())
             self._sending.add(sending)
             sending.add_done_callback(self._ended)
 
     def _ended(self, sending: asyncio.Task[None]) -> None:
-        if sending in self._sending:  # It was cancelled before its first step.
-            self._sending.discard(sending)
+        self._sending.discard(sending)
+        if sending.cancelled():  # Perhaps before its first step.
             self._about_to_send = False
 
     def _takes(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether the dispatches of this loop are grouped: there is no other one by now."""
         with self._choosing:
             if self._loop is None or self._loop.is_closed():
-                self._loop, self._sending, self._about_to_send = loop, set(), False
+                self._loop, self._sending, self._calls = loop, set(), 0
+                self._about_to_send, self._over = False, None
                 self._waiting.clear()
             return self._loop is loop
 
     async def drained(self) -> None:
         """Return when nothing is waiting or in flight."""
-        while self._sending and self._loop is asyncio.get_running_loop():
-            await asyncio.wait(self._sending)
+        while (self._calls or self._sending) and self._loop is asyncio.get_running_loop():
+            if self._sending:
+                await asyncio.wait(self._sending)
+            else:
+                self._over = self._over or asyncio.get_running_loop().create_future()
+                await asyncio.wait([self._over])
 
     async def _send(self) -> None:
+        loop = asyncio.get_running_loop()
         self._about_to_send = False
+        self._calls += 1
         try:
             while self._waiting:
                 group = self._next_group()
+                many = self._driver.enqueues_at_once > 1
+                self._alone = many and len(group) == 1 and not self._waiting
                 if self._waiting:
                     self._begin()
                 if group:
                     await self._store(group)
         finally:
             # Not later: whoever was just answered may have more, and nobody else would send it.
-            self._sending.discard(cast("asyncio.Task[None]", asyncio.current_task()))
+            self._call_ended(loop)
 
     async def _store(self, group: list[Dispatch]) -> None:
         if not await self._stored(group):
@@ -143,7 +177,7 @@ class Dispatcher:
     def _next_group(self) -> list[Dispatch]:
         group: list[Dispatch] = []
         size = 0
-        free = self._driver.enqueues_at_once - len(self._sending) + 1
+        free = self._driver.enqueues_at_once - self._calls + 1
         most = max(len(self._waiting) // free, WORTH_A_CALL)
         while self._waiting and size < LARGEST_GROUP and len(group) < most:
             dispatch = self._waiting.popleft()

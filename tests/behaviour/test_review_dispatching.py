@@ -99,6 +99,61 @@ async def test_whoever_goes_on_at_once_is_not_left_waiting(tmp_path, make_queue)
     await driver.close()
 
 
+class Gated(SqliteDriver):
+    """Takes two calls at once, and lets none through before it is told to."""
+
+    enqueues_at_once = 2
+
+    def __init__(self, path) -> None:
+        super().__init__(path)
+        self.sizes: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    async def enqueue(self, records, **options):
+        self.sizes.append(len(records))
+        await self.gate.wait()
+        return await super().enqueue(records, **options)
+
+
+async def test_a_caller_that_is_alone_sends_its_own(tmp_path, make_queue):
+    driver = Gated(tmp_path / "queue.db")
+    queue, job = make_queue(driver), noting()
+    for n in range(3):
+        await queue.dispatch(job(n))
+    driver.gate.clear()
+    alone = asyncio.create_task(queue.dispatch(job(3)))
+    await until(lambda: len(driver.sizes) == 4)
+    others = [asyncio.create_task(queue.dispatch(job(n))) for n in range(4, 9)]
+    await until(lambda: driver.sizes == [1, 1, 1, 1, 5])
+    last = asyncio.create_task(queue.dispatch(job(9)))
+    await asyncio.sleep(0)
+    alone.cancel()  # Whoever waits is sent all the same.
+    with pytest.raises(asyncio.CancelledError):
+        await alone
+    driver.gate.set()
+    await asyncio.gather(*others, last)
+    assert driver.sizes == [1, 1, 1, 1, 5, 1]
+    assert await queue.size("default") == 9
+    await driver.close()
+
+
+async def test_a_queue_that_closes_waits_for_the_caller_that_sends_its_own(tmp_path, make_queue):
+    driver = Gated(tmp_path / "queue.db")
+    queue, job = make_queue(driver), noting()
+    await queue.dispatch(job(0))
+    driver.gate.clear()
+    alone = asyncio.create_task(queue.dispatch(job(1)))
+    await until(lambda: len(driver.sizes) == 2)
+    closing = asyncio.create_task(queue.close())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert not closing.done()
+    driver.gate.set()
+    assert not (await alone).duplicate
+    await closing
+
+
 async def test_a_store_that_is_away_is_asked_once_for_the_whole_group(tmp_path, make_queue):
     queue = make_queue(frail(SqliteDriver(tmp_path / "queue.db")))
     await queue.ready()
