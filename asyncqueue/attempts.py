@@ -18,7 +18,8 @@ _encode: Final = msgspec.msgpack.Encoder().encode
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One run: ``started_at`` in seconds since the epoch, ``duration`` in seconds.
 
-    ``state`` is what it led to: ``delayed`` where the job runs again.
+    ``number`` is 1 for the first. ``state`` is what it led to: ``delayed`` where the job runs
+    again. ``worker`` is the id of the one that ran it, ``error`` is ``Type: text``.
     """
 
     number: int

@@ -54,17 +54,21 @@ class Backoff(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def exponential(base: Duration = 1, cap: Duration = 300, *, jitter: bool = False) -> Backoff:
-    """``base`` · 2^(n−1) seconds after attempt n, at most ``cap``; with ``jitter`` 0 to that."""
+    """``base`` · 2^(n−1) seconds after attempt n, at most ``cap``: 1, 2, 4, … 300 by default.
+
+    With ``jitter`` a random time from 0 to that. Raises ``TypeError`` or ``ValueError`` for what
+    is no finite number of seconds or timedelta, or is negative.
+    """
     return Backoff("exponential", _positive("base", base), _positive("cap", cap), jitter)
 
 
 def linear(step: Duration, cap: Duration = 300) -> Backoff:
-    """``step`` · n seconds after attempt n, at most ``cap``."""
+    """``step`` · n seconds after attempt n, at most ``cap``; raises as :func:`exponential`."""
     return Backoff("linear", _positive("step", step), _positive("cap", cap))
 
 
 def fixed(delay: Duration) -> Backoff:
-    """``delay`` seconds after every attempt."""
+    """``delay`` seconds after every attempt; raises as :func:`exponential`."""
     seconds = _positive("delay", delay)
     return Backoff("fixed", seconds, seconds)
 

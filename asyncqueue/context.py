@@ -23,12 +23,15 @@ S = TypeVar("S")
 
 
 class Context:
-    """One attempt of one job.
+    """One attempt of one job: the first argument of ``handle``.
 
-    It refers to its run, never the other way round: a cycle for every job would leave each to
-    the garbage collector.
+    Facts about the job are attributes, services come from :meth:`get`. What the handler asks for
+    (:meth:`progress`, :meth:`extend`, :meth:`dispatch`, :meth:`transaction`, …) needs the store
+    and raises :class:`~asyncqueue.errors.DriverUnavailable` where that cannot be reached.
     """
 
+    # It refers to its run, never the other way round: a cycle for every job would leave each to
+    # the garbage collector.
     __slots__ = ("_host", "_logger")
 
     def __init__(self, host: Host) -> None:

@@ -10,7 +10,10 @@ from asyncqueue.trace import Trace
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """Base of all events: a listener on it hears everything."""
+    """Base of all events: a listener on it hears everything.
+
+    ``at`` is the time by the store's clock, aware and in UTC.
+    """
 
     at: datetime
 

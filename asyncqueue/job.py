@@ -166,8 +166,8 @@ else:
     class Job(msgspec.Struct, metaclass=JobMeta):
         """A unit of work: fields that are stored, and ``handle``, which a worker runs.
 
-        Subclass it with typed fields, as a :class:`msgspec.Struct`, and options as class
-        keywords; each is inherited and can be overridden::
+        Subclass it with typed fields, as a :class:`msgspec.Struct`, and options as class keywords
+        (:class:`~asyncqueue.options.JobKeywords`); each is inherited and can be overridden::
 
             class SendWelcome(Job, queue="emails", max_attempts=5, backoff=[1, 5, 30]):
                 user_id: int
@@ -175,9 +175,10 @@ else:
                 async def handle(self, ctx: Context) -> None: ...
 
         ``handle`` is a coroutine function, or a plain function, which runs in a thread and
-        cannot be interrupted. ``failed(ctx, error)`` is called once after the job failed for
-        good; ``should_retry(error)`` may refuse a retry. These three are the only names that
-        no field can have.
+        cannot be interrupted. It runs at least once: when its worker dies, another one runs the
+        job again, so a second run must do no harm. ``failed(ctx, error)`` is called once after
+        the job failed for good; ``should_retry(error)`` may refuse a retry. These three are the
+        only names that no field can have.
 
         Raises :class:`~asyncqueue.errors.PayloadError` at definition for a field that cannot
         be stored, :class:`~asyncqueue.errors.DuplicateJob` for a taken name, ``TypeError`` or

@@ -29,7 +29,9 @@ class WithoutOverlapping:
     Another one is released, its attempt given back, and looked at again in ``release_after``
     seconds (default 1); with ``drop`` it is done without having run. The key is free when the job
     ends, however it does, and ``expires`` seconds after its start at the latest (default: the
-    job's timeout and half a minute), so that a worker that died holds nobody up for ever.
+    job's timeout and half a minute), so that a worker that died holds nobody up for ever. ``key``
+    is a text or a function of the job. Raises ``TypeError`` or ``ValueError`` for what cannot be
+    meant.
     """
 
     def __init__(
@@ -72,6 +74,8 @@ class RateLimited:
 
     One too many is released, its attempt given back, until there is room; with ``drop`` it is
     done without having run. The class keyword ``limit=`` does the same without claiming the job.
+    ``key`` is a text or a function of the job. Raises ``TypeError`` or ``ValueError`` for a count
+    below 1, and for a time that is no positive number of seconds or timedelta.
     """
 
     def __init__(self, key: Key, n: int, per: Duration, *, drop: bool = False) -> None:
@@ -96,7 +100,8 @@ class ThrottlesExceptions:
 
     Errors go their usual way; jobs that come while it is closed are released until it is over,
     their attempts given back. One success forgets all errors. ``key`` (default: the kind) says
-    which jobs suffer together, ``only`` which errors count.
+    which jobs suffer together, ``only`` which errors count; ``Retry``, ``Snooze`` and ``Fail``
+    never do. Raises ``TypeError`` or ``ValueError`` for what cannot be meant.
     """
 
     def __init__(
@@ -148,7 +153,10 @@ class SkipIfBatchCancelled:
 
 
 class FailOn:
-    """Errors of these types are final: no further attempt, whatever the job allows."""
+    """Errors of these types are final: no further attempt, whatever the job allows.
+
+    Raises ``TypeError`` for anything but types of errors.
+    """
 
     def __init__(self, *types: type[BaseException]) -> None:
         if not types or not all(isinstance(kind, type) for kind in types):

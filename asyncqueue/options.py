@@ -31,27 +31,49 @@ BackoffOption = Duration | Sequence[Duration] | Backoff | BackoffCallable
 
 
 class JobKeywords(TypedDict, total=False):
-    """What a job class, or ``@job``, may say of its jobs: for type checkers."""
+    """What a job class, or ``@job``, may say of its jobs. Durations are seconds or a timedelta."""
 
     name: str | None
+    """The kind, as it is stored; the class's or function's name by default."""
     queue: str | Callable[[Any], str] | None
+    """A name, or a function of the job; the settings' default queue otherwise."""
     max_attempts: int | None
+    """Runs in all; 0 and 1 both mean one. By default the worker's, 3."""
     max_retries: int | None
+    """Runs after the first one, instead of ``max_attempts``."""
     timeout: Duration | None
+    """Seconds for one attempt, ``math.inf`` for no end. By default the worker's, 30."""
     backoff: BackoffOption | None
+    """Seconds between attempts, a list of them (the last one repeats), a curve, or a function of
+    job, attempt and error. By default the worker's, 1 to 300 doubling."""
     priority: int | Callable[[Any], int] | None
+    """-32768 to 32767, or a function of the job; higher runs first. By default 1."""
     delay: Duration | Callable[[Any], Duration]
+    """Seconds until it is due, or a function of the job. By default 0."""
     retry_until: Duration | None
+    """Seconds from its dispatch in which it is retried, however often."""
     max_exceptions: int | None
+    """Raised errors after which it fails; ``Retry`` and ``Snooze`` do not count."""
     fail_on_timeout: bool
+    """Whether a timeout is final. By default it is not."""
     unique: bool | Callable[[Any], str]
+    """True (kind and payload), or a function of the job that gives the key: while a job has it, a
+    dispatch of another one answers that job instead."""
     unique_for: Duration | None
+    """Seconds that the key is held at most. By default until ``unique_until``."""
     unique_until: Literal["finished", "processing"]
+    """How long the key is held. By default until the job is finished."""
     retention: Duration | None
+    """Seconds that a completed or cancelled job and its result are kept, 0 for not at all. By
+    default the settings', 3600."""
     middleware: Sequence[Callable[..., Any]]
+    """Functions around every attempt, inside those of queue and worker."""
     limit: LimitOption | None
+    """A ``Limit`` or a list of them: how many may run at a time, over all workers."""
     fair_by: str | Callable[[Any], object] | None
+    """A field's name or a function of the job by which jobs of a priority take turns."""
     replace: bool
+    """Take over the kind from another class, instead of ``DuplicateJob``."""
 
 
 class JobOptions(msgspec.Struct, frozen=True, kw_only=True):

@@ -33,14 +33,20 @@ def _shown(value: object) -> str:
 
 
 class State(StrEnum):
-    """Where a job is in its life."""
+    """Where a job is in its life. Each is a str: ``State.FAILED == "failed"``."""
 
     PENDING = "pending"
+    """Due, and waiting for a worker."""
     DELAYED = "delayed"
+    """Waiting until it is due: for the first time, for its next attempt, or for others."""
     PROCESSING = "processing"
+    """Claimed by a worker."""
     COMPLETED = "completed"
+    """Its handler returned; kept for its retention."""
     FAILED = "failed"
+    """It failed for good; kept in the failed store, where it can be retried."""
     CANCELLED = "cancelled"
+    """An operator, or its batch, called it off; kept for its retention."""
 
 
 WAITING: Final = (State.PENDING, State.DELAYED)

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 
 class Trace(msgspec.Struct, frozen=True, array_like=True):
-    """The three ids of a span, as the producer wrote them."""
+    """The three ids of a span, as the producer wrote them: any text.
+
+    Those of OpenTelemetry are its hexadecimal ones. Raises ``TypeError`` for what is no text.
+    """
 
     trace_id: str
     span_id: str

@@ -12,7 +12,9 @@ from asyncqueue.durations import Duration, to_finite_seconds
 class Retry(Exception):  # noqa: N818 - a request, not an error
     """Raise it in ``handle`` to run again after ``delay`` seconds; the attempt counts.
 
-    Without a delay the backoff decides. On the last attempt the job fails.
+    Without a delay the backoff decides; a negative one is 0. On the last attempt the job fails.
+    Raises ``TypeError`` or ``ValueError`` for a delay that is no finite number of seconds, nor a
+    timedelta.
     """
 
     def __init__(self, delay: Duration | None = None) -> None:
@@ -21,7 +23,10 @@ class Retry(Exception):  # noqa: N818 - a request, not an error
 
 
 class Snooze(Exception):  # noqa: N818
-    """Raise it in ``handle`` to run again after ``delay`` seconds; the attempt is given back."""
+    """Raise it in ``handle`` to run again after ``delay`` seconds; the attempt is given back.
+
+    So a job may do it without end. Its delay is as for :class:`Retry`.
+    """
 
     def __init__(self, delay: Duration) -> None:
         self.delay = max(to_finite_seconds(delay, "delay"), 0.0)

@@ -23,9 +23,11 @@ T = TypeVar("T")
 
 
 class JobInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """One job as the store shows it. ``progress`` is in percent.
+    """One job as the store shows it. ``progress`` is in percent, times are aware and in UTC.
 
-    ``result`` is decoded, or raw bytes where that is impossible.
+    ``attempts`` counts the run that is going on. ``available_at`` is when it is or was due.
+    ``result`` is decoded, or raw bytes where that is impossible. ``worker`` is the id of the one
+    that runs it, or ran it to its end. ``history`` tells of up to 100 runs.
     """
 
     id: str
@@ -64,7 +66,10 @@ class FailedJob(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
-    """Counts of one queue; ``oldest_seconds`` is the age of its oldest due job."""
+    """How many jobs of one queue are in which state, and whether it is paused.
+
+    ``oldest_seconds`` is the age of its oldest due job, 0 where none is due.
+    """
 
     pending: int = 0
     delayed: int = 0
@@ -76,7 +81,10 @@ class QueueStats(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class WorkerInfo(msgspec.Struct, frozen=True, kw_only=True):
-    """A live worker. ``running`` holds the ids of its jobs."""
+    """A live worker. ``running`` holds the ids of its jobs.
+
+    ``last_seen`` is when it last renewed its presence; times are aware and in UTC.
+    """
 
     id: str
     host: str
