@@ -9,6 +9,7 @@ import pytest
 
 from asyncqueue.record import Filter, Source, State
 from asyncqueue.testing.conformance.rules import (
+    LEASE,
     Rules,
     claim,
     claim_one,
@@ -198,3 +199,16 @@ class FailedJobRules(Rules):
         clock.advance(8e6)
         assert await driver.prune(1) == 0
         assert await driver.count(Filter()) == 3
+
+    @proves("MON-11")
+    @needs("prune", "sweep")
+    async def test_pruning_forgets_no_queue_in_which_a_job_runs(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await enqueue_and_claim(driver, "running", "of its own")
+        await driver.prune(1)
+        counts = await driver.counts()
+        assert counts["of its own"].processing == 1
+        clock.advance(LEASE)
+        assert await driver.sweep() == 1
+        assert ids(await claim(driver, Source("of its own"))) == ["running"]

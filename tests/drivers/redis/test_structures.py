@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from asyncqueue.errors import DriverUnavailable
 from asyncqueue.record import Extension, Latch, Limited, State
 
 from .acts import claim, ended, operator, record
@@ -49,6 +50,25 @@ async def test_a_job_that_is_not_kept_leaves_nothing(
     async with operator(redis_url) as other:
         keys = await other.call("KEYS", f"{{{redis_prefix}:0}}:*")
     assert {key.decode().partition("}:")[2] for key in keys} <= {"about", "seq", "blocks", "live"}
+
+
+async def test_what_was_claimed_is_given_out_though_the_next_step_fails(
+    driver, monkeypatch
+) -> None:
+    """Many are claimed in several steps: the first of them belong to the worker already."""
+    await driver.enqueue([record(f"{n}") for n in range(700)])
+    shard, steps = driver._shards.only, []
+    sound = shard.run
+
+    async def run(verb: str, *words: object) -> object:
+        steps.append(verb)
+        if steps.count("claim") == 2:
+            raise DriverUnavailable("gone in between")
+        return await sound(verb, *words)
+
+    monkeypatch.setattr(shard, "run", run)
+    assert len(await claim(driver, 700)) == 500
+    assert len(await claim(driver, 700)) == 200
 
 
 @pytest.mark.case("DRV-03")
