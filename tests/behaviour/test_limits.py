@@ -19,6 +19,7 @@ from asyncqueue import (
     JobRetrying,
     Limit,
     RateLimited,
+    Retry,
     SkipIfBatchCancelled,
     State,
     ThrottlesExceptions,
@@ -238,6 +239,7 @@ async def test_starts_are_limited(queue: Queue, drain: Any, clock: Clock, drop: 
     assert len(started) == 2
     third = await handles[2].status()
     assert third.state is (State.COMPLETED if drop else State.DELAYED)
+    assert third.attempts == int(drop)
     clock.advance(60.1)
     await drain(concurrency=1)
     assert len(started) == (2 if drop else 3)
@@ -268,6 +270,25 @@ async def test_errors_close_the_circuit_and_a_success_opens_it(
     await queue.dispatch(Flaky(breaks=False), priority=10)
     await drain(concurrency=1)
     assert started[3] is False
+
+
+async def test_only_errors_without_a_success_between_them_close_the_circuit(
+    queue: Queue, drain: Any
+) -> None:
+    class Uneven(Job, middleware=[ThrottlesExceptions(2, 600)], max_attempts=1, replace=True):
+        way: str
+
+        async def handle(self, ctx: Context) -> None:
+            started.append(self.way)
+            if self.way == "error":
+                raise ValueError("broken")
+            if self.way == "retry":
+                raise Retry(1000)
+
+    for way in ("error", "fine", "error", "retry", "fine", "error", "error", "late"):
+        await queue.dispatch(Uneven(way))
+        await drain()
+    assert started == ["error", "fine", "error", "retry", "fine", "error", "error"]
 
 
 @pytest.mark.case("MID-12")

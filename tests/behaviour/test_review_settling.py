@@ -72,12 +72,18 @@ async def test_an_outcome_that_no_driver_can_store_holds_up_no_other(
         return await sound(settlements)
 
     driver.settle = settle
-    async with make_worker(on=queue, lease=60, concurrency=3):
+    async with make_worker(on=queue, lease=60, concurrency=3) as worker:
         for _ in range(5):
             handle = await queue.dispatch(define(at_once, stage)())
             assert await handle.result(PATIENCE) == 1
         await until(lambda: "refused the outcome" in caplog.text)
-        assert (await poisoned.status()).state is State.PROCESSING  # left to its lease
+        assert (await poisoned.status()).state is State.PROCESSING
+        driver.settle = sound
+        # Nobody renews its lease, which is the end of it.
+        await until(lambda: not len(worker._shift._holdings))
+        clock.advance(61)
+        await driver.sweep()
+        assert await poisoned.result(PATIENCE) == 1
 
 
 async def _cancelled(_sound, *_args):
