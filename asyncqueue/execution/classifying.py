@@ -10,6 +10,7 @@ from asyncqueue.backoff import Backoff, exponential
 from asyncqueue.durations import to_finite_seconds
 from asyncqueue.errors import JobTimeout, PayloadError
 from asyncqueue.execution.outcome import (
+    WITHOUT_RESULT,
     Cancelled,
     Completed,
     Errored,
@@ -50,7 +51,7 @@ def classify(run: Run, value: Any, error: BaseException | None) -> Outcome:
 
 def _completed(run: Run, value: Any) -> Outcome:
     if value is None or not run.plan.retention:
-        return Completed()
+        return WITHOUT_RESULT
     try:
         return Completed(codec.encode_result(run.claim.name, value))
     except PayloadError as error:

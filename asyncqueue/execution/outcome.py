@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -49,6 +49,10 @@ class Completed(Outcome, frozen=True):
     """The handler returned; ``result`` is what it gave, encoded."""
 
     result: bytes | None = None
+
+
+WITHOUT_RESULT: Final = Completed()
+"""How most attempts end."""
 
 
 class Errored(Outcome, frozen=True):

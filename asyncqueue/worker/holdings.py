@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 
 from asyncqueue.execution.run import Run
 from asyncqueue.record import Claim
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Holding(msgspec.Struct, eq=False):
@@ -23,6 +28,9 @@ class Holdings:
 
     def __init__(self) -> None:
         self._held: dict[str, Holding] = {}
+        # Asked for every job, more than once: no function of Python stands around it.
+        self.get: Callable[[str], Holding | None] = self._held.get
+        """The holding of a job, by its id."""
 
     def __len__(self) -> int:
         return len(self._held)
@@ -37,10 +45,6 @@ class Holdings:
         holding = self._held.get(claim.id)
         if holding is not None and holding.claim.token == claim.token:
             del self._held[claim.id]
-
-    def get(self, job_id: str) -> Holding | None:
-        """The holding of this job."""
-        return self._held.get(job_id)
 
     def snapshot(self) -> list[Holding]:
         """All of them, now."""

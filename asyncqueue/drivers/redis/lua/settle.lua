@@ -1,9 +1,9 @@
 -- End claims. Each counts only if it is the newest of its job; none may be told twice.
 --
 -- ARGV     now, then runs of settlements that are alike but for job and outcome: phase to go to (w, d:
---          later, c, x, f), claims, attempts, exceptions, delay and retention, packed; 1 if there are
---          outcomes, else 0; how many; and for each id, number, and its outcome if there are any (empty
---          for none).
+--          later, c, x, f), claims, attempts, exceptions, delay and retention, packed; their ids and
+--          their numbers, each a MessagePack array of texts; 1 if there are outcomes, else 0; and if
+--          so an outcome for each (empty for none).
 -- Answers  how many there are if all were still held, else for each 1 if it was, or 0.
 
 -- include: common
@@ -12,13 +12,13 @@
 -- include: scores
 -- include: states
 
-local RUN = 3
-local numbers, at = {}, 2
+local runs, numbers, at = {}, {}, 2
 while at <= #ARGV do
-  local width = ARGV[at + 1] == '1' and 3 or 2
-  local after = at + RUN + width * tonumber(ARGV[at + 2])
-  for job = at + RUN, after - 1, width do numbers[#numbers + 1] = ARGV[job + 1] end
-  at = after
+  local ids, of_run = cmsgpack.unpack(ARGV[at + 1]), cmsgpack.unpack(ARGV[at + 2])
+  local run = { terms = ARGV[at], ids = ids, numbers = of_run, outcomes = ARGV[at + 3] == '1' and at + 3 }
+  for n = 1, #of_run do numbers[#numbers + 1] = of_run[n] end
+  at = at + 4 + (run.outcomes and #ids or 0)
+  runs[#runs + 1] = run
 end
 local texts = values(P .. 'state', numbers)
 
@@ -78,14 +78,10 @@ end
 local answers, lost = {}, false
 local rarely = {} -- those that wait again, have a key, are called off, or wanted something
 local n = 0
-at = 2
-while at <= #ARGV do
-  local phase, claims, attempts, exceptions, delay, retention = unpack_text('>c1I4I4I4dd', ARGV[at])
-  local told = ARGV[at + 1] == '1'
-  local width = told and 3 or 2
-  local after = at + RUN + width * tonumber(ARGV[at + 2])
+for _, run in ipairs(runs) do
+  local phase, claims, attempts, exceptions, delay, retention = unpack_text('>c1I4I4I4dd', run.terms)
   local ways = {}
-  for job = at + RUN, after - 1, width do
+  for job = 1, #run.ids do
     n = n + 1
     local text = texts[n]
     local way = text and ways[text]
@@ -97,8 +93,9 @@ while at <= #ARGV do
       answers[n], lost = 0, true
     else
       answers[n] = 1
-      local id, number = ARGV[job], ARGV[job + 1]
-      local outcome = told and ARGV[job + 2] ~= '' and ARGV[job + 2]
+      local id, number = run.ids[job], run.numbers[job]
+      local at_outcome = run.outcomes and run.outcomes + job
+      local outcome = at_outcome and ARGV[at_outcome] ~= '' and ARGV[at_outcome]
       way.freed[#way.freed + 1] = number
       if way.plain then
         end_plain(number, id, way, outcome)
@@ -107,7 +104,6 @@ while at <= #ARGV do
       end
     end
   end
-  at = after
 end
 
 -- The first write: it is possible where memory is used up, and lets all others be.
