@@ -26,6 +26,7 @@ from asyncqueue.drivers.sqlite.connection import (
 from asyncqueue.drivers.sqlite.failures import explain, is_unreadable
 from asyncqueue.drivers.sqlite.kept_open import KeptOpen
 from asyncqueue.drivers.sqlite.schema import upgrade
+from asyncqueue.drivers.sqlite.steps import Steps
 from asyncqueue.drivers.sqlite.store import Store
 from asyncqueue.errors import DriverError, DriverUnavailable
 
@@ -61,6 +62,7 @@ class Writer:
         self._place = place
         self._sql = sql
         self._clock = clock
+        self._steps = Steps(clock)
         self._watches = watches
         self._original = original
         self._calls: queue.SimpleQueue[Call[Any] | None] = queue.SimpleQueue()
@@ -226,12 +228,14 @@ class Writer:
     def _transact(self, calls: Sequence[Call[Any]]) -> list[Outcome]:
         store = Store(self._connection, self._sql, self._clock.time())
         try:
+            ahead = self._steps.heed(store)
             outcomes = [Outcome(call, call.work(store)) for call in calls]
             # Here and not earlier: waiting for the lock may have taken seconds.
             self._original.check()
             self._connection.execute("COMMIT")
         finally:
             roll_back(self._connection)
+        self._steps.heeded(ahead)
         self._watches.ring(store.rung)
         return outcomes
 
