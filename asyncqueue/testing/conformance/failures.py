@@ -206,6 +206,7 @@ class FailedJobRules(Rules):
         self, driver: Driver, clock: Clock
     ) -> None:
         await enqueue_and_claim(driver, "running", "of its own")
+        assert await claim(driver, Source("of its own")) == []
         await driver.prune(1)
         counts = await driver.counts()
         assert counts["of its own"].processing == 1
