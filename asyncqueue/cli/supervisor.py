@@ -19,7 +19,7 @@ from asyncqueue.cli.wakeups import CHANGED, Wakeups
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from asyncqueue.cli.worker import Options
+    from asyncqueue.cli.options import Options
 
 WRONG_USE: Final = 2
 SHORTEST_PAUSE: Final = 0.5

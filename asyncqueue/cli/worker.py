@@ -7,11 +7,11 @@ import math
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
-import msgspec
 
 from asyncqueue.cli import leaving, logs
 from asyncqueue.cli.banner import Speaker
 from asyncqueue.cli.errors import wrong_use
+from asyncqueue.cli.options import Options
 from asyncqueue.cli.parameters import QUEUES, SPAN, SPAN_OR_NONE
 from asyncqueue.cli.program import RAW_ARGUMENTS, Verb
 from asyncqueue.cli.serve import Service
@@ -43,38 +43,6 @@ TUNING: Final = {
 COLLECT_AFTER: Final = 10_000
 """New objects before the garbage collector looks at them; Python's own number is 700."""
 _RENAMED: Final = {"tries": "max_attempts", "max_memory": "max_memory_mb"}
-
-
-class Options(msgspec.Struct, frozen=True, kw_only=True):
-    """The options of the worker command, as they were given."""
-
-    target: str | None
-    imports: tuple[str, ...]
-    queues: tuple[dict[str, int | None], ...]
-    concurrency: int | None
-    timeout: float | None
-    tries: int | None
-    grace: float | None
-    drain_timeout: float | None
-    lease: float | None
-    prefetch: int | None
-    poll_interval: float | None
-    max_jobs: int | None
-    max_time: float | None
-    max_memory: float | None
-    stop_when_empty: bool
-    once: bool
-    processes: int | None
-    reload: bool
-    log_format: logs.LogFormat
-    log_level: str
-    loop: leaving.LoopName
-    child: bool
-    brief: bool
-    ready: int
-    lifeline: int
-
-
 _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.argument("target", metavar="[MODULE:ATTRIBUTE]", required=False),
     click.option("--import", "imports", metavar="MODULE", multiple=True,

@@ -9,12 +9,15 @@ import pytest
 from asyncqueue.callbacks import callbacks
 from asyncqueue.registry import default_registry
 
+from .ledgers import PostgresLedger, SqliteLedger
 from .linked import Scene
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from asyncqueue import Queue
+    from asyncqueue.testing import Clock
 
 
 @pytest.fixture(autouse=True)
@@ -39,3 +42,13 @@ async def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
 def linking(make_queue: Callable[..., Queue], scene: Scene) -> Queue:
     """A queue whose jobs share the scene."""
     return make_queue(services=[scene])
+
+
+@pytest.fixture(params=["postgres", "sqlite"])
+def ledger(
+    request: pytest.FixtureRequest, tmp_path: Path, clock: Clock
+) -> SqliteLedger | PostgresLedger:
+    """Where handlers write; only drivers with transactions."""
+    if request.param == "sqlite":
+        return SqliteLedger(tmp_path / "queue.db", clock)
+    return PostgresLedger(request.getfixturevalue("postgres_schema"), clock)

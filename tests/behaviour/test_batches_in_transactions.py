@@ -7,7 +7,6 @@ import pytest
 from asyncqueue import Context, Job, State
 
 from ..recorder import PATIENCE
-from .ledgers import PostgresLedger, SqliteLedger
 
 
 class Step(Job, name="WithinStep"):
@@ -15,13 +14,6 @@ class Step(Job, name="WithinStep"):
 
     async def handle(self, ctx: Context) -> int:
         return self.n
-
-
-@pytest.fixture(params=["postgres", "sqlite"])
-def ledger(request, tmp_path, clock):
-    if request.param == "sqlite":
-        return SqliteLedger(tmp_path / "queue.db", clock)
-    return PostgresLedger(request.getfixturevalue("postgres_schema"), clock)
 
 
 @pytest.fixture

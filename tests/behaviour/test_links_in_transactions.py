@@ -15,15 +15,7 @@ from asyncqueue import (
     State,
 )
 
-from .ledgers import PostgresLedger, SqliteLedger
 from .linked import Boom, Fails, Step, found, listening, numbers, run, steps
-
-
-@pytest.fixture(params=["postgres", "sqlite"])
-def ledger(request, tmp_path, clock):
-    if request.param == "sqlite":
-        return SqliteLedger(tmp_path / "queue.db", clock)
-    return PostgresLedger(request.getfixturevalue("postgres_schema"), clock)
 
 
 @pytest.fixture

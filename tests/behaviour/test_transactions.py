@@ -27,15 +27,6 @@ from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.record import Settlement, Source
 
 from ..recorder import PATIENCE, Recorder, until
-from .ledgers import PostgresLedger, SqliteLedger
-
-
-@pytest.fixture(params=["postgres", "sqlite"])
-def ledger(request, tmp_path, clock):
-    """Where handlers write; only drivers with transactions."""
-    if request.param == "sqlite":
-        return SqliteLedger(tmp_path / "queue.db", clock)
-    return PostgresLedger(request.getfixturevalue("postgres_schema"), clock)
 
 
 @pytest.fixture

@@ -15,6 +15,23 @@ if TYPE_CHECKING:
     from asyncqueue.record import Extension, Latch, Record, Settlement, Source
 
 
+class Misreading(MemoryDriver):
+    """Stores other records than it was given."""
+
+    def misread(self, record: Record) -> Record:
+        raise NotImplementedError
+
+    async def enqueue(
+        self,
+        records: Sequence[Record],
+        *,
+        latches: Sequence[Latch] = (),
+        within: object | None = None,
+    ) -> list[str | None]:
+        misread = [self.misread(record) for record in records]
+        return await super().enqueue(misread, latches=latches, within=within)
+
+
 class NoFence(MemoryDriver):
     """Any token settles."""
 
@@ -56,18 +73,11 @@ class KeptKey(MemoryDriver):
         return answer
 
 
-class EndlessKey(MemoryDriver):
+class EndlessKey(Misreading):
     """A key outlives its time."""
 
-    async def enqueue(
-        self,
-        records: Sequence[Record],
-        *,
-        latches: Sequence[Latch] = (),
-        within: object | None = None,
-    ) -> list[str | None]:
-        endless = [replace(record, key_ttl=None) for record in records]
-        return await super().enqueue(endless, latches=latches, within=within)
+    def misread(self, record: Record) -> Record:
+        return replace(record, key_ttl=None)
 
 
 class NewestFirst(MemoryDriver):

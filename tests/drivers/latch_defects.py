@@ -9,6 +9,8 @@ from msgspec.structs import replace
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.record import Claimed, Filter, State
 
+from .defects import Misreading
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -39,18 +41,11 @@ class CountedTwice(MemoryDriver):
         return answers
 
 
-class NoGuard(MemoryDriver):
+class NoGuard(Misreading):
     """Those held until the END do not wait for those that guard."""
 
-    async def enqueue(
-        self,
-        records: Sequence[Record],
-        *,
-        latches: Sequence[Latch] = (),
-        within: object | None = None,
-    ) -> list[str | None]:
-        careless = [replace(record, guards=False) for record in records]
-        return await super().enqueue(careless, latches=latches, within=within)
+    def misread(self, record: Record) -> Record:
+        return replace(record, guards=False)
 
 
 class LostFollowUp(MemoryDriver):
@@ -107,18 +102,11 @@ class UncountedReturn(MemoryDriver):
             latches.requeued = requeued  # type: ignore[method-assign]
 
 
-class LateAtOnce(MemoryDriver):
+class LateAtOnce(Misreading):
     """Who was held back is due at once, whatever its record says."""
 
-    async def enqueue(
-        self,
-        records: Sequence[Record],
-        *,
-        latches: Sequence[Latch] = (),
-        within: object | None = None,
-    ) -> list[str | None]:
-        hasty = [replace(r, delay=0) if r.held is not None else r for r in records]
-        return await super().enqueue(hasty, latches=latches, within=within)
+    def misread(self, record: Record) -> Record:
+        return record if record.held is None else replace(record, delay=0)
 
 
 class ShortMemory(MemoryDriver):

@@ -11,8 +11,8 @@ from asyncqueue import Job, Queue, Scheduler, Worker
 from asyncqueue.drivers.memory import MemoryDriver
 
 from .conftest import dispatched
+from .holding import Held, turns
 from .jobs import Report
-from .test_life import Held, turns
 
 LOG = logging.getLogger("tests.worker")
 

@@ -11,46 +11,8 @@ from asyncqueue import AsyncQueueError, DriverUnavailable, Job, Queue, QueueClos
 from asyncqueue.drivers.memory import MemoryDriver
 
 from .conftest import dispatched
+from .holding import Held, turns
 from .jobs import Report
-
-
-async def turns(count: int = 5) -> None:
-    for _ in range(count):
-        await asyncio.sleep(0)
-
-
-class Held:
-    """A function for an entry that waits until it is let go."""
-
-    def __init__(self) -> None:
-        self.let_go = asyncio.Event()
-        self.calls = 0
-        self.ended = 0
-
-    async def __call__(self) -> Report:
-        self.calls += 1
-        try:
-            await self.let_go.wait()
-        finally:
-            self.ended += 1
-        return Report()
-
-
-@pytest.mark.case("SCH-04")
-async def test_a_stop_waits_for_what_is_being_dispatched(scheduler, fake, clock):
-    held = Held()
-    scheduler.cron("a", "* * * * *", held)
-    await scheduler.start()
-    clock.advance(60)
-    await turns()
-    stopping = asyncio.create_task(scheduler.stop())
-    await turns()
-    assert not stopping.done()
-    assert scheduler.running
-    held.let_go.set()
-    await stopping
-    assert not scheduler.running
-    fake.assert_pushed(Report, times=1)
 
 
 @pytest.mark.case("SCH-04")

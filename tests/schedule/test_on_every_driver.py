@@ -11,8 +11,8 @@ import pytest
 from asyncqueue import DriverError, Queue, Scheduler
 
 from .conftest import dispatched
+from .holding import Held, turns
 from .jobs import Report
-from .test_life import Held, turns
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -193,8 +193,10 @@ async def test_a_stop_waits_for_what_is_being_dispatched(scheduler, queue, clock
     stopping = asyncio.create_task(scheduler.stop())
     await turns()
     assert not stopping.done()
+    assert scheduler.running
     held.let_go.set()
     await stopping
+    assert not scheduler.running
     assert await fired(queue) == {"a": 1}
 
 
