@@ -109,6 +109,26 @@ class ClaimRules(Rules):
         clock.advance(60)
         assert_fifo(driver, ids(await claim(driver)), ["b", "b2", "c", "c2", "d"])
 
+    @needs("cancel", "delete")
+    @pytest.mark.parametrize("verb", ["cancel", "delete"])
+    @pytest.mark.parametrize("limit", [1, 2, 100])
+    @proves("PRI-01")
+    async def test_those_who_went_leave_the_others_in_their_order(
+        self, driver: Driver, clock: Clock, verb: str, limit: int
+    ) -> None:
+        gone = [f"gone {n}" for n in range(20)]
+        await driver.enqueue([*records(*gone, "a"), record("c", delay=15)])
+        clock.advance(10)
+        await driver.enqueue([*records("b", "b2"), record("d", delay=10)])
+        clock.advance(30)
+        await driver.enqueue(records("e"))
+        which = Filter(ids=(*gone, "b2"))
+        await (driver.cancel(which, 3600) if verb == "cancel" else driver.delete(which))
+        got: list[str] = []
+        while claims := await claim(driver, limit=limit):
+            got += ids(claims)
+        assert_fifo(driver, got, ["a", "b", "c", "d", "e"])
+
     @proves("PRI-12")
     async def test_a_job_that_is_not_due_is_not_first(self, driver: Driver) -> None:
         await driver.enqueue([record("high", priority=10, delay=3600), record("low", priority=0)])

@@ -7,9 +7,10 @@ import asyncio
 import pytest
 
 from asyncqueue.errors import DriverUnavailable
-from asyncqueue.record import Extension, Latch, Limited, State
+from asyncqueue.record import Extension, Filter, Latch, Limited, State
+from asyncqueue.testing import Clock
 
-from .acts import claim, ended, operator, record
+from .acts import claim, ended, opened, operator, record
 from .test_workers import PATIENCE, hired, producing
 from .working import RedisNumber
 
@@ -93,3 +94,20 @@ async def test_two_processes_share_the_jobs_of_one_queue(redis_url: str, redis_p
         ran = [await worker.rest() for worker in (one, two)]
     assert sorted(ran[0] + ran[1]) == list(range(200))
     assert all(ran)
+
+
+@pytest.mark.case("PRI-01")
+async def test_one_that_became_due_comes_after_those_behind_a_crowd_that_went(
+    redis_url: str, redis_prefix: str
+) -> None:
+    """So many that one look does not reach behind them."""
+    clock = Clock()
+    crowd = [f"gone {n}" for n in range(2500)]
+    got = []
+    async with opened(redis_url, prefix=redis_prefix, clock=clock) as driver:
+        await driver.enqueue([*(record(id) for id in crowd), record("a"), record("b", delay=5)])
+        await driver.delete(Filter(ids=tuple(crowd)))
+        clock.advance(10)
+        while claims := await claim(driver, limit=1):
+            got += [one.id for one in claims]
+    assert got == ["a", "b"]

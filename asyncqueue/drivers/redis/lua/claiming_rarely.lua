@@ -168,18 +168,34 @@ local function hand_out_list(queue, priority, list, numbers, room)
   hand_out(queue, priority, kept, bodies, states)
 end
 
+-- Take at least so many from a list that are no gaps, as far as it has them. Answers also whether there
+-- may be more of them: behind a crowd of gaps the next round looks on.
+local function take_first(list, count)
+  local kept, kept_bodies, look = {}, {}, count
+  while #kept < count do
+    local numbers = call('LPOP', list, look)
+    if not numbers then return kept, kept_bodies, false end
+    local some, some_bodies = without_gaps(list, numbers)
+    for n = 1, #some do
+      local at = #kept + 1
+      kept[at], kept_bodies[at] = some[n], some_bodies[n]
+    end
+    if look >= MOST then break end
+    look = math.min(2 * look, MOST)
+  end
+  return kept, kept_bodies, true
+end
+
 -- Some are due that stood in no list: they go between the others by the time when they became due,
 -- then by number.
 local function take_merged(queue, priority, due)
   local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
   local room = #due / 2
-  local first = call('LRANGE', list, 0, room - 1)
-  local kept, kept_bodies = without_gaps(list, first)
-  -- What was looked at goes: what is not claimed comes back to the front below.
-  if #first > 0 then call('LTRIM', list, #first, -1) end
+  -- What is not claimed of them comes back to the front below.
+  local kept, kept_bodies, more = take_first(list, room)
   local numbers, bodies, from_later = {}, {}, {}
   local a, b = 1, 1
-  while #numbers < room and (a <= #kept or b < #due) do
+  while #numbers < room and (a <= #kept or b < #due and not more) do
     local take_later = a > #kept
     if not take_later and b < #due then
       local created = #kept_bodies[a] >= 8 and unpack_text('>d', kept_bodies[a]) or 0
