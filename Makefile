@@ -43,11 +43,7 @@ test: $(test_ready) ## run the tests
 
 test-faults: $(test_ready) ## kill, stop and cut off real processes and servers; up to 12 minutes
 	$(say) 'Running the tests under faults'
-<<<<<<< HEAD
 	@$(python) -m pytest -n auto --dist worksteal -m faults $(ARGS)
-=======
-	@$(python) -m pytest -n auto --dist worksteal -m faults tests/faults tests/drivers/test_state_machine.py tests/drivers/postgres/test_hostile_load.py $(ARGS)
->>>>>>> afdd2a2 (Ring for jobs that their latch drops on Redis; make what depended on the machine's load depend on events)
 
 defects: $(test_ready) ## put mistakes in by hand, one at a time: the tests must notice each
 	$(say) 'Running the tests against mistakes'
