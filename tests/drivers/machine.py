@@ -157,8 +157,9 @@ class DriverMachine(RuleBasedStateMachine):
             given[driver] = claimed.claims
             if driver is self.driver and self.follower is not None:
                 self.follower.chosen = [claim.id for claim in claimed.claims]
-            # A guess that is too early only costs a look; of paused queues it may be either.
-            due_in = None if await driver.paused() else claimed.due_in
+            # A guess that is too early only costs a look; of paused queues it may be either. Where
+            # somebody may try for a permit at once, a ring says so as well.
+            due_in = None if await driver.paused() or claimed.due_in == 0 else claimed.due_in
             return Claimed([replace(claim, token=0) for claim in claimed.claims], due_in)
 
         self.both(claim, other_first=self.follower is not None)

@@ -117,7 +117,7 @@ class MemoryDriver(Driver):
         )
         due = min((due for due in nexts if due is not None), default=math.inf)
         due = min(due, store.limits.opens_at())
-        return None if due == math.inf else due - now
+        return None if due == math.inf else max(0.0, due - now)
 
     async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:
         """See :meth:`asyncqueue.drivers.base.Driver.extend`."""
