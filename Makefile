@@ -46,6 +46,8 @@ test-faults: $(test_ready) ## kill, stop and cut off real processes and servers;
 	@$(python) -m pytest -n auto --dist worksteal -m faults $(ARGS)
 
 defects: $(test_ready) ## put mistakes in by hand, one at a time: the tests must notice each
+	$(say) 'Hunting mistakes of a store'
+	@$(python) -m pytest -n auto --dist worksteal -m hunts
 	$(say) 'Running the tests against mistakes'
 	@$(python) -m tests.defects $(ARGS)
 

@@ -145,7 +145,7 @@ def test_redis_in_three_shards_does_what_memory_does(
     compare(make, SERVED, shard_of)
 
 
-@pytest.mark.faults  # A hunt takes seconds.
+@pytest.mark.hunts
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("kind", "defect"),

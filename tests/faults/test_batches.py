@@ -84,16 +84,18 @@ class Play:
         assert problems == []
 
 
-async def ending_workers(play: Play, end: Callable[[Any], Awaitable[Any]], times: int) -> None:
+async def ending_workers(
+    play: Play, end: Callable[[Any], Awaitable[Any]], times: int, lease: float
+) -> None:
     """Let three workers work; end one of them at some instant, so many times, for a new one."""
     scene = play.scene
-    staff = [scene.hire("--concurrency", "4", lease=1.0) for _ in range(3)]
+    staff = [scene.hire("--concurrency", "4", lease=lease) for _ in range(3)]
     await scene.begun(20)
     for _ in range(times):
         await asyncio.sleep(play.random.uniform(0.1, 0.6))
         chosen = play.random.randrange(3)
         await end(staff[chosen])
-        staff[chosen] = scene.hire("--concurrency", "4", lease=1.0)
+        staff[chosen] = scene.hire("--concurrency", "4", lease=lease)
 
 
 @pytest.mark.case("BAT-18", "BAT-20", "CHN-10")
@@ -105,7 +107,7 @@ async def test_workers_that_are_killed(scene: Scene, figure: Figure) -> None:
         scene.kill(worker)
 
     doomed = await play.batch(50)
-    ending = asyncio.create_task(ending_workers(play, kill, 8))
+    ending = asyncio.create_task(ending_workers(play, kill, 8, lease=1.0))
     await scene.begun(50)
     await scene.queue.cancel_batch(doomed.id)
     await ending
@@ -120,7 +122,8 @@ async def test_workers_that_are_killed(scene: Scene, figure: Figure) -> None:
 async def test_workers_that_are_stopped(scene: Scene, figure: Figure) -> None:
     play = Play(scene, 2, 0.1)
     await play.everything()
-    await ending_workers(play, scene.terminated, 5)
+    # What a stopped worker ran is handed back: nobody has to wait for a lease.
+    await ending_workers(play, scene.terminated, 5, lease=15.0)
     await play.over()
     interrupted = sum(body.how == "cancelled" for body in (await scene.report()).bodies)
     assert interrupted > 0
