@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
@@ -68,6 +69,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"It is to prove a case, and was skipped: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why tests were skipped, once for each reason; ``-ra`` says so once for each place."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    if reasons:
+        terminalreporter.section("skipped, and why")
+        for reason, tests in reasons.most_common():
+            terminalreporter.line(f"{tests:5} {reason}")
 
 
 def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:

@@ -43,18 +43,22 @@ async def in_own_thread(
 
     What the duty raises before ``started()`` is raised here, what it raises later is logged.
     """
-    thread = _Thread(duty, name, log)
-    threading.Thread(target=thread.live, name=name, daemon=True).start()
+    life = _Life(duty, name, log)
+    thread = threading.Thread(target=life.live, name=name, daemon=True)
+    thread.start()
     try:
-        await thread.started
-        thread.ended.add_done_callback(lambda _: on_end())
+        await life.started
+        life.ended.add_done_callback(lambda _: on_end())
         yield
     finally:
-        thread.stop()
-        await asyncio.wait([thread.ended])
+        life.stop()
+        await asyncio.wait([life.ended])
+        thread.join()  # It has nothing left to do, but may not have returned yet.
 
 
-class _Thread:
+class _Life:
+    """What the thread does, and what it tells the loop that started it."""
+
     def __init__(self, duty: Duty, name: str, log: logging.Logger) -> None:
         self._duty = duty
         self._name = name
