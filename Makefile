@@ -13,8 +13,9 @@ ARGS =
 .NOTPARALLEL:
 .SUFFIXES:
 
-# What the caller's shell has set up for other projects stays out of this one.
-unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV
+# What the caller's shell has set up for other projects stays out of this one. Nor are the hundreds of processes
+# that tests start to compile everything anew, each for itself.
+unexport PYTHONHOME PYTHONPATH VIRTUAL_ENV PYTHONDONTWRITEBYTECODE
 export PIP_USER := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
