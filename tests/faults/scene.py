@@ -27,6 +27,7 @@ PATIENCE = 60.0
 """Seconds after which what a scenario waits for will not come any more."""
 LEASE = 2.0
 """Seconds, of workers that are not told otherwise."""
+APPLICATION = "tests.faults.application:queue"
 
 
 class Scene:
@@ -85,13 +86,19 @@ class Scene:
     # Its workers
 
     def hire(
-        self, *options: str, lease: float = LEASE, port: int | None = None, **environment: str
+        self,
+        *options: str,
+        lease: float = LEASE,
+        port: int | None = None,
+        worker: str | None = None,
+        **environment: str,
     ) -> Process:
-        """Start a worker process, whose way to the store leads through ``port``."""
-        args = (
-            *("tests.faults.application:queue", "--lease", f"{lease}s"),
-            *("--log-level", "WARNING", "--max-time", "15m", *options),
-        )
+        """Start a worker process, whose way to the store leads through ``port``.
+
+        ``worker`` names one that is configured already, and takes no options.
+        """
+        tuning = ("--lease", f"{lease}s", "--max-time", "15m") if worker is None else ()
+        args = (worker or APPLICATION, "--log-level", "WARNING", *tuning, *options)
         variables = {
             JOURNAL: str(self.journal.path),
             "PYTHONFAULTHANDLER": "1",
