@@ -20,6 +20,7 @@ from asyncqueue.testing import Clock
 from .recorder import Recorder
 from .servers.databases import (
     new_postgres_schema,
+    postgres_model,
     postgres_schema,
     postgres_schemas,
     postgres_server,
@@ -36,6 +37,7 @@ from .servers.fixtures import (
 __all__ = [
     "new_postgres_schema",
     "own_redis",
+    "postgres_model",
     "postgres_schema",
     "postgres_schemas",
     "postgres_server",

@@ -1,6 +1,7 @@
 """The same steps give the same results on every driver.
 
-``HYPOTHESIS_PROFILE=nightly`` looks longer.
+A few histories in every run, other ones each time; many where ``-m faults`` has the time for them,
+and with ``HYPOTHESIS_PROFILE=nightly`` thousands.
 """
 
 from __future__ import annotations
@@ -35,26 +36,38 @@ if TYPE_CHECKING:
     from asyncqueue.record import Record
     from asyncqueue.testing import Clock
 
+    from ..servers.redis_groups import RedisCluster
+
+numbers = itertools.count()
+"""No two histories of this process share a place in a store."""
+
 # Few long histories find more than many short ones: a stale claim takes a while to grow.
-QUICK = settings(
+MANY = settings(
     max_examples=15,
     stateful_step_count=100,
     deadline=None,
     suppress_health_check=(HealthCheck.too_slow, HealthCheck.data_too_large),
 )
-NIGHTLY = settings(QUICK, max_examples=2000, stateful_step_count=200)
+NIGHTLY = settings(MANY, max_examples=2000, stateful_step_count=200)
 AT_NIGHT = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
-LENGTH = NIGHTLY if AT_NIGHT else QUICK
 # The same machine; a server needs longer for each step: the history that it finds is not shortened.
-SERVED = (
-    NIGHTLY
-    if AT_NIGHT
-    else settings(
-        QUICK, max_examples=8, phases=(Phase.explicit, Phase.reuse, Phase.generate), print_blob=True
-    )
+SERVED = settings(
+    MANY, phases=(Phase.explicit, Phase.reuse, Phase.generate), print_blob=True, max_examples=8
 )
+
+
+def lengths(few: int, many: settings) -> pytest.MarkDecorator:
+    """Run a test with few histories in every run, and with many where there is more time."""
+    many = NIGHTLY if AT_NIGHT else many
+    values = [
+        pytest.param(settings(many, max_examples=few), id="few histories"),
+        pytest.param(many, id="many histories", marks=pytest.mark.faults),
+    ]
+    return pytest.mark.parametrize("length", values)
+
+
 HUNT = settings(
-    QUICK,
+    MANY,
     max_examples=2000,  # Which ones depends on the modules that are loaded: enough for any.
     derandomize=True,
     database=None,
@@ -87,62 +100,67 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="memory")
-def test_the_memory_driver_is_what_it_is_compared_with() -> None:
-    compare(lambda clock: MemoryDriver(clock=clock), LENGTH)
+@lengths(5, MANY)
+def test_the_memory_driver_is_what_it_is_compared_with(length: settings) -> None:
+    compare(lambda clock: MemoryDriver(clock=clock), length)
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="sqlite")
-def test_sqlite_does_what_memory_does(folder: Path) -> None:
+@lengths(5, MANY)
+def test_sqlite_does_what_memory_does(folder: Path, length: settings) -> None:
     sqlite = pytest.importorskip("asyncqueue.drivers.sqlite")
-    files = (folder / f"{n}.db" for n in itertools.count())
 
     def make(clock: Clock) -> Driver:
-        return sqlite.SqliteDriver(next(files), synchronous="NORMAL", clock=clock)
+        path = folder / f"{next(numbers)}.db"
+        return sqlite.SqliteDriver(path, synchronous="NORMAL", clock=clock)
 
-    compare(make, LENGTH)
+    compare(make, length)
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="postgres")
-def test_postgres_does_what_memory_does(postgres_url: str) -> None:
+@lengths(3, SERVED)
+def test_postgres_does_what_memory_does(postgres_url: str, length: settings) -> None:
     def make(clock: Clock) -> Driver:
         name = f"{PREFIX}machine_{next(numbers)}"
         driver = PostgresDriver(postgres_url, schema=name, clock=clock)
         driver._marks = Marks(enough=1)  # They are for claims of many jobs.
         return driver
 
-    numbers = itertools.count()
-    compare(make, SERVED)
+    compare(make, length)
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="redis")
-def test_redis_does_what_memory_does(redis_url: str) -> None:
-    prefixes = (f"machine{n}" for n in itertools.count())
-
+@lengths(3, SERVED)
+def test_redis_does_what_memory_does(redis_url: str, length: settings) -> None:
     def make(clock: Clock) -> Driver:
-        return RedisDriver(redis_url, prefix=next(prefixes), clock=clock)
+        return RedisDriver(redis_url, prefix=f"machine{next(numbers)}", clock=clock)
 
-    compare(make, SERVED)
+    compare(make, length)
 
 
-@pytest.mark.parametrize("where", ["one server", "a cluster"])
-def test_redis_in_three_shards_does_what_memory_does(
-    where: str, request: pytest.FixtureRequest
-) -> None:
+@lengths(3, SERVED)
+def test_redis_in_three_shards_does_what_memory_does(redis_url: str, length: settings) -> None:
     """In any order that is FIFO in each shard."""
-    if where == "a cluster":
-        url = request.getfixturevalue("redis_cluster_server").url
-    else:
-        url = request.getfixturevalue("redis_url")
-    prefixes = (f"sharded{n}" for n in itertools.count())
+    compare_in_three_shards(redis_url, length)
+
+
+@pytest.mark.faults
+def test_a_cluster_does_what_memory_does(redis_cluster_server: RedisCluster) -> None:
+    """The same on several servers."""
+    compare_in_three_shards(redis_cluster_server.url, NIGHTLY if AT_NIGHT else SERVED)
+
+
+def compare_in_three_shards(url: str, length: settings) -> None:
+    """Compare with what follows the order that the driver chose between its shards."""
 
     def make(clock: Clock) -> Driver:
-        return RedisDriver(url, prefix=next(prefixes), shards=3, clock=clock)
+        return RedisDriver(url, prefix=f"sharded{next(numbers)}", shards=3, clock=clock)
 
     def shard_of(driver: Driver, record: Record) -> int:
         assert isinstance(driver, RedisDriver)
         return driver._shards.of(record)
 
-    compare(make, SERVED, shard_of)
+    compare(make, length, shard_of)
 
 
 @pytest.mark.hunts

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .postgres import PostgresServer, given_url, short_folder, start_postgres
+from .postgres import Model, PostgresServer, given_url, make_model, short_folder, start_postgres
 from .schemas import Schema, Schemas
 
 if TYPE_CHECKING:
@@ -16,7 +16,17 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres_model() -> Iterator[Model]:
+    """What all servers begin with."""
+    folder = short_folder()
+    try:
+        yield make_model(folder)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     """A database of the tests' own, or the one they were lent."""
     url = given_url()
     if url is not None:
@@ -24,7 +34,7 @@ def postgres_url() -> Iterator[str]:
         return
     folder = short_folder()
     try:
-        server = start_postgres(folder)
+        server = start_postgres(folder, request.getfixturevalue("postgres_model"))
         yield server.url()
         server.kill()
     finally:
@@ -55,11 +65,11 @@ def new_postgres_schema(postgres_schemas: Schemas) -> Schema:
 
 
 @pytest.fixture
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(postgres_model: Model) -> Iterator[PostgresServer]:
     """A server that a test may pause, kill and restart: nobody else uses it."""
     folder = short_folder()
     try:
-        server = start_postgres(folder, synchronous_commit="on")
+        server = start_postgres(folder, postgres_model, synchronous_commit="on")
         yield server
         server.kill()
     finally:

@@ -128,22 +128,36 @@ def _version_of(folder: Path) -> int | None:
     return int(match[1]) if match else None
 
 
+class Model(NamedTuple):
+    """What servers begin with: programs that they can reach, and the data of an unused one."""
+
+    programs: Path
+    data: Path
+
+
 class PostgresServer(ServerProcess):
     """A PostgreSQL of the tests' own on a free port, its data and socket in ``folder``.
 
     ``settings`` are added to those that make tests fast. Ask for a database with :meth:`url`.
     """
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, model: Model, **settings: str) -> None:
         self.port = free_port()
         self.folder = folder
         self._account = unprivileged()
-        self._bin = _reachable(find_programs().folder, folder, self._account)
+        self._model = model
         self._data = folder / "data"
         given = _SETTINGS | {"unix_socket_directories": str(folder)} | settings
         options = [word for name, value in given.items() for word in ("-c", f"{name}={value}")]
         super().__init__(
-            [str(self._bin / "postgres"), "-D", str(self._data), "-p", str(self.port), *options],
+            [
+                str(model.programs / "postgres"),
+                "-D",
+                str(self._data),
+                "-p",
+                str(self.port),
+                *options,
+            ],
             answers=self._is_ready,
             log=folder / "server.log",
             account=self._account,
@@ -156,14 +170,12 @@ class PostgresServer(ServerProcess):
 
     def create(self) -> None:
         """Make its data folder."""
-        command = ["initdb", "-D", str(self._data), "-U", SUPERUSER, "--auth=trust", "--no-sync"]
-        command += ["--encoding=UTF8", "--locale=C", "--wal-segsize=1"]
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._account is not None:
             os.chown(self.folder, *self._account)
-        made = self.as_owner(command)
-        if made.returncode:
-            raise ServerError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
+        copied = _as(self._account, self.folder, ["cp", "-Rp", self._model.data, self._data])
+        if copied.returncode:
+            raise ServerError(f"There is no data for a server:\n{copied.stderr}")
 
     def pause(self) -> None:
         """Stop it in its tracks, and with it the processes that serve the connections."""
@@ -185,20 +197,6 @@ class PostgresServer(ServerProcess):
             if parent == self.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, number)
-
-    def as_owner(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run one of the server's programs as the account that owns the data."""
-        account = self._account
-        return subprocess.run(
-            [self._bin / command[0], *command[1:]],
-            capture_output=True,
-            check=False,
-            text=True,
-            cwd=self.folder,
-            user=account[0] if account else None,
-            group=account[1] if account else None,
-            extra_groups=[] if account else None,
-        )
 
     def _is_ready(self) -> bool:
         try:
@@ -236,6 +234,36 @@ def _reachable(programs: Path, folder: Path, account: tuple[int, int] | None) ->
     return copy / programs.name
 
 
+def _as(
+    account: tuple[int, int] | None, folder: Path, command: Sequence[str | Path]
+) -> subprocess.CompletedProcess[str]:
+    """Run a program as the account that owns the data."""
+    return subprocess.run(
+        command,
+        capture_output=True,
+        check=False,
+        text=True,
+        cwd=folder,
+        user=account[0] if account else None,
+        group=account[1] if account else None,
+        extra_groups=[] if account else None,
+    )
+
+
+def make_model(folder: Path) -> Model:
+    """Make what servers begin with in a folder of :func:`short_folder`: as dear as ten starts."""
+    account = unprivileged()
+    if account is not None:
+        os.chown(folder, *account)
+    model = Model(_reachable(find_programs().folder, folder, account), folder / "data")
+    command = [model.programs / "initdb", "-D", model.data, "-U", SUPERUSER, "--auth=trust"]
+    command += ["--no-sync", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"]
+    made = _as(account, folder, command)
+    if made.returncode:
+        raise ServerError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
+    return model
+
+
 def short_folder() -> Path:
     """A new folder whose path leaves room for a socket's name, for an account of any rights."""
     folder = Path(tempfile.mkdtemp(prefix="aq-pg-"))
@@ -243,10 +271,10 @@ def short_folder() -> Path:
     return folder
 
 
-def start_postgres(folder: Path, **settings: str) -> PostgresServer:
+def start_postgres(folder: Path, model: Model, **settings: str) -> PostgresServer:
     """Start a server. Its port may be taken by another process in between: then another one."""
     for last in (False, False, True):
-        server = PostgresServer(folder, **settings)
+        server = PostgresServer(folder, model, **settings)
         if not (folder / "data").exists():
             server.create()
         try:
