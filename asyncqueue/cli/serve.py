@@ -9,12 +9,13 @@ import os
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue.cli.banner import Speaker, announce, farewell
-from asyncqueue.cli.reaching import store_reached
+from asyncqueue.cli.reaching import FIRST_PAUSE, store_reached
 from asyncqueue.cli.signals import SIGNALS
 from asyncqueue.cli.text import counted, duration
-from asyncqueue.errors import AsyncQueueError
+from asyncqueue.errors import AccessDenied, AsyncQueueError, DriverUnavailable
 from asyncqueue.events import WorkerStarted
 from asyncqueue.lanes import split_lane
+from asyncqueue.worker.outage import Outage
 
 if TYPE_CHECKING:
     import signal
@@ -55,6 +56,7 @@ class Service:
         self._running: asyncio.Task[None] | None = None
         self._duties: set[asyncio.Task[None]] = set()
         self._listening: Callable[[], None] = lambda: None
+        self._ready_to_work = False
 
     async def run(self) -> int:
         """Work until a signal or a limit; answers the exit code."""
@@ -78,12 +80,19 @@ class Service:
         return self._code(worker.stop_reason)
 
     async def _serve(self) -> None:
-        if self._waits_for_store():
+        worker, outage = self._worker, Outage("begin to work", FIRST_PAUSE, log)
+        while self._waits_for_store():
             try:
-                await store_reached(self._worker.queue)
+                await store_reached(worker.queue)
+                return await worker.run()
             except asyncio.CancelledError:  # By a signal: nothing was started yet.
-                return
-        await self._worker.run()
+                return None
+            except DriverUnavailable as error:
+                if self._ready_to_work or isinstance(error, AccessDenied):
+                    raise
+                # It answered, and went away before the worker had started.
+                await asyncio.sleep(outage.failed(error))
+        return await worker.run()
 
     def _waits_for_store(self) -> bool:
         """Whether a store that is away is waited for, instead of giving up with exit code 1.
@@ -96,6 +105,7 @@ class Service:
     def _started(self) -> None:
         # Nobody else may listen, and a queue without listeners need not make events.
         self._listening()
+        self._ready_to_work = True
         how = "" if self._child else " Ctrl-C stops it."
         self._speaker.say("ready", f"Ready.{how}", queues=self._worker.queues)
         if self._ready >= 0:

@@ -260,3 +260,28 @@ async def test_a_name_that_nobody_knows(own_scene: Scene) -> None:
     code, seconds = await scene.terminated(worker)
     assert code == 0
     assert seconds <= 6.0
+
+
+STEPS = 8
+"""Calls to the store that a start takes, and one or two more."""
+
+
+async def test_a_server_that_goes_away_while_a_worker_starts(server_scene: Scene) -> None:
+    """N10: the answer to one of its first calls never comes: it starts by itself, a bit later."""
+    scene = server_scene
+    ids = await scene.labour(10, 0.01)
+    for first in range(1, STEPS + 1, 4):
+        with contextlib.ExitStack() as ways:
+            workers = []
+            for step in range(first, first + 4):
+                proxy = ways.enter_context(Proxy(scene.store.port))
+                proxy.cut_at(step, "before reply")
+                workers.append(scene.hire(port=proxy.port))
+            for worker in workers:
+                await scene.ready(worker)
+            for worker in workers:
+                code, _ = await scene.terminated(worker)
+                assert code == 0, worker.said
+    await scene.done(ids)
+    await scene.settled()
+    assert (await scene.report()).problems() == []
