@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
+import tempfile
 from collections import Counter
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
@@ -58,6 +62,32 @@ SHARDS: Final = "ASYNCQUEUE_TEST_REDIS_SHARDS"
 # How long an example takes says how busy the machine is, not how good the code.
 hypothesis.settings.register_profile("asyncqueue", deadline=None)
 hypothesis.settings.load_profile("asyncqueue")
+
+
+MEMORY: Final = Path("/dev/shm")
+ROOM: Final = 1 << 30
+"""Bytes; the files of a whole run are a tenth of that."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep the files of tests in memory where it has a place for files: a disk is waited for.
+
+    They are gone after the run. Give ``--basetemp`` to have them elsewhere, and to keep them.
+    """
+    is_told = config.option.basetemp is not None  # By the caller, or to a process of xdist.
+    if not is_told and has_room(MEMORY):
+        folder = tempfile.mkdtemp(prefix="asyncqueue-tests-", dir=MEMORY)
+        config.option.basetemp = folder
+        config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
+
+
+def has_room(folder: Path) -> bool:
+    """Whether files, programs among them, can be kept there."""
+    if not os.access(folder, os.W_OK):
+        return False
+    state = os.statvfs(folder)
+    return state.f_bavail * state.f_frsize >= ROOM and not state.f_flag & os.ST_NOEXEC
 
 
 @pytest.hookimpl(wrapper=True)

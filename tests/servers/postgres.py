@@ -40,6 +40,7 @@ _SETTINGS: Final = {
     "full_page_writes": "off",
     "synchronous_commit": "off",
     "shared_buffers": "32MB",
+    "dynamic_shared_memory_type": "mmap",  # In its folder: a server that is killed leaves none.
     "max_connections": "200",
     "logging_collector": "off",
 }
