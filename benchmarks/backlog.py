@@ -1,9 +1,11 @@
-"""A PostgreSQL server of its own with two million records, of which one worker drains a few."""
+"""A server of its own with two million records, of which one worker drains a few."""
 
 from __future__ import annotations
 
 import contextlib
 import shutil
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncqueue import Queue, Settings
@@ -13,7 +15,10 @@ from benchmarks.peers.stores import PRODUCTION
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from tests.servers.redis import RedisServer
+
 COUNT = 20_000
+COUNT_ON_REDIS = 60_000
 MANY = 1_000_000
 AT_ONCE = 100_000
 PREFETCH = 2000
@@ -21,7 +26,7 @@ PREFETCH = 2000
 
 async def postgres_with_backlog() -> float:
     """Drain rate with a million waiting and a million finished records, against an empty store."""
-    with _server() as url:
+    with _postgres() as url:
         shallow = await drained(f"{url}?schema=shallow", 0)
         return await drained(f"{url}?schema=deep", MANY) / shallow
 
@@ -38,7 +43,7 @@ async def drained(url: str, many: int) -> float:
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[str]:
+def _postgres() -> Iterator[str]:
     from tests.servers.postgres import short_folder, start_postgres  # noqa: PLC0415
 
     folder = short_folder()
@@ -76,3 +81,33 @@ async def _multiply(url: str, many: int) -> None:
     await connection.execute(f"VACUUM (ANALYZE) {schema}.jobs")
     await connection.execute("CHECKPOINT")
     await connection.close()
+
+
+async def redis_with_backlog(many: int = MANY) -> float:
+    """As :func:`postgres_with_backlog`, with ``many`` records of both kinds."""
+    with _redis() as server:
+        shallow = await _drained_on_redis(server.url, "shallow", 0)
+        return await _drained_on_redis(server.url, "deep", many) / shallow
+
+
+async def _drained_on_redis(url: str, prefix: str, many: int) -> float:
+    """Jobs per second; the backlog is dispatched, and the finished jobs were run."""
+    async with Queue(url, settings=Settings(prefix=prefix, retention=3600.0)) as queue:
+        for count in (1000, many):
+            await fill(queue, count)
+            if count:
+                await drain(queue, count, prefetch=PREFETCH)
+        await fill(queue, COUNT_ON_REDIS + many)
+        return await drain(queue, COUNT_ON_REDIS, prefetch=PREFETCH)
+
+
+@contextlib.contextmanager
+def _redis() -> Iterator[RedisServer]:
+    from tests.servers.redis import start_redis  # noqa: PLC0415
+
+    with tempfile.TemporaryDirectory(prefix="asyncqueue-bench-") as folder:
+        server = start_redis(Path(folder), "--appendonly", "no")
+        try:
+            yield server
+        finally:
+            server.kill()

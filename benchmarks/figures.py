@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from asyncqueue import Queue, Worker
 from asyncqueue.worker.memory import resident_mib
-from benchmarks.backlog import postgres_with_backlog
+from benchmarks.backlog import postgres_with_backlog, redis_with_backlog
 from benchmarks.jobs import FiveMilliseconds, Noop, Stamp, drain, fill, queue_on
 
 if TYPE_CHECKING:
@@ -218,6 +218,13 @@ FIGURES: dict[str, Figure] = {
         "×",
         0.9,
         postgres_with_backlog,
+        samples=3,
+    ),
+    "backlog-redis": Figure(
+        "redis: the same, prefetch=2000",
+        "×",
+        0.9,
+        redis_with_backlog,
         samples=3,
     ),
     "growth": Figure(

@@ -78,7 +78,9 @@ class RedisStore:
         self._folder = Path(tempfile.mkdtemp(prefix="asyncqueue-peers-"))
         self._server = start_redis(self._folder, "--appendonly", "no")
         self._client = redis.Redis.from_url(self._server.url)
-        self.name = f"Redis {self._client.info('server')['redis_version']}, no persistence"
+        facts = self._client.info("server")
+        valkey, version = facts.get("valkey_version"), facts["redis_version"]
+        self.name = f"{f'Valkey {valkey}' if valkey else f'Redis {version}'}, no persistence"
         return self
 
     def __exit__(self, *exc: object) -> None:

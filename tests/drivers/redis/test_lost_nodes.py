@@ -11,10 +11,8 @@ import pytest
 
 from asyncqueue.errors import DriverUnavailable, PartlyUnavailable
 from asyncqueue.record import Extension, Filter, Hold, State
-from tests.servers.redis import ask
-from tests.servers.redis_groups import until
 
-from .acts import claim, ended, opened, record
+from .acts import claim, ended, opened, record, replicated
 from .test_workers import hired, producing
 from .working import RedisNumber
 
@@ -42,10 +40,6 @@ class Lost(NamedTuple):
         of = self.driver._shards.of
         found = (id for id in names if (of(record(id)) == self.shard) is lost)
         return [next(found) for _ in range(count)]
-
-
-def replicated(server: RedisServer) -> None:
-    until(lambda: ask(server.port, "WAIT 1 100").startswith(":1"), "a replica has it")
 
 
 @pytest.fixture(params=["killed", "silent"])
