@@ -250,7 +250,9 @@ async def _take(
         beginning = "claim.from_the_beginning"
     else:
         beginning = "claim.from_the_mark"
-        parameters |= mark.place()
+        # Below its priority nobody looks for ready ones: nor may those go ahead that became due.
+        lows = [max(lane.low, mark.priority) for lane in lanes]
+        parameters |= mark.place() | {"lows": lows}
     rows = await store.composed("claim.take", "ready_jobs", beginning, parameters)
     came = Came(*rows[0][_OF_CALL:])
     return (rows if rows[0][0] is not None else []), came

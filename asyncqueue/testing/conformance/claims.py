@@ -53,9 +53,13 @@ class ClaimRules(Rules):
         assert (stored.state, stored.attempts, stored.worker) == (State.PROCESSING, 1, "w7")
         assert stored.started_at == pytest.approx(clock.time())
         await end(driver, got, State.PENDING)
+        clock.advance(3)
         again = await claim_one(driver)
         assert again.attempts == 2
         assert again.token > got.token
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert stored.started_at == pytest.approx(clock.time())
 
     @proves("DRV-23", "DRV-24")
     async def test_a_claimed_job_is_not_claimed_again(self, driver: Driver) -> None:
@@ -98,6 +102,24 @@ class ClaimRules(Rules):
         await driver.enqueue(jobs)
         got = [*await claim(driver, limit=25), *await claim(driver)]
         assert [job.priority for job in got] == list(range(29, -31, -1))
+
+    @proves("PRI-03")
+    @pytest.mark.parametrize("limit", [1, 2, 100])
+    async def test_whoever_becomes_due_takes_the_place_of_its_priority(
+        self, driver: Driver, clock: Clock, limit: int
+    ) -> None:
+        """However few are asked for."""
+        delays = {"due low": (0, 5), "due mid": (5, 10), "due high": (10, 15)}
+        await driver.enqueue(
+            [record(id, priority=priority, delay=delay) for id, (priority, delay) in delays.items()]
+        )
+        clock.advance(20)
+        ready = {"low": 0, "mid": 5, "high": 10}
+        await driver.enqueue([record(id, priority=priority) for id, priority in ready.items()])
+        got: list[str] = []
+        while claims := await claim(driver, limit=limit):
+            got += ids(claims)
+        assert_fifo(driver, got, ["due high", "high", "due mid", "mid", "due low", "low"])
 
     @proves("PRI-01")
     async def test_equal_priorities_come_by_due_time_then_by_dispatch(

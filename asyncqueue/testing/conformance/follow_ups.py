@@ -94,6 +94,21 @@ class FollowUpRules(Rules):
         assert ids(await claim(driver)) == ["b"]
 
     @needs("latches")
+    async def test_one_may_join_a_latch_whose_last_member_ends_in_the_same_call(
+        self, driver: Driver
+    ) -> None:
+        """What stands first in a call comes first."""
+        await store(driver, [*members("first", "last"), held("next", On.SUCCESS)])
+        first, last = await claim(driver)
+        joins = settlement(first, State.COMPLETED, follow_ups=members("late"))
+        answers = await driver.settle([joins, settlement(last, State.COMPLETED)])
+        assert [bool(answer) for answer in answers] == [True, True]
+        assert numbers(await tally(driver)) == (3, 1, 2, 0, 0)
+        assert await callbacks(driver) == []
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == ["next"]
+
+    @needs("latches")
     async def test_each_of_many_has_its_own(self, driver: Driver) -> None:
         await driver.enqueue([record(f"a{n}") for n in range(30)])
         claims = await claim(driver)

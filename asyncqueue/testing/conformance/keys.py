@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue.record import FINISHED, WAITING, Filter, State
+from asyncqueue.record import FINISHED, WAITING, Filter, Source, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Q,
@@ -16,6 +16,7 @@ from asyncqueue.testing.conformance.rules import (
     claim_one,
     end,
     ids,
+    lane,
     needs,
     proves,
     record,
@@ -85,10 +86,13 @@ class KeyRules(Rules):
         assert await driver.enqueue([record("b", key="k")]) == ["a"]
 
     @proves("UNQ-04")
-    async def test_a_key_until_claimed_is_free_once_the_job_runs(self, driver: Driver) -> None:
+    @pytest.mark.parametrize("source", [Q, lane("q", low=1)], ids=["queue", "lane"])
+    async def test_a_key_until_claimed_is_free_once_the_job_runs(
+        self, driver: Driver, source: Source
+    ) -> None:
         await driver.enqueue([record("a", key="k", key_until_claimed=True)])
         assert await driver.enqueue([record("b", key="k")]) == ["a"]
-        await claim_one(driver)
+        await claim_one(driver, source)
         assert await driver.enqueue([record("b", key="k")]) == [None]
 
     @proves("UNQ-04")

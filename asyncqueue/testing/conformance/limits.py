@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -305,6 +305,44 @@ class LimitRules(Rules):
         await claim_one(driver)
         await driver.requeue(Filter(ids=("a",)))
         assert await claim(driver) == []
+
+    @needs("acquire")
+    @pytest.mark.parametrize("given", [{"limits": TWO}, {"fair": "key"}], ids=["limit", "turns"])
+    async def test_one_that_is_gone_leaves_no_token_to_its_successor(
+        self, driver: Driver, given: dict[str, Any]
+    ) -> None:
+        """A frozen worker must not end a later job that was given the same id."""
+        await driver.enqueue([record("a", **given)])
+        stale = await claim_one(driver)
+        await driver.settle([settlement(stale, State.COMPLETED, retention=0)])
+        await driver.enqueue([record("a", **given)])
+        fresh = await claim_one(driver)
+        assert (fresh.token > stale.token, fresh.attempts) == (True, 1)
+        assert await driver.settle([settlement(stale, State.COMPLETED)]) == [False]
+        await end(driver, fresh, State.COMPLETED)
+
+    @needs("acquire")
+    async def test_a_key_until_claimed_is_free_once_one_takes_its_turn(
+        self, driver: Driver
+    ) -> None:
+        await driver.enqueue([record("a", key="k", key_until_claimed=True, fair="x")])
+        assert await driver.enqueue([record("b", key="k", fair="x")]) == ["a"]
+        await claim_one(driver)
+        assert await driver.enqueue([record("b", key="k", fair="x")]) == [None]
+
+    @needs("acquire", "clone")
+    async def test_many_queues_share_the_permits(self, driver: Driver, other: Driver) -> None:
+        queues = [f"q{n}" for n in range(10)]
+        for queue in queues:
+            names = [f"{queue} {n}" for n in range(4)]
+            await driver.enqueue(limited(*names, limits=(Limited("k", 5),), queue=queue))
+        shares = await asyncio.gather(
+            *(
+                claim(handle, Source(queue))
+                for handle, queue in zip([driver, other] * 5, queues, strict=True)
+            )
+        )
+        assert sum(map(len, shares)) == 5
 
     @needs("acquire", "clone")
     async def test_two_handles_share_the_permits(self, driver: Driver, other: Driver) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from asyncqueue.record import Filter, Record, Settlement, State
+from asyncqueue.record import Filter, Record, Settlement, Source, State
 from asyncqueue.testing.conformance.rules import (
     Q,
     Rules,
@@ -17,6 +17,7 @@ from asyncqueue.testing.conformance.rules import (
     end,
     enqueue_and_claim,
     ids,
+    lane,
     look,
     needs,
     proves,
@@ -216,11 +217,16 @@ class SettleRules(Rules):
         assert await driver.settle([bare]) == [False]
 
     @proves("DRV-13")
-    async def test_a_removed_job_leaves_no_token_to_its_successor(self, driver: Driver) -> None:
+    @pytest.mark.parametrize("source", [Q, lane("q", low=1)], ids=["queue", "lane"])
+    async def test_a_removed_job_leaves_no_token_to_its_successor(
+        self, driver: Driver, source: Source
+    ) -> None:
         """A frozen worker must not end a later job that was given the same id."""
-        stale = await enqueue_and_claim(driver)
+        await driver.enqueue(records("a"))
+        stale = await claim_one(driver, source)
         await driver.settle([settlement(stale, State.COMPLETED, retention=0)])
-        fresh = await enqueue_and_claim(driver)
+        await driver.enqueue(records("a"))
+        fresh = await claim_one(driver, source)
         assert fresh.token > stale.token
         assert await driver.settle([settlement(stale, State.COMPLETED)]) == [False]
         assert await driver.settle([settlement(fresh, State.COMPLETED)]) == [True]

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue.drivers.postgres import PostgresDriver, notifying
+from asyncqueue.drivers.postgres import PostgresDriver, listening, notifying
 from asyncqueue.ids import new_id
+from asyncqueue.record import Latch, State
 
-from .acts import record
+from .acts import claim, ended, record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -88,3 +89,59 @@ async def test_a_known_id_is_told_of_as_ever(
         await watch.wait(5)
         assert watch.rung
     assert len(sent) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "retention", "latch"),
+    [
+        (State.COMPLETED, 60.0, None),
+        (State.COMPLETED, 0.0, None),
+        (State.FAILED, 60.0, None),
+        (State.COMPLETED, 60.0, "batch"),
+    ],
+    ids=["kept", "removed", "failed", "member"],
+)
+async def test_who_waits_for_a_job_is_told_that_it_ended(
+    driver: PostgresDriver,
+    other: PostgresDriver,
+    monkeypatch: pytest.MonkeyPatch,
+    state: State,
+    retention: float,
+    latch: str | None,
+) -> None:
+    """Told, and not left to find out when it looks whether its connection lives."""
+    monkeypatch.setattr(listening, "HEALTHY_FOR", 3600.0)
+    monkeypatch.setattr(driver, "clock", other.clock)  # Its own wait is in that time, too.
+    latches = [] if latch is None else [Latch(latch)]
+    await driver.enqueue([record("a", latch=latch)], latches=latches)
+    (held,) = await claim(driver)
+    with other.watch(["job:a"]) as watch:
+        await watch.wait(5)
+        assert watch.rung, "the listener has not started"
+        watch.clear()
+        settlement = ended(held, state, retention=retention, latch=latch)
+        assert [bool(answer) for answer in await driver.settle([settlement])] == [True]
+        await watch.wait(5)
+        assert watch.rung
+
+
+async def test_who_waits_for_long_goes_on_being_told(
+    other: PostgresDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever settles asks the store whether anybody waits: that is said anew in time."""
+    monkeypatch.setattr(listening, "HEALTHY_FOR", 0.01)
+    with other.watch(["job:a"]) as watch:
+        await watch.wait(5)
+        (session,) = other._sessions.values()
+        said, say = [], session.listener._expect_endings
+
+        async def expect() -> object:
+            said.append(1)
+            return await say()
+
+        monkeypatch.setattr(session.listener, "_expect_endings", expect)
+        for _ in range(3):
+            watch.clear()
+            await watch.wait(5)
+            assert watch.rung
+    assert len(said) >= 2
