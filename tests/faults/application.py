@@ -27,7 +27,8 @@ if _shift or _clock:
     SystemClock.time = staticmethod(time.time)  # type: ignore[method-assign]
     assert abs(SYSTEM_CLOCK.time() - _real() - _ahead()) < 1.0
 
-from . import linked_jobs as linked_jobs  # noqa: PLC0414, E402 - it registers its kinds
+from . import contended_jobs as contended_jobs  # noqa: PLC0414, E402 - it registers its kinds
+from . import linked_jobs as linked_jobs  # noqa: PLC0414, E402
 from .jobs import journal  # noqa: E402
 from .witness import witness  # noqa: E402
 
