@@ -35,6 +35,8 @@ _REFUSED: Final = {
     "NOPERM": "does not permit this to the user; see the guide to Redis for the rules it needs",
     "CROSSSLOT": "is a cluster; give its URL as redis+cluster://",
 }
+_REFUSED_TO_A_SCRIPT: Final = ("The user executing the script can't", "ACL failure in script")
+"""What older and newer servers say from inside a script where they say NOPERM elsewhere."""
 _ELSEWHERE: Final = frozenset({"READONLY", "MOVED", "ASK", "CLUSTERDOWN", "MASTERDOWN"})
 
 
@@ -47,6 +49,8 @@ def kind_of(error: ReplyError) -> str:
     kind = words[0].lstrip("-") if words else ""
     if kind == "ERR" and "max number of clients" in text:
         return "MAX"
+    if any(told in text for told in _REFUSED_TO_A_SCRIPT):
+        return "NOPERM"
     if kind == "ERR" and ("AUTH" in text or "invalid password" in text):
         return "WRONGPASS"
     for inner in (*_PASSING, *_NO_ENTRY, *_REFUSED):

@@ -37,12 +37,17 @@ class SubscribedWire(Wire):
     def __init__(self, patience: float, notified: Callable[[bytes, bytes, bytes], None]) -> None:
         super().__init__(patience)
         self._notified = notified
+        self.refusal: ReplyError | None = None
+        """The answer to a subscription that was refused, which ended the connection."""
 
     def received(self, reply: Any) -> None:
         """A whole reply or notification came."""
         notice = cast("list[Any]", reply) if isinstance(reply, list) else ()
         if notice and notice[0] in _NOTICES:
             self._notified(notice[0], notice[1], notice[2])
+        elif isinstance(reply, ReplyError) and not self._waiting:
+            self.refusal = reply
+            self.give_up(reply)
         else:
             super().received(reply)
 
@@ -228,6 +233,9 @@ class Listener:
                     reply = await wire.call(("PING",))
                     if isinstance(reply, ReplyError):
                         raise explain(reply, self._place)
+            if wire.refusal is not None:
+                self._subscribed = set()  # Nothing is: the next try may wait.
+                raise explain(wire.refusal, self._place)
         except OSError as error:
             raise explain(error, self._place) from error
         finally:

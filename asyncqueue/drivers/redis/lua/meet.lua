@@ -6,6 +6,10 @@
 -- include: common
 -- include: full
 
+-- Nobody listens. Who may not publish is told now, and not by a verb that has written already: a
+-- new user of Redis 7 or Valkey has no channels unless they are granted.
+call('PUBLISH', P .. 'met', '')
+
 local told = call('HGET', P .. 'about', 'shards')
 if not told and call('EXISTS', P .. 'seq') == 1 then
   told = '1' -- Stored by a version that knew of no others.
