@@ -55,7 +55,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--scale", type=float, default=1.0, help="0.01: a hundredth of the jobs")
     parser.add_argument("--figures", nargs="+", choices=list(FIGURES), default=list(FIGURES))
     parser.add_argument("--json", type=Path, metavar="FILE", help="all samples, too")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()  # Peers may come after options.
     known = list(peers_of(options.store))
     if unknown := set(options.peers) - set(known):
         parser.error(f"no peer {', '.join(sorted(unknown))}; choose from {', '.join(known)}")
