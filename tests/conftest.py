@@ -82,6 +82,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """Processes for ``-n auto``: one more for every two cores, as tests wait for servers and time.
+
+    Those that kill and stop real processes have the cores for themselves.
+    """
+    if (
+        config.option.markexpr in ("faults", "hunts")
+        or "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ
+    ):
+        return None  # What xdist would take.
+    spared = getattr(os, "sched_getaffinity", None)  # Not all systems tell.
+    cores = len(spared(0)) if spared else os.cpu_count() or 1
+    return cores + (cores + 1) // 2
+
+
 def has_room(folder: Path) -> bool:
     """Whether files, programs among them, can be kept there."""
     if not os.access(folder, os.W_OK):

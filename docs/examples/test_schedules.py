@@ -30,5 +30,5 @@ async def test_invoices_go_out_once_a_month():
             "March 01, 08:00 EST",
         ]
         async with scheduler:
-            clock.advance(365 * 86400)
-        queue.assert_pushed(Invoice, times=12, on="scheduled")
+            clock.advance(90 * 86400)
+        queue.assert_pushed(Invoice, times=3, on="scheduled")

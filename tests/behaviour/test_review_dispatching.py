@@ -304,7 +304,7 @@ async def test_a_timeout_that_is_swallowed_cannot_be_completed_any_more(
                 pass
 
     handle = await durable.dispatch(Stubborn())
-    async with make_worker(on=durable):
+    async with make_worker(on=durable, lease=60):  # Its renewal would wait for the transaction.
         async with asyncio.timeout(PATIENCE):
             await begun.wait()
         clock.advance(11)

@@ -46,7 +46,8 @@ async def test_a_bounded_stop_does_not_wait_for_a_listener(queue, make_worker, s
     assert "does not wait for services and listeners" in caplog.text
 
 
-async def test_a_bounded_stop_does_not_wait_for_a_service(queue, make_worker, stage):
+async def test_a_bounded_stop_does_not_wait_for_a_service(queue, make_worker, stage, monkeypatch):
+    monkeypatch.setattr("asyncqueue.worker.worker.LAST_BREATH", 0.05)
     left = []
 
     @contextlib.asynccontextmanager

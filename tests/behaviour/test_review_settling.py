@@ -116,9 +116,9 @@ async def test_a_store_that_is_back_before_the_end_is_tried_at_once(
     weak = make_queue(frail(driver))
     weak.driver.broken.add("settle")
     handle = await weak.dispatch(define(at_once, stage)())
-    worker = make_worker(on=weak, drain_timeout=1)
+    worker = make_worker(on=weak, drain_timeout=0.6)
     await worker.start()
-    await until(lambda: weak.driver.calls["settle"] >= 6)
+    await until(lambda: weak.driver.calls["settle"] >= 5)
     weak.driver.broken.clear()
     await worker.stop()
     assert (await handle.status()).state is State.COMPLETED

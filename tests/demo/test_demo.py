@@ -52,6 +52,7 @@ def test_it_kills_a_worker_and_balances_its_books(balanced: Demo) -> None:
     assert not any(alive(pid) for pid in balanced.all_pids())
 
 
+@pytest.mark.faults
 def test_kills_by_others_lose_nothing(tmp_path: Path) -> None:
     """kill −9 of the web application and of a worker, at random moments."""
     plant_tree(tmp_path / "sources", 24)
@@ -83,6 +84,7 @@ def test_interrupted_it_leaves_nothing_behind(tmp_path: Path) -> None:
     assert "Traceback" not in demo.output
 
 
+@pytest.mark.faults
 def test_killed_it_takes_its_processes_along(tmp_path: Path) -> None:
     """kill −9 of the demo itself: its processes notice."""
     plant_tree(tmp_path / "sources", 24)

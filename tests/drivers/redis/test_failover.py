@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def watched(tmp_path: Path) -> Iterator[WatchedRedis]:
+    """Servers of one test, which may kill them: starting them takes two seconds."""
     group = start_group(WatchedRedis, tmp_path)
     yield group
     group.kill()
@@ -42,6 +43,8 @@ async def found_again(driver: RedisDriver) -> None:
 
 
 async def test_sentinels_lead_to_the_primary_and_to_its_successor(watched: WatchedRedis) -> None:
+    with pytest.raises(DriverUnavailable, match="'other'"):
+        await RedisDriver(watched.url.replace("/jobs/", "/other/")).open()
     async with opened(watched.url, timeout=2) as driver:
         await driver.enqueue([record("a"), record("b")])
         (held, _) = await claim(driver)
@@ -55,6 +58,7 @@ async def test_sentinels_lead_to_the_primary_and_to_its_successor(watched: Watch
         assert await driver.enqueue([record("b"), record("c")]) == ["b", None]
 
 
+@pytest.mark.faults
 async def test_a_worker_outlives_the_primary(watched: WatchedRedis, redis_prefix: str) -> None:
     """Jobs go on where the replica stood, without a restart of the worker."""
     async with producing(watched.url, redis_prefix) as queue:
@@ -78,11 +82,7 @@ async def test_a_silent_sentinel_is_passed_over(watched: WatchedRedis) -> None:
         await driver.ping()
 
 
-async def test_sentinels_that_know_no_such_service_say_so(watched: WatchedRedis) -> None:
-    with pytest.raises(DriverUnavailable, match="'other'"):
-        await RedisDriver(watched.url.replace("/jobs/", "/other/")).open()
-
-
+@pytest.mark.faults
 async def test_a_lost_node_of_a_cluster_is_replaced(
     cluster: RedisCluster, redis_prefix: str
 ) -> None:

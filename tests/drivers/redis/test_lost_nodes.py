@@ -42,7 +42,7 @@ class Lost(NamedTuple):
         return [next(found) for _ in range(count)]
 
 
-@pytest.fixture(params=["killed", "silent"])
+@pytest.fixture(params=["killed", pytest.param("silent", marks=pytest.mark.faults)])
 def losing(
     request: pytest.FixtureRequest, cluster: RedisCluster
 ) -> Iterator[Callable[[RedisServer], tuple[Callable[[], None], Callable[[], None]]]]:
@@ -136,6 +136,7 @@ async def test_others_are_served_while_a_node_is_lost(lost: Lost) -> None:
         assert watch.rung
 
 
+@pytest.mark.faults
 async def test_a_worker_serves_the_others_while_a_node_is_lost(
     cluster: RedisCluster, redis_prefix: str, losing
 ) -> None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
+
 from asyncqueue import Queue
 from asyncqueue.drivers.redis import RedisDriver
 
@@ -92,6 +94,7 @@ async def test_a_restart_in_the_middle_of_work_loses_and_doubles_nothing(
         assert (await queue.stats())["default"].failed == 0
 
 
+@pytest.mark.faults
 async def test_a_crash_of_the_server_loses_nothing_that_it_had_written(
     own_redis, redis_prefix: str
 ) -> None:
@@ -106,6 +109,7 @@ async def test_a_crash_of_the_server_loses_nothing_that_it_had_written(
         assert set(one.ran) == set(range(200))
 
 
+@pytest.mark.faults
 async def test_a_worker_goes_on_when_a_silent_server_speaks_again(
     own_redis, redis_prefix: str
 ) -> None:
