@@ -67,9 +67,10 @@ async def _enqueue_linked(
     answers = [one.id if taken else None for one, taken in zip(records, elsewhere, strict=True)]
     # Those with a latch may be refused: others are stored after them.
     linked = {homes[n] for n, record in enumerate(records) if record.latch} | latches_of.keys()
+    before = shards.highest  # Of all of them: places are in the call, whichever shard comes first.
     for home in sorted(parts.keys() | linked, key=lambda home: home not in linked):
         part = parts.get(home, [])
-        order = "" if shards.only is not None else places_of(shards.highest, part)
+        order = "" if shards.only is not None else places_of(before, part)
         stored, highest = await latches.enqueue(
             shards.all[home], [records[n] for n in part], latches_of.get(home, ()), order
         )

@@ -113,6 +113,15 @@ class FairRules(Rules):
         if driver.fifo:
             assert [set(order[n : n + 2]) for n in (0, 2, 4)] == [{"a", "b"}] * 3, order
 
+    @needs("acquire")
+    async def test_they_are_listed_in_the_order_of_their_call(self, driver: Driver) -> None:
+        """Those with a fair key and those without, wherever they are stored."""
+        names = [f"{n}" for n in range(12)]
+        await driver.enqueue(
+            [record(name, fair="ab"[n % 3 : n % 3 + 1] or None) for n, name in enumerate(names)]
+        )
+        assert ids((await driver.find(Filter())).items) == names[::-1]
+
     @needs("acquire", "cancel", "counts")
     async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(3)])
