@@ -11,6 +11,7 @@ from asyncqueue.drivers.postgres.wire import (
     InterfaceError,
     InternalClientError,
     is_from_server,
+    is_of_a_dropped_connection,
 )
 from asyncqueue.errors import AccessDenied, AsyncQueueError, DriverError, DriverUnavailable
 
@@ -68,9 +69,9 @@ def has_no_transaction(error: BaseException) -> bool:
 
 def never_sent(error: BaseException) -> bool:
     """True where asyncpg itself found that a connection is of no use."""
-    return isinstance(error, (InterfaceError, InternalClientError)) and not isinstance(
-        error, ValueError
-    )
+    if isinstance(error, (InterfaceError, InternalClientError)):
+        return not isinstance(error, ValueError)
+    return is_of_a_dropped_connection(error)
 
 
 @contextlib.contextmanager
@@ -92,7 +93,8 @@ def explain(error: Exception, place: Place) -> Exception:
     if isinstance(error, (OSError, EOFError)):  # TimeoutError is an OSError
         return unreachable(place, _of_network(error))
     if not isinstance(error, GuestError) and not is_from_server(error):
-        return error
+        dropped = is_of_a_dropped_connection(error)
+        return unreachable(place, "the connection was dropped") if dropped else error
     code, text = _sqlstate(error), str(error)
     if code is None:
         return unreachable(place, text) if never_sent(error) else _refused(place, text)

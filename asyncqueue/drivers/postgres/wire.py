@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 import asyncpg as untyped  # pyright: ignore[reportMissingTypeStubs]
@@ -127,3 +128,21 @@ def as_connection(given: object) -> Connection | None:
 def is_from_server(error: BaseException) -> bool:
     """Whether this is an error of the server or of asyncpg."""
     return isinstance(error, (PostgresError, InterfaceError, InternalClientError))
+
+
+def is_of_a_dropped_connection(error: BaseException) -> bool:
+    """Whether asyncpg reached for the protocol of a connection that was dropped meanwhile.
+
+    A connection may be dropped after a statement was prepared and before it is executed.
+    """
+    return (
+        isinstance(error, AttributeError)
+        and error.obj is None
+        and _raised_by(error).partition(".")[0] == asyncpg.__name__
+    )
+
+
+def _raised_by(error: BaseException) -> str:
+    """The module whose code raised it."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    return str(frames[-1][0].f_globals.get("__name__", "")) if frames else ""
