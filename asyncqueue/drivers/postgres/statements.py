@@ -41,6 +41,10 @@ class Statements:
             statement = self._statements[address] = numbered(self.text(address))
         return statement
 
+    def titles(self, verb: str) -> list[str]:
+        """The names of a verb's statements and pieces."""
+        return list(_read(verb))
+
     def composed(self, address: str, mark: str, piece: str) -> Statement:
         """A statement whose ``{mark}`` is replaced by another one of the files."""
         key = f"{address}({piece})"

@@ -53,7 +53,7 @@ source AS MATERIALIZED (
 due AS MATERIALIZED (
     SELECT source.place, job.seq, job.priority, job.available_at
     FROM first_due
-    JOIN {jobs} AS job ON job.seq = first_due.seq AND job.state + 0 = 1
+    JOIN {jobs} AS job ON job.seq = ANY (ARRAY[first_due.seq]) AND job.state + 0 = 1
         AND NOT first_due.restricted
     JOIN source ON source.queue = job.queue AND job.priority BETWEEN source.low AND source.high
     ORDER BY source.place, job.priority DESC, job.available_at, job.seq
@@ -230,7 +230,7 @@ UPDATE {jobs} SET
     state = CASE WHEN limits IS NULL AND fair IS NULL THEN 0 ELSE -2 END,
     attempts = attempts - 1, worker = NULL, leased_until = NULL
 FROM unnest(:ids::text[], :tokens::bigint[]) AS given (id, token)
-WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
+WHERE {jobs}.id = ANY (ARRAY[given.id]) AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
 AND {jobs}.cancel_keep IS NULL AND (limits IS NULL OR :limited::boolean)
 RETURNING {jobs}.id, {jobs}.queue, {jobs}.limits;
 

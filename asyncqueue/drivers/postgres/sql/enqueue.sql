@@ -111,10 +111,11 @@ DELETE FROM {jobs} WHERE seq = ANY (ARRAY(
 ));
 
 -- name: clear_keys
+-- ``id || ''`` because an index by key is wanted, and not that by id for its order.
 UPDATE {jobs} SET key_hold = 0 WHERE seq = ANY (ARRAY(
     SELECT seq FROM {jobs}
     WHERE key = ANY (:keys::text[]) AND key_hold > 0 AND key_until <= {now}
-    ORDER BY id FOR UPDATE
+    ORDER BY id || '' FOR UPDATE
 ));
 
 -- name: ids

@@ -74,7 +74,7 @@ FROM unnest(
     id, total, completed, failed, skipped, guards, success_guards, failure_guards, called_off,
     broken, ended, error, opened_at, expires_at
 )
-WHERE {latches}.id = given.id;
+WHERE {latches}.id = ANY (ARRAY[given.id]);
 
 -- name: let_go
 -- latches with what for -> the queues of the jobs that wait like any others from now on.
@@ -85,14 +85,16 @@ UPDATE {jobs} SET
     available_at = {now} + available_at,
     held = NULL
 FROM unnest(:latches::text[], :held::smallint[]) AS given (latch, held)
-WHERE {jobs}.latch = given.latch AND {jobs}.held = given.held AND {jobs}.state = -1
+WHERE {jobs}.latch = ANY (ARRAY[given.latch]) AND {jobs}.latch IS NOT NULL
+AND {jobs}.held = ANY (ARRAY[given.held]) AND {jobs}.state = -1
 RETURNING {jobs}.queue;
 
 -- name: drop
 -- latches with what for -> the ids of the jobs for which there will never be a reason.
 DELETE FROM {jobs}
 USING unnest(:latches::text[], :held::smallint[]) AS given (latch, held)
-WHERE {jobs}.latch = given.latch AND {jobs}.held = given.held AND {jobs}.state = -1
+WHERE {jobs}.latch = ANY (ARRAY[given.latch]) AND {jobs}.latch IS NOT NULL
+AND {jobs}.held = ANY (ARRAY[given.held]) AND {jobs}.state = -1
 RETURNING {jobs}.id;
 
 -- name: drop_all

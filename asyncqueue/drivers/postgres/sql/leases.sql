@@ -7,7 +7,8 @@ WITH held AS MATERIALIZED (
     SELECT job.seq, job.cancel_keep, given.place, given.progress, given.message
     FROM unnest(:ids::text[], :tokens::bigint[], :progress::double precision[], :messages::text[])
     WITH ORDINALITY AS given (id, token, progress, message, place)
-    JOIN {jobs} AS job ON job.id = given.id AND job.token = given.token AND job.state + 0 = 2
+    JOIN {jobs} AS job ON job.id = ANY (ARRAY[given.id]) AND job.token = given.token
+        AND job.state + 0 = 2
     ORDER BY given.place FOR UPDATE OF job
 ),
 renewed AS (
@@ -15,7 +16,7 @@ renewed AS (
         leased_until = {now} + :lease::double precision,
         progress = coalesce(held.progress, {jobs}.progress),
         message = coalesce(held.message, {jobs}.message)
-    FROM held WHERE {jobs}.seq = held.seq
+    FROM held WHERE {jobs}.seq = ANY (ARRAY[held.seq])
 )
 SELECT place, cancel_keep IS NOT NULL FROM held;
 

@@ -29,17 +29,17 @@ ON CONFLICT (key, holder) DO UPDATE SET until = excluded.until;
 
 -- name: give_back
 DELETE FROM {permits} USING unnest(:keys::text[], :holders::text[]) AS given (key, holder)
-WHERE {permits}.key = given.key AND {permits}.holder = given.holder;
+WHERE {permits}.key = ANY (ARRAY[given.key]) AND {permits}.holder = ANY (ARRAY[given.holder]);
 
 -- name: holders
 SELECT holder, until - {now} FROM {permits} WHERE key = :key::text AND until > {now}
 ORDER BY until;
 
 -- name: prune
-DELETE FROM {permits} WHERE (key, holder) IN (
-    SELECT key, holder FROM {permits} WHERE until <= {now}
+DELETE FROM {permits} WHERE ctid = ANY (ARRAY(
+    SELECT ctid FROM {permits} WHERE until <= {now}
     ORDER BY until LIMIT :room::bigint FOR UPDATE SKIP LOCKED
-);
+));
 
 -- name: of_jobs
 -- ids -> id, limits of those that have any.
@@ -49,13 +49,14 @@ SELECT id, limits FROM {jobs} WHERE id = ANY (:ids::text[]) AND limits IS NOT NU
 -- ids, tokens -> the places (from 1) of claims that are held by jobs with limits.
 SELECT given.place
 FROM unnest(:ids::text[], :tokens::bigint[]) WITH ORDINALITY AS given (id, token, place)
-JOIN {jobs} AS job ON job.id = given.id AND job.token = given.token AND job.state + 0 = 2
+JOIN {jobs} AS job ON job.id = ANY (ARRAY[given.id]) AND job.token = given.token
+    AND job.state + 0 = 2
 WHERE job.limits IS NOT NULL;
 
 -- name: set_aside
 UPDATE {jobs} SET state = -3, aside = given.key
 FROM unnest(:seqs::bigint[], :keys::text[]) AS given (seq, key)
-WHERE {jobs}.seq = given.seq;
+WHERE {jobs}.seq = ANY (ARRAY[given.seq]);
 
 -- name: first_aside
 -- keys -> of each for which anybody is set aside, the limits of one of them.

@@ -92,7 +92,7 @@ SELECT seq, limits, key FROM head ORDER BY round, place LIMIT :most::bigint;
 -- name: lock_jobs
 -- seqs -> the seqs of those that wait still, and that nobody else is taking.
 SELECT seq FROM {jobs} WHERE seq = ANY (:seqs::bigint[]) AND (state = 0 OR state = -2)
-ORDER BY id FOR UPDATE SKIP LOCKED;
+FOR UPDATE SKIP LOCKED;
 
 -- name: hand_out
 -- Rows that are locked -> the columns of claim.take up to part.

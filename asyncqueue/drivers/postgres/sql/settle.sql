@@ -1,6 +1,8 @@
 -- Ending claims. The driver gives them in the order of their ids, which is the order in which
 -- everything here locks rows: no two calls wait for each other. ``state + 0`` because an index by
--- id is wanted, and not that of all running jobs.
+-- id is wanted, and not that of all running jobs. ``= ANY (ARRAY[x])`` instead of ``= x``, here and
+-- in the other files, because for the latter a plan made on a nearly empty table reads all of it in
+-- order, once for each of those that are given, and keeps to that however many jobs come later.
 --
 -- -> how many were held; the places (from 1) of those that were, unless all; the queues to which
 -- jobs went back; whether anybody waits for jobs to finish. Claims of jobs with limits count as not
@@ -30,7 +32,8 @@ WITH ended AS (
     ) WITH ORDINALITY AS given (
         id, token, attempts, exceptions, retention, result, error, traceback, place
     )
-    WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
+    WHERE {jobs}.id = ANY (ARRAY[given.id]) AND {jobs}.token = given.token
+    AND {jobs}.state + 0 = 2
     AND {jobs}.limits IS NULL
     RETURNING given.place
 )
@@ -48,7 +51,8 @@ WITH ended AS (
     USING unnest(
         coalesce(:ids::text[], string_to_array(:packed_ids::text, E'\x1f')), :tokens::text::bigint[]
     ) WITH ORDINALITY AS given (id, token, place)
-    WHERE {jobs}.id = given.id AND {jobs}.token = given.token AND {jobs}.state + 0 = 2
+    WHERE {jobs}.id = ANY (ARRAY[given.id]) AND {jobs}.token = given.token
+    AND {jobs}.state + 0 = 2
     AND {jobs}.limits IS NULL
     RETURNING given.place
 )
@@ -76,7 +80,8 @@ WITH held AS MATERIALIZED (
         id, token, state, attempts, exceptions, delay, retention, result, error, traceback, note,
         place
     )
-    JOIN {jobs} AS job ON job.id = given.id AND job.token = given.token AND job.state + 0 = 2
+    JOIN {jobs} AS job ON job.id = ANY (ARRAY[given.id]) AND job.token = given.token
+        AND job.state + 0 = 2
         AND (job.limits IS NULL OR :limited::boolean)
     ORDER BY given.place FOR UPDATE OF job
 ),
@@ -99,7 +104,7 @@ returned AS (
         history = coalesce({jobs}.history || held.note, held.note, {jobs}.history),
         worker = NULL,
         leased_until = NULL
-    FROM held WHERE {jobs}.seq = held.seq AND held.ending < 2
+    FROM held WHERE {jobs}.seq = ANY (ARRAY[held.seq]) AND held.ending < 2
 ),
 kept AS (
     UPDATE {jobs} SET
@@ -116,11 +121,11 @@ kept AS (
         leased_until = NULL,
         cancel_keep = NULL,
         key_hold = 0
-    FROM held WHERE {jobs}.seq = held.seq AND held.ending IN (3, 4) AND held.keep > 0
+    FROM held WHERE {jobs}.seq = ANY (ARRAY[held.seq]) AND held.ending IN (3, 4) AND held.keep > 0
 ),
 gone AS (
     DELETE FROM {jobs} USING held
-    WHERE {jobs}.seq = held.seq AND (held.ending = 5 OR held.ending IN (3, 4) AND held.keep <= 0)
+    WHERE {jobs}.seq = ANY (ARRAY[held.seq]) AND (held.ending = 5 OR held.ending IN (3, 4) AND held.keep <= 0)
     RETURNING
         {jobs}.*, held.ending, held.attempts AS new_attempts, held.exceptions AS new_exceptions,
         held.error AS new_error, held.result AS new_result, held.traceback AS new_traceback,
@@ -179,8 +184,8 @@ SELECT given.place
 FROM unnest(
     :ids::text[], :tokens::bigint[], :states::smallint[], :retentions::double precision[]
 ) WITH ORDINALITY AS given (id, token, state, retention, place)
-LEFT JOIN {jobs} AS job ON job.id = given.id
-LEFT JOIN {failed} AS failed ON failed.id = given.id
+LEFT JOIN {jobs} AS job ON job.id = ANY (ARRAY[given.id])
+LEFT JOIN {failed} AS failed ON failed.id = ANY (ARRAY[given.id])
 WHERE CASE
     WHEN given.state = 5 THEN failed.token = given.token
     WHEN given.state < 2 THEN job.token = given.token AND job.state IN (0, 1, 4, -2, -3)
