@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.execution.verdict import Verdict
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from asyncqueue.worker.options import Pool, Timing
     from asyncqueue.worker.quota import Quota
     from asyncqueue.worker.settler import Settler
+
+
+MOST_UNSETTLED: Final = 2_000
+"""Outcomes beyond those of the jobs a pool can hold that wait to be stored: then none is claimed."""
 
 
 class Consumer:
@@ -123,6 +127,9 @@ class Consumer:
         room = self._capacity - len(self.running) - len(self._buffer)
         self._freed.clear()
         if self._plenty and room < self._worthwhile:
+            await self._freed.wait()
+            return
+        if self._settler.is_behind(MOST_UNSETTLED + self._capacity, self._freed):
             await self._freed.wait()
             return
         asked = self._quota.take(room, self._freed)

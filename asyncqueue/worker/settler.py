@@ -60,6 +60,7 @@ class Settler:
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._unsettled = 0
+        self._waiting_for_room: set[asyncio.Event] = set()
         self._late: set[int] = set()
         """The identities of verdicts whose part of the store was away."""
         self._patience = math.inf
@@ -75,6 +76,17 @@ class Settler:
     def idle(self) -> bool:
         """Whether everything was stored and said, and nothing waits for a hook."""
         return not self._unsettled and not self._hooks.waited_for
+
+    def is_behind(self, most: int, waiting: asyncio.Event) -> bool:
+        """Whether so many outcomes are still to be stored; ``waiting`` is set once some are.
+
+        Else a worker whose store is slow at settling would run through a whole queue, and if it
+        died, or its leases ran out, all of that would run again.
+        """
+        if self._unsettled < most:
+            return False
+        self._waiting_for_room.add(waiting)
+        return True
 
     def put(self, verdict: Verdict) -> None:
         """Store this with the next group."""
@@ -150,6 +162,8 @@ class Settler:
                     await self._skip_delayed()
                 finally:
                     self._unsettled -= len(group)
+                    while self._waiting_for_room:
+                        self._waiting_for_room.pop().set()
                 if self._waiting:  # A busy settler is never idle, yet limits have to be kept.
                     self._on_settled()
             self._idle.set()

@@ -208,6 +208,27 @@ async def test_a_backlog_is_claimed_in_groups(queue, make_worker, monkeypatch):
     assert min(later) >= 5
 
 
+async def test_no_more_is_claimed_while_very_many_outcomes_wait_to_be_stored(
+    weak, make_worker, monkeypatch
+):
+    """What runs ahead of the store would all run again if the worker died."""
+    monkeypatch.setattr("asyncqueue.worker.consumer.MOST_UNSETTLED", 20)
+
+    class Swift(Job):
+        async def handle(self, ctx: Context) -> None:
+            await asyncio.sleep(0)
+
+    weak.driver.held["settle"] = asyncio.Event()
+    await weak.dispatch_many([Swift() for _ in range(200)])
+    async with make_worker(on=weak, concurrency=2, prefetch=10) as worker:
+        await until(lambda: worker._shift._settler._waiting_for_room)
+        claimed = (await weak.stats())["default"].processing
+        assert 32 <= claimed < 32 + 2 * 12
+        weak.driver.held.pop("settle").set()
+        await until(lambda: worker.totals[State.COMPLETED] == 200)
+    assert (await weak.stats())["default"].completed == 200
+
+
 # Priorities and lanes
 
 
