@@ -38,7 +38,27 @@ LONGEST: Final = 100 * 366 * 86400.0
 MOST_OF_IT: Final = 1000
 """Characters of an expression."""
 SOME_DAY: Final = datetime(2000, 1, 1, tzinfo=UTC)
+_MONTHS: Final = (
+    "JAN",
+    "FEB",
+    "MAR",
+    "APR",
+    "MAY",
+    "JUN",
+    "JUL",
+    "AUG",
+    "SEP",
+    "OCT",
+    "NOV",
+    "DEC",
+)
+_DAYS: Final = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_NUMBERS: Final = {
+    **{name: str(number) for number, name in enumerate(_MONTHS, 1)},
+    **{name: str(number) for number, name in enumerate(_DAYS)},
+}
 _STEP: Final = re.compile(r"/(\d+)")
+_STEPPED_SPAN: Final = re.compile(r"(\w+)-(\w+)/0*[1-9]\d*", re.ASCII)
 _EVERY: Final = re.compile(r"@every\s+(.+)", re.IGNORECASE)
 
 
@@ -111,6 +131,7 @@ def _cron(entry: str, expression: str, zone: tzinfo) -> Cron:
         has = f"{len(parts)} field" + ("" if len(parts) == 1 else "s")
         raise _malformed(entry, expression, f"it has {has}, not the five: {' '.join(FIELDS)}")
     _refuse_long_steps(entry, expression, parts)
+    text = " ".join(map(_spelled, parts))
     try:
         comes = next(Calendar(text, SOME_DAY), None)
     except CronSimError as error:
@@ -118,6 +139,20 @@ def _cron(entry: str, expression: str, zone: tzinfo) -> Cron:
     if comes is None:
         raise _malformed(entry, expression, "no day of the next 50 years fits it")
     return Cron(text, zone)
+
+
+def _spelled(part: str) -> str:
+    """A field with ``5-5/10`` as ``5``: cronsim would go on from there, as with ``5/10``."""
+
+    def short(term: str) -> str:
+        span = _STEPPED_SPAN.fullmatch(term)
+        return span[1] if span is not None and _number(span[1]) == _number(span[2]) else term
+
+    return ",".join(map(short, part.split(",")))
+
+
+def _number(text: str) -> str:
+    return _NUMBERS.get(text.upper(), text.lstrip("0"))
 
 
 def _refuse_long_steps(entry: str, expression: str, parts: list[str]) -> None:

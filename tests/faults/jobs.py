@@ -238,3 +238,16 @@ class Plain(Job, name="FaultPlain", max_attempts=10, timeout=120):
     def handle(self, ctx: Context) -> None:
         with noted(ctx):
             time.sleep(self.seconds)
+
+
+class Confidential(Job, name="FaultConfidential", max_attempts=1, unique=lambda job: job.secret):
+    """Knows something that only those who hold the key may learn."""
+
+    secret: str
+    fails: bool = False
+
+    async def handle(self, ctx: Context) -> str:
+        with noted(ctx):
+            if self.fails:
+                raise ValueError("one of the errors that are to be expected")
+            return self.secret

@@ -45,7 +45,7 @@ CHANGES = {
 
 def field(low: int, high: int) -> st.SearchStrategy[str]:
     number = st.integers(low, high)
-    pair = st.lists(number, min_size=2, max_size=2, unique=True).map(sorted)
+    pair = st.lists(number, min_size=2, max_size=2).map(sorted)
     span = pair.map(lambda ends: f"{ends[0]}-{ends[1]}")
     step = st.integers(1, high)
     plain = st.one_of(number.map(str), span)
@@ -114,6 +114,28 @@ def test_lists_ranges_and_steps():
     assert times("0,30 9-17 * * 1-5", "UTC", friday, 3) == expected
     quarters = [f"05-01 {hour}:{minute:02}+0000" for hour in (17, 18) for minute in (0, 15, 30, 45)]
     assert times("*/15 * * * *", "UTC", friday - timedelta(seconds=1), 8) == quarters
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("7-7/10 17 * * *", ["05-01 17:07+0000", "05-02 17:07+0000"]),
+        ("5,07-7/10 17 * * *", ["05-01 17:05+0000", "05-01 17:07+0000"]),
+        ("0 18-18/2 * * *", ["05-01 18:00+0000", "05-02 18:00+0000"]),
+        ("0 0 2-2/9 jun-6/2 *", ["06-02 00:00+0000", "06-02 00:00+0000"]),
+        ("0 0 * * Mon-MON/2", ["05-04 00:00+0000", "05-11 00:00+0000"]),
+        ("7/50 17 * * *", ["05-01 17:07+0000", "05-01 17:57+0000"]),
+    ],
+)
+@pytest.mark.case("SCH-16")
+def test_a_range_of_one_and_a_step(expression, expected):
+    """It is that one, while a number with a step goes on to the end."""
+    assert times(expression, "UTC", datetime(2026, 5, 1, 17, 0, tzinfo=UTC), 2) == expected
+
+
+def test_a_step_of_zero_is_none_in_a_range_of_one_either():
+    with pytest.raises(ValueError, match="its minute '7-7/0' cannot be understood"):
+        timing_of("x", "7-7/0 * * * *", "UTC")
 
 
 @pytest.mark.parametrize("sunday", ["0", "7", "SUN", "sun", "7,0", "6-7/2,0"])
