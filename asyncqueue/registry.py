@@ -79,7 +79,11 @@ class Registry:
 
     def get(self, name: str) -> Any | None:
         """The class or factory of this kind, or None."""
-        return self._makers.get(fold(name)) or _built_in.get(name)
+        try:
+            key = fold(name)
+        except ValueError:
+            return None  # A stored kind may be any text.
+        return self._makers.get(key) or _built_in.get(name)
 
     def find(self, name: str) -> Any:
         """As :meth:`get`, but raises :class:`~asyncqueue.errors.UnknownJob`."""

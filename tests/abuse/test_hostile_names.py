@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,14 @@ DATA = [
     "a" * 190,
 ]
 """What queues, keys and ids may be called: it is stored, and does nothing."""
+CURSORS = [
+    *("", " ", "/", "//", "1/", "/1", "1/2", "1/2/3", "-1", "+1", "1_0", "0x10", "1e3", "1.5"),
+    *(f"-{'9' * 40}", f"1/-{'9' * 40}", f"-{'9' * 40}/1"),
+    *("nan", "inf", "-inf", "nan/nan", "inf/1", "1e999", "9" * 40, "9" * 400, "1" * 100_000),
+    *("\u0663", "1\x00", "\x00", "1\n2", "'; DROP TABLE jobs; --", "1 OR 1=1", "{jobs}", "%s"),
+    *("\udc80", "null", "[]", "1,2", "*", "../1", "\u202e1"),
+]
+"""Where a listing goes on is told by whoever asks for more of it: it may come from a browser."""
 
 
 class HostileTarget(Job):
@@ -100,6 +109,7 @@ async def test_a_kind_is_looked_up_and_nothing_else(make_queue, tmp_path: Path):
     assert {one.id for one in failed.items} | set(ran) >= {
         record.id for record in records if "\x00" not in record.name
     }
+    assert {one.error.partition(":")[0] for one in failed.items} == {"UnknownJob"}
 
 
 def test_kinds_that_differ_only_in_their_package_collide():
@@ -131,6 +141,30 @@ async def test_data_does_nothing(text: str, make_queue):
     assert sorted(ran) == sorted([bystander.id, handle.id])
     status = await queue.status(bystander.id)
     assert status.state == State.COMPLETED
+
+
+@pytest.mark.parametrize("what", ["jobs", "failed"])
+async def test_a_cursor_is_one_or_is_refused(what: str, make_queue):
+    """With no error but ours, and no line of the store in it; what is listed stays a page."""
+    ran.clear()
+    queue = make_queue()
+    await queue.dispatch_many([HostileTarget(str(n)) for n in range(5)])
+    await drain(queue)
+    read = 0
+    for cursor in CURSORS:
+        if what == "jobs":
+            asked = queue.jobs(limit=2, cursor=cursor)
+        else:
+            asked = queue.driver.find(Filter(), limit=2, cursor=cursor, order="finished")
+        (page,) = await asyncio.gather(asked, return_exceptions=True)
+        if isinstance(page, BaseException):
+            assert type(page) is ValueError, (cursor, page)
+            assert "is not a cursor of this listing" in str(page)
+        else:
+            read += 1
+            assert len(page.items) <= 2
+    assert read < len(CURSORS) / 2
+    assert len((await queue.jobs()).items) == 5
 
 
 def _ids(job_id: str):

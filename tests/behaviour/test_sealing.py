@@ -143,6 +143,16 @@ async def test_what_is_not_signed_may_be_changed(make_queue, storage):
     assert ran == [(handle.id, "x")]
 
 
+async def test_a_job_may_be_moved_to_another_queue(make_queue):
+    queue = make_queue(**BOTH)
+    handle = await queue.dispatch(Pay("x"))
+    stored = await payload_of(queue, handle.id)
+    assert await queue.clear("default") == 1
+    await queue.driver.enqueue([Record(handle.id, "elsewhere", "SealedPay", stored)])
+    assert (await drain(queue)).completed == 1
+    assert ran == [(handle.id, "x")]
+
+
 @pytest.mark.case("SEC-02")
 @pytest.mark.parametrize("keys", [{"signing_keys": [SECRET]}, BOTH], ids=["signed", "both"])
 async def test_signed_ones_are_refused_without_a_key(make_queue, keys):

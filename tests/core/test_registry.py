@@ -147,6 +147,17 @@ class TestLookUp:
             "Known: report, send_mail. Import the module that defines it before the worker starts."
         )
 
+    @pytest.mark.parametrize("stored", ["", ".", "*", "**", " ", "jobs.", "RegisteredReport/.."])
+    def test_a_stored_kind_that_is_no_name_is_unknown(
+        self, registry: Registry, stored: str
+    ) -> None:
+        """Else a worker that hands back what it does not know would fail it."""
+        registry.register("report", RegisteredReport)
+        assert registry.get(stored) is None
+        assert stored not in registry
+        with pytest.raises(UnknownJob, match="is registered"):
+            registry.find(stored)
+
     def test_suggestions(self) -> None:
         assert suggest("x", []) == " Known: none."
         assert suggest("zzz", ["b", "a"]) == " Known: a, b."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from heapq import nlargest
 from itertools import chain, islice
 from typing import TYPE_CHECKING
@@ -166,6 +167,6 @@ def _read_cursor(cursor: str, parts: int) -> list[float]:
         numbers = [float(part) for part in cursor.split("/")]
     except ValueError:
         numbers = []
-    if len(numbers) != parts:
+    if len(numbers) != parts or not all(map(math.isfinite, numbers)):
         raise ValueError(f"{cursor!r} is not a cursor of this listing; give one that it returned.")
     return numbers

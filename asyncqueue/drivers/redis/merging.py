@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import heapq
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 from asyncqueue.drivers.redis import looking
@@ -141,6 +142,7 @@ def _read_cursor(cursor: str | None, order: Order, *, many: bool) -> Place | Non
         parts = tuple(float(part) for part in cursor.split("/"))
     except ValueError:
         parts = ()
-    if len(parts) != (2 if order == "finished" else 1) + many:
+    expected = (2 if order == "finished" else 1) + many
+    if len(parts) != expected or not all(map(math.isfinite, parts)):
         raise ValueError(f"{cursor!r} is not a cursor of this listing; give one that it returned.")
     return parts if many else (*parts, 0)

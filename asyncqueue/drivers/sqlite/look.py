@@ -91,7 +91,7 @@ def _read_cursor(cursor: str | None, order: Order) -> dict[str, float]:
         return {"seq": LAST, "end": sys.float_info.max}
     end, _, seq = cursor.rpartition("/") if order == "finished" else ("0", "", cursor)
     try:
-        return {"seq": min(int(seq), LAST), "end": float(end)}
+        return {"seq": max(-LAST, min(int(seq), LAST)), "end": float(end)}
     except ValueError:
         raise ValueError(
             f"{cursor!r} is not a cursor of this listing; give one that it returned."
