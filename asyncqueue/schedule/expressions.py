@@ -131,14 +131,15 @@ def _cron(entry: str, expression: str, zone: tzinfo) -> Cron:
         has = f"{len(parts)} field" + ("" if len(parts) == 1 else "s")
         raise _malformed(entry, expression, f"it has {has}, not the five: {' '.join(FIELDS)}")
     _refuse_long_steps(entry, expression, parts)
-    text = " ".join(map(_spelled, parts))
+    spelled = " ".join(map(_spelled, parts))
     try:
-        comes = next(Calendar(text, SOME_DAY), None)
+        Calendar(text, SOME_DAY)  # Else what is wrong in a term might not be in what is read of it.
+        comes = next(Calendar(spelled, SOME_DAY), None)
     except CronSimError as error:
         raise _malformed(entry, expression, _reason(parts, str(error))) from error
     if comes is None:
         raise _malformed(entry, expression, "no day of the next 50 years fits it")
-    return Cron(text, zone)
+    return Cron(spelled, zone)
 
 
 def _spelled(part: str) -> str:

@@ -85,7 +85,7 @@ class Deployment:
 async def test_three_keys_one_after_the_other_under_load(scene: Scene, figure: Figure) -> None:
     """A3: as the guide says, new keys are accepted, then used, and old ones given up: none is lost.
 
-    Jobs that wait all the while are run with the key that sealed them.
+    Jobs that were sealed with the first key run as long as it is accepted.
     """
     deployment = Deployment(scene)
     await deployment.work_with(FIRST)

@@ -133,9 +133,19 @@ def test_a_range_of_one_and_a_step(expression, expected):
     assert times(expression, "UTC", datetime(2026, 5, 1, 17, 0, tzinfo=UTC), 2) == expected
 
 
-def test_a_step_of_zero_is_none_in_a_range_of_one_either():
-    with pytest.raises(ValueError, match="its minute '7-7/0' cannot be understood"):
-        timing_of("x", "7-7/0 * * * *", "UTC")
+@pytest.mark.parametrize(
+    ("field", "expression"),
+    [
+        ("minute", "7-7/0 * * * *"),
+        ("month", "0 0 1 MAR-WED/2 *"),
+        ("month", "0 0 1 3-WED/2 *"),
+        ("day-of-week", "0 0 * * WED-MAR/2"),
+        ("hour", "0 24-24/2 * * *"),
+    ],
+)
+def test_a_range_of_one_and_a_step_is_checked_as_it_is_written(field, expression):
+    with pytest.raises(ValueError, match=f"its {field} '[^ ]*/[02]' cannot be understood"):
+        timing_of("x", expression, "UTC")
 
 
 @pytest.mark.parametrize("sunday", ["0", "7", "SUN", "sun", "7,0", "6-7/2,0"])
