@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 MOST_UNSETTLED: Final = 2_000
-"""Outcomes beyond those of the jobs a pool can hold that wait to be stored: then none is claimed."""
+"""Outcomes beyond those of the jobs that a pool can hold; while they wait, none is claimed."""
 
 
 class Consumer:
