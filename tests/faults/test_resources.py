@@ -17,6 +17,7 @@ import pytest
 
 from asyncqueue import Job, Queue
 from asyncqueue.errors import DriverError
+from asyncqueue.record import Filter
 
 from ..servers.redis import ask
 from .jobs import Heavy, Labour
@@ -234,6 +235,51 @@ async def test_a_server_that_takes_no_more_clients(own_redis, tmp_path: Path) ->
         await scene.done(10)
         code, _ = await scene.terminated(worker)
         assert code == 0
+
+
+async def test_a_flood_that_comes_over_workers_who_had_nothing_to_do(
+    scene: Scene, figure: Figure
+) -> None:
+    """B1: what a store has planned for an empty queue must do for a full one."""
+    workers = [await scene.hired("--concurrency", "25", lease=4.0) for _ in range(2)]
+    await scene.labour(50, 0.0)
+    await scene.done(50)
+    await scene.settled()
+    await scene.queue.driver.delete(Filter())
+    await scene.labour(1, 0.0)
+    await scene.done(51)
+    await scene.settled()
+    await cleaned(scene)
+    for n in range(52, 72):  # Everybody's plans are made now.
+        await scene.labour(1, 0.0)
+        await scene.done(n)
+    for worker in workers:
+        worker.send(signal.SIGSTOP)
+    for _ in range(4):
+        await scene.labour(2_500, 0.0)
+    for worker in workers:
+        worker.send(signal.SIGCONT)
+    began = time.monotonic()
+    await scene.done(10_071, 120.0)
+    await scene.settled()
+    for worker in workers:
+        worker.send(signal.SIGTERM)
+    assert [await scene.ended(worker) for worker in workers] == [0] * 2
+    report = await scene.report()
+    assert report.problems(faults=False) == []
+    figure("drained in (s)", time.monotonic() - began)
+
+
+async def cleaned(scene: Scene) -> None:
+    """What a PostgreSQL does by itself every now and then."""
+    if scene.store.kind == "postgres":
+        connection = await asyncpg.connect(
+            scene.store.url.format(port=scene.store.port).split("?")[0]
+        )
+        schema = scene.store.url.split("schema=")[1]
+        for table in ("jobs", "failed_jobs"):
+            await connection.execute(f'VACUUM ANALYZE "{schema}"."{table}"')
+        await connection.close()
 
 
 async def test_twenty_thousand_jobs_without_a_fault(scene: Scene, figure: Figure) -> None:
