@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from asyncqueue import Context, Job, Queue, Worker
 from asyncqueue.callbacks import callbacks
 
+from ..recorder import PATIENCE
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
@@ -128,7 +130,7 @@ async def run(queue: Queue, queues: Any = None, **options: Any) -> None:
     """Run what is due, and what follows it, until nothing is; one at a time unless told."""
     options.setdefault("concurrency", 1)
     worker = Worker(queue, queues, stop_when_empty=True, poll_interval=0.01, **options)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await worker.run()
 
 

@@ -21,7 +21,7 @@ from asyncqueue import (
 )
 from asyncqueue.callbacks import CallbackJob
 
-from ..recorder import until
+from ..recorder import PATIENCE, until
 from .linked import Fails, Report, Step, found, listening, numbers, run, steps
 
 
@@ -230,7 +230,7 @@ async def test_a_batch_is_found_with_live_counters(queue, make_queue, driver, sc
     running = asyncio.create_task(run(queue))
     await scene.started["b"].wait()
     other = make_queue(driver)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while numbers(seen := await other.find_batch(info.id)) == (2, 2, 0, 0, 0):
             await asyncio.sleep(0)  # "a" has ended, and is being settled.
     assert (seen.name, numbers(seen), seen.progress) == ("two", (2, 1, 1, 0, 0), 50)

@@ -375,7 +375,7 @@ async def test_a_running_job_that_is_cancelled_ends_as_cancelled(
     async with make_worker() as worker:
         await stage.started.wait()
         assert await handle.cancel() is True
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(PATIENCE):
             while (await handle.status()).state is not State.CANCELLED:
                 await asyncio.sleep(0.005)
         assert stage.ctx.cause == "cancelled"
@@ -395,7 +395,7 @@ async def test_a_prefetched_job_that_is_cancelled_never_runs(
         while (await handles[1].status()).state is not State.PROCESSING:
             await asyncio.sleep(0)
         assert await handles[1].cancel() is True
-        async with asyncio.timeout(1.5):
+        async with asyncio.timeout(PATIENCE):
             while (await handles[1].status()).state is not State.CANCELLED:
                 await asyncio.sleep(0.005)
         busy.gate.set()

@@ -11,7 +11,7 @@ import pytest
 from asyncqueue import Context, Job, JobQueued, Retry, Snooze, State
 from asyncqueue.drivers.sqlite import SqliteDriver
 
-from ..recorder import until
+from ..recorder import PATIENCE, until
 from .frail import frail
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ async def test_an_outage_between_the_end_of_an_attempt_and_its_settlement(
         async def settled() -> bool:
             return (await handle.status()).state is State.DELAYED
 
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE):
             while not await settled():
                 await asyncio.sleep(0.01)
         assert (await handle.status()).available_at == ended_at + timedelta(seconds=60)

@@ -10,7 +10,7 @@ import pytest
 from asyncqueue import Context, Job, JobNotFound, JobProcessed, JobRetrying, Limit, State
 from asyncqueue.record import On, Presence, Record, Source
 
-from ..recorder import until
+from ..recorder import PATIENCE, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,7 +123,7 @@ async def test_where_a_running_job_is_and_who_lost_it(
 
 
 async def until_async(ask: Callable[[], Any], good: Callable[[Any], Any]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not good(await ask()):
             await asyncio.sleep(0.02)
 

@@ -134,7 +134,7 @@ async def test_a_bounded_stop_in_an_outage_does_not_wait_for_the_store(
     await worker.start()
     await until(lambda: weak.driver.calls["settle"])
     weak.driver.held["claim"] = asyncio.Event()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await worker.stop(timeout=0)
 
 

@@ -217,7 +217,7 @@ async def test_stop_with_a_timeout_leaves_a_deaf_handler_at_once(queue, make_wor
     await stage.started.wait()
     started = time.monotonic()
     await worker.stop(timeout=0.05)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < PATIENCE
     assert not worker.running
     assert "leaks" in caplog.text
     assert (await handle.status()).state is State.PROCESSING
@@ -345,7 +345,7 @@ async def test_a_failed_hook_may_stop_its_worker(queue, make_worker, bound, capl
             hooked.append(error)
 
     await queue.dispatch(Breaks())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await worker.run()
     assert len(hooked) == 1
 
@@ -364,7 +364,7 @@ async def test_a_listener_may_stop_the_worker(queue, make_worker, stage, heard):
 
     queue.on(heard, listener)
     await queue.dispatch(define(at_once, stage)())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         if heard is WorkerStopping:
             async with worker:
                 pass
@@ -393,7 +393,7 @@ async def test_a_listener_that_heard_a_dispatch_first_may_stop_the_worker(
     await worker.start()
     await events.wait_for(JobProcessed)
     proceed.set()
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await worker._ended()
 
 
@@ -402,7 +402,7 @@ async def test_a_plain_listener_may_ask_for_a_stop(queue, make_worker, stage):
     stops = []
     queue.on(JobProcessing, lambda _: stops.append(asyncio.ensure_future(worker.stop())))
     handle = await queue.dispatch(define(obedient, stage)())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await worker.run()
     await asyncio.gather(*stops)
     assert (await handle.status()).attempts == 0
@@ -438,7 +438,7 @@ async def test_a_claim_in_flight_does_not_hold_up_the_cancellation(weak, make_wo
     await until(lambda: weak.driver.calls["claim"] > calls)
     second = await weak.dispatch(job())
     stopping = asyncio.create_task(worker.stop())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await stage.cancelled.wait()
     await settled(stopping)
     weak.driver.held.pop("claim").set()
@@ -469,7 +469,7 @@ async def test_a_claim_that_never_answers_does_not_hold_up_a_bounded_stop(weak, 
     worker = make_worker(on=weak)
     await worker.start()
     await until(lambda: weak.driver.calls["claim"])
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(PATIENCE):
         await worker.stop(timeout=0.02)
 
 
@@ -575,7 +575,7 @@ async def test_shutdown_returns_at_its_deadline(queue, make_worker, stage, handl
     worker = make_worker()
     await worker.start()
     await stage.started.wait()
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(PATIENCE):
         await queue.shutdown(0.05)
     assert not worker.running
 
@@ -585,7 +585,7 @@ async def test_shutdown_returns_at_its_deadline_with_a_plain_job(queue, make_wor
     worker = make_worker()
     await worker.start()
     await stage.started.wait()
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(PATIENCE):
         await queue.shutdown(0.05)
     stage.thread_may_end.set()
 
@@ -598,7 +598,7 @@ async def test_a_shutdown_that_comes_too_late_is_prompt_and_a_second_one_harmles
     await queue.dispatch(define(obedient, stage)())
     await make_worker().start()
     await stage.started.wait()
-    async with asyncio.timeout(1.5):
+    async with asyncio.timeout(PATIENCE):
         await queue.shutdown(timeout)
         await queue.shutdown(timeout)
         await queue.shutdown(100)
@@ -659,7 +659,7 @@ async def test_a_job_of_a_worker_stopped_in_its_failure_still_fails(queue, make_
     worker = make_worker()
     queue.on(JobFailed, lambda _: asyncio.ensure_future(worker.stop()))
     await queue.dispatch(define(breaks, stage, max_attempts=1)())
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(PATIENCE):
         await worker.run()
     assert len(stage.hooked) == 1
     assert len(events.of(JobFailed)) == 1

@@ -64,7 +64,7 @@ async def killed(queue: Queue, path: Path, dies: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.behaviour.paying", str(path), cwd=ROOT, env=ENVIRONMENT
     )
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert await process.wait() == -signal.SIGKILL
     return handle.id
 

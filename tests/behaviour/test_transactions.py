@@ -315,7 +315,7 @@ class Idle(Job, name="IdleBesideTransactions"):
 async def run_alone(queue, make_worker, cls):
     """Run one job of a class and give how it ended; no wait for a lock may fall into it."""
     handle = await queue.dispatch(cls())
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(4.5):  # SQLite waits five seconds for a lock.
         await make_worker(stop_when_empty=True).run()
     return await handle.status()
 

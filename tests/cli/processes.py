@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import signal
 
 ROOT = Path(asyncqueue.__file__).parents[1]
-PATIENCE = 30.0
+PATIENCE = 60.0
 """Seconds to wait for a line or an end; nothing takes this long unless it is broken."""
 
 

@@ -25,7 +25,7 @@ NOT_UTF8 = "not_utf8.txt"
 LARGE = "large.py"
 
 
-def until(condition: Callable[[], T], seconds: float = 20) -> T:
+def until(condition: Callable[[], T], seconds: float = 60) -> T:
     """What the condition answers once that is true."""
     deadline = time.monotonic() + seconds
     while True:

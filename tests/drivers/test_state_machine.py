@@ -77,6 +77,10 @@ HUNT = settings(
 )
 
 
+# On a busy machine a history takes long; what hangs is noticed all the same.
+pytestmark = pytest.mark.timeout(600)
+
+
 def compare(
     make: Callable[[Clock], Driver],
     length: settings,
@@ -164,7 +168,6 @@ def compare_in_three_shards(url: str, length: settings) -> None:
 
 
 @pytest.mark.hunts
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("kind", "defect"),
     [

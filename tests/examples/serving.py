@@ -22,7 +22,7 @@ REPOSITORY = Path(__file__).parents[2]
 EXAMPLES = REPOSITORY / "docs" / "examples"
 
 
-def until(condition: Callable[[], T], seconds: float = 20) -> T:
+def until(condition: Callable[[], T], seconds: float = 60) -> T:
     """What the condition answers once that is true."""
     deadline = time.monotonic() + seconds
     while True:

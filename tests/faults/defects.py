@@ -118,7 +118,7 @@ DEFECTS: Final = (
     Defect(Forgets, lambda report: report.lost),
     Defect(Denies, lambda report: report.recovered, silent=True),
     Defect(Invents, lambda report: report.unexpected),
-    Defect(GivesTwice, lambda report: report.overlapped or report.unexplained),
+    Defect(GivesTwice, lambda report: report.overlapped or report.duplicated),
     Defect(RunsAgain, lambda report: report.unexplained or report.duplicated),
     Defect(EagerSweep, lambda report: report.duplicated and report.stale),
     Defect(CompletesUnrun, lambda report: report.unrun),

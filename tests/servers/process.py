@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 60.0
 """Seconds within which a server must answer, or end."""
 BETWEEN_LOOKS: Final = 0.005
 PORTS: Final = (10_000, 21_999)

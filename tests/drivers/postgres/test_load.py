@@ -81,7 +81,7 @@ async def test_a_claim_does_not_wait_for_rows_that_others_hold(
     await stranger.execute(
         f"SELECT * FROM {postgres_schema.name}.jobs WHERE id IN ('0', '1') FOR UPDATE"
     )
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(9):
         assert [job.id for job in await claim(driver)] == ["2", "3", "4"]
     await holding.rollback()
     assert [job.id for job in await claim(driver)] == ["0", "1"]

@@ -70,7 +70,7 @@ async def test_a_dispatch_elsewhere_rings_here(path: Path) -> None:
             assert await child.stdout.readline() == b"stored\n"
             began = loop.time()
             await watch.wait(5)
-            assert loop.time() - began < 1, "far below the five seconds of the wait"
+            assert loop.time() - began < 4, "below the five seconds of the wait"
     child.stdin.close()
     await child.wait()
     await driver.close()
