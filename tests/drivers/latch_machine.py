@@ -76,7 +76,7 @@ class LatchMachine(DriverMachine):
     @property
     def latched(self) -> bool:
         """Whether latches can be compared: not yet with a driver in several parts."""
-        return self.driver.has_latches and self.follower is None
+        return self.driver.has_latches and not self.in_parts
 
     @property
     def any_latch(self) -> bool:

@@ -42,6 +42,8 @@ IDS = [f"job {n}" for n in range(15)]
 QUEUES = ["q", "p"]
 WORKERS = ["w1", "w2"]
 ENDS = [state for state in State if state is not State.PROCESSING]
+FAIR = [None, "a", "a", "b", "c"]
+"""Fair keys; None is a key of its own."""
 SOURCES = [Source("q"), Source("p"), Source("q", low=1), Source("q", high=0), Source("none")]
 
 records = st.builds(
@@ -81,13 +83,25 @@ class DriverMachine(RuleBasedStateMachine):
         super().__init__()
         self.loop = asyncio.new_event_loop()
         self.clock = Clock()
-        self.follower = FollowingDriver(clock=self.clock) if type(self).part_of else None
-        self.model = self.follower or MemoryDriver(clock=self.clock)
+        self.follower: FollowingDriver | None = None
+        self.any_fair = False
+        self.model: MemoryDriver = MemoryDriver(clock=self.clock)
+        if type(self).part_of is not None:
+            self.follow()
         self.driver = type(self).make_driver(self.clock)
         self.claims: list[Claim] = []
         self.tokens: dict[tuple[str, int], int] = {}
         """The driver's token of each claim, by the id and token that the model gave it."""
         self.run(self.driver.open())
+
+    def follow(self) -> None:
+        """Claim what the driver claims, if it may: in which order is up to the store. At first."""
+        self.model = self.follower = FollowingDriver(clock=self.clock)
+
+    @property
+    def in_parts(self) -> bool:
+        """Whether the store is in several parts."""
+        return type(self).part_of is not None
 
     def teardown(self) -> None:
         """Close what was opened."""
@@ -127,13 +141,15 @@ class DriverMachine(RuleBasedStateMachine):
 
     # Move
 
-    @initialize(many=st.lists(records, min_size=2, max_size=6))
-    def begin(self, many: list[Record]) -> None:
+    @initialize(many=st.lists(records, min_size=2, max_size=6), in_turns=st.booleans())
+    def begin(self, many: list[Record], in_turns: bool) -> None:
+        if in_turns and self.driver.has_limits:
+            self.follow()
         self.enqueue(many)
 
     @rule(many=st.lists(records, min_size=1, max_size=4))
     def enqueue(self, many: list[Record]) -> None:
-        if self.follower is not None:
+        if self.in_parts:
             # Where the first of two with one id is refused for its key, the second comes late.
             many = list({record.id: record for record in many}.values())
         answers = self.both(lambda driver: driver.enqueue(many))
@@ -142,6 +158,17 @@ class DriverMachine(RuleBasedStateMachine):
             for record, answer in zip(many, answers, strict=True):
                 if answer is None:
                     self.follower.parts[record.id] = part_of(self.driver, record)
+
+    @precondition(lambda self: self.follower is not None and self.driver.has_limits)
+    @rule(
+        many=st.lists(records, min_size=1, max_size=6),
+        keys=st.lists(st.sampled_from(FAIR), min_size=6, max_size=6),
+    )
+    def enqueue_in_turns(self, many: list[Record], keys: list[str | None]) -> None:
+        """More of them in one place: else there is seldom a choice."""
+        self.any_fair = True
+        fair = [replace(job, fair=key) for job, key in zip(many, keys, strict=False)]
+        self.enqueue([replace(job, queue="q") if job.fair else job for job in fair])
 
     @rule(
         sources=st.lists(st.sampled_from(SOURCES), min_size=1, max_size=3),
@@ -312,6 +339,8 @@ class DriverMachine(RuleBasedStateMachine):
     @invariant()
     def everything_looks_the_same(self) -> None:
         self.both(picture)
+        if self.follower is not None:
+            self.follower.look_who_waits()
 
 
 def settlement(claim: Claim, state: State, retention: float) -> Settlement:

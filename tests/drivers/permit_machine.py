@@ -40,7 +40,7 @@ class PermitMachine(LatchMachine):
 
     @property
     def limited(self) -> bool:
-        """Whether permits can be compared: not with a driver in several parts."""
+        """Whether permits can be compared: not where only the order is checked."""
         return self.driver.has_limits and self.follower is None
 
     # Move
@@ -97,10 +97,10 @@ class PermitMachine(LatchMachine):
 
     # Look
 
-    @precondition(lambda self: self.latched and not self.any_limited)
+    @precondition(lambda self: self.latched and not self.any_limited and not self.any_fair)
     @rule(id=st.sampled_from([*IDS, "unknown"]))
     def ask_how_many_are_ahead(self, id: str) -> None:
-        """Who was set aside is ahead of nobody, and when that is done is up to the store."""
+        """Not where some were set aside, or take turns: who is ahead then is up to the store."""
         self.both(lambda driver: driver.ahead(id))
 
     # Always

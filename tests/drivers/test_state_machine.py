@@ -28,6 +28,7 @@ from .latch_machine import LatchMachine
 from .machine import DriverMachine
 from .permit_defects import PERMIT_DEFECTS
 from .permit_machine import PermitMachine
+from .turn_defects import TURN_DEFECTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -174,6 +175,7 @@ def compare_in_three_shards(url: str, length: settings) -> None:
         *((DriverMachine, defect) for defect in DEFECTS),
         *((LatchMachine, defect) for defect in LATCH_DEFECTS),
         *((PermitMachine, defect) for defect in PERMIT_DEFECTS),
+        *((DriverMachine, defect) for defect in TURN_DEFECTS),
     ],
 )
 def test_the_machine_finds_a_planted_defect(

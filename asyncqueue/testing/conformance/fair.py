@@ -74,6 +74,85 @@ class FairRules(Rules):
         assert [name for name in order if name[0] == "p"] == ["p0", "p1"]
 
     @needs("acquire")
+    async def test_a_flood_without_a_key_does_not_hold_up_others(self, driver: Driver) -> None:
+        await driver.enqueue([record(f"p{n}") for n in range(20)])
+        await driver.enqueue(
+            [record("a0", fair="a"), record("a1", fair="a"), record("b0", fair="b")]
+        )
+        order = [(await claim_one(driver)).id for _ in range(6)]
+        if driver.fifo:
+            assert sorted(order) == ["a0", "a1", "b0", "p0", "p1", "p2"]
+            assert sorted(order[:3]) == ["a0", "b0", "p0"]
+
+    @needs("acquire")
+    async def test_who_becomes_due_stands_by_its_time(self, driver: Driver, clock: Clock) -> None:
+        for key in (None, "a"):
+            name = key or "p"
+            jobs = [record(f"{name}0", fair=key), record(f"{name}1", fair=key)]
+            await driver.enqueue([*jobs, record(f"{name}2", fair=key, delay=5)])
+        clock.advance(10)
+        await driver.enqueue([record("p3"), record("a3", fair="a")])
+        order = [(await claim_one(driver)).id for _ in range(8)]
+        for name in "pa":
+            own = [one for one in order if one[0] == name]
+            assert own == [f"{name}0", f"{name}1", f"{name}2", f"{name}3"] or not driver.fifo
+
+    @needs("acquire")
+    @pytest.mark.parametrize("key", [None, "a"])
+    async def test_who_comes_back_goes_before_others_of_its_key(
+        self, driver: Driver, clock: Clock, key: str | None
+    ) -> None:
+        await driver.enqueue([record("b", fair="b")])
+        await driver.enqueue([record("first", fair=key)])
+        claims = {one.id: one for one in await claim(driver, limit=2)}
+        await driver.enqueue([record("c", fair="c"), record("second", fair=key)])
+        clock.advance(1)
+        await end(driver, claims["first"], State.PENDING)
+        order = [(await claim_one(driver)).id for _ in range(3)]
+        assert order.index("first") < order.index("second") or not driver.fifo
+
+    @needs("acquire")
+    async def test_a_turn_comes_as_soon_as_somebody_is_due(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """However many are due without a key, and have been for longer."""
+        await driver.enqueue([record(f"p{n}") for n in range(20)])
+        await driver.enqueue([record(f"d{n}", delay=1) for n in range(20)])
+        await driver.enqueue([record("a0", fair="a", delay=5)])
+        if driver.fifo:
+            assert ids(await claim(driver, limit=2)) == ["p0", "p1"]
+        clock.advance(10)
+        if driver.fifo:
+            assert "a0" in ids(await claim(driver, limit=2))
+
+    @needs("acquire", "cancel", "delete", "counts")
+    async def test_who_became_due_among_turns_can_be_removed(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue([record(f"p{n}", delay=1) for n in range(4)])
+        await driver.enqueue([record(f"a{n}", fair="a", delay=1) for n in range(4)])
+        clock.advance(2)
+        claims = await claim(driver, limit=2)
+        left = [job.id for job in (await driver.find(Filter(source=Q, states=WAITING))).items]
+        assert len(left) == 6
+        gone = left[::2]
+        await driver.cancel(Filter(ids=(gone[0],)), 3600)
+        await driver.delete(Filter(ids=tuple(gone[1:])))
+        assert (await driver.counts())["q"].pending == 3
+        rest = ids(await claim(driver))
+        assert sorted(rest) == sorted(left[1::2])
+        assert {one.id for one in claims}.isdisjoint(rest)
+        assert (await driver.counts())["q"].pending == 0
+
+    @needs("acquire", "counts")
+    async def test_whoever_waited_longest_is_told(self, driver: Driver, clock: Clock) -> None:
+        await driver.enqueue([record("a0", fair="a")])
+        clock.advance(5)
+        await driver.enqueue([record("b0", fair="b"), record("p0")])
+        clock.advance(5)
+        assert (await driver.counts())["q"].oldest_seconds == pytest.approx(10, abs=0.01)
+
+    @needs("acquire")
     async def test_those_that_are_not_due_have_none(self, driver: Driver, clock: Clock) -> None:
         await driver.enqueue([record("later", fair="a", delay=60), record("now", fair="b")])
         for source in (Q, lane("q", 0, 5)):

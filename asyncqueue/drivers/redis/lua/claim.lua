@@ -48,7 +48,8 @@ local function rare()
   if not rarely then
     even_when_full()
 -- include: claiming_rarely
-    rarely = { take_due = take_due, hand_out_list = hand_out_list, open_due = open_due_permits }
+    rarely = { take_due = take_due, take_in_turns = take_in_turns, hand_out_list = hand_out_list,
+      open_due = open_due_permits }
   end
   return rarely
 end
@@ -65,8 +66,13 @@ end
 -- Whether no queue is paused, no list has gaps, and nobody waits for a permit or a turn.
 local is_simple = call('EXISTS', P .. 'paused', P .. 'gaps', P .. 'opening', P .. 'turning') == 0
 
-local function has_numbers_only(list, place)
-  return is_simple or not call('HGET', P .. 'gaps', list) and call('EXISTS', P .. 'turns:' .. place) == 0
+local function has_numbers_only(list)
+  return is_simple or not call('HGET', P .. 'gaps', list)
+end
+
+-- Somebody who came back in this very call may have opened them.
+local function keys_take_turns(place)
+  return (rarely or not is_simple) and call('EXISTS', P .. 'turns:' .. place) == 1
 end
 
 -- Answers false where the list is empty then.
@@ -75,9 +81,9 @@ local function take_from_list(queue, priority, room)
   local list = P .. 'ready:' .. place
   local numbers = call('LPOP', list, room)
   if not numbers then return false end
-  local bodies = has_numbers_only(list, place) and values(P .. 'body', numbers)
+  local bodies = has_numbers_only(list) and values(P .. 'body', numbers)
   if not bodies or not are_plain(numbers, bodies) then
-    rare().hand_out_list(queue, priority, list, numbers, room)
+    rare().hand_out_list(queue, priority, list, numbers)
     return true
   end
   local text = state_text({ phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
@@ -97,17 +103,20 @@ local function take(queue, priority)
     local room = limit - claimed
     if room <= 0 then return end
     local first = tonumber(call('ZRANGE', later, 0, 0, 'WITHSCORES')[2])
-    if first and first <= now then
+    if first and first > now then due_at(first) end
+    local before, more = claimed, true
+    if keys_take_turns(place) then
+      more = rare().take_in_turns(queue, priority, room)
+    elseif first and first <= now then
       rare().take_due(queue, priority, room)
     else
-      if first then due_at(first) end
-      local before = claimed
-      if not take_from_list(queue, priority, room) then
-        if claimed == before and not first and call('EXISTS', P .. 'aside:' .. place) == 0 then
-          call('ZREM', P .. 'levels:' .. queue, priority)
-        end
-        return
+      more = take_from_list(queue, priority, room)
+    end
+    if not more then
+      if claimed == before and not first and call('EXISTS', P .. 'aside:' .. place) == 0 then
+        call('ZREM', P .. 'levels:' .. queue, priority)
       end
+      return
     end
   end
   tired = true
@@ -121,6 +130,7 @@ local function look_at_rest(source, queue, priority)
   local later = P .. 'later:' .. place
   local due = call('ZCOUNT', later, '-inf', now)
   local count = call('LLEN', P .. 'ready:' .. place) + due
+  if keys_take_turns(place) then count = count + call('HGET', P .. 'turning', place) end
   if count > 0 then
     seen = seen + count
     left[#left + 1] = string.format('%d %s %d', source, priority, count)

@@ -53,12 +53,13 @@ local wanting
 local function about_wants()
   if wanting then return wanting end
 -- include: wants
-  wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns }
+  wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns,
+    turn_of = turn_of, go_last = go_last }
   return wanting
 end
 
--- Of these jobs those that may be claimed: others are set aside, or sent to wait for their turn.
-local function admitted(queue, priority, numbers, bodies, states, from_later)
+-- Of these jobs those that may be claimed: others are set aside.
+local function admitted(queue, priority, numbers, bodies, states)
   local kept, kept_bodies, kept_states = {}, {}, {}
   for n = 1, #numbers do
     local number, body, before = numbers[n], bodies[n], states[n] or false
@@ -67,13 +68,7 @@ local function admitted(queue, priority, numbers, bodies, states, from_later)
     if content then
       local s = before and read_state(before)
       local due = s and s.available >= 0 and s.available or content.available
-      local wants = from_later and from_later[number] and about_wants().read(number)
-      if wants and wants.fair ~= '' then
-        about_wants().take_turns(number, wants.fair, queue, priority)
-        fine = false
-      elseif not about_wants().admit(number, content.id, s and s.claims or 0, queue, priority, due) then
-        fine = false
-      end
+      fine = about_wants().admit(number, content.id, s and s.claims or 0, queue, priority, due)
       if not fine and not before then
         call('HSET', P .. 'state', number, state_text({ phase = 'w', claims = 0, attempts = 0,
           exceptions = 0, priority = priority, available = due, started = -1, finished = 0, mark = -1,
@@ -89,8 +84,8 @@ local function admitted(queue, priority, numbers, bodies, states, from_later)
 end
 
 -- Lease these jobs, in this order, and tell of them.
-local function hand_out(queue, priority, numbers, bodies, states, from_later)
-  numbers, bodies, states = admitted(queue, priority, numbers, bodies, states, from_later)
+local function hand_out(queue, priority, numbers, bodies, states)
+  numbers, bodies, states = admitted(queue, priority, numbers, bodies, states)
   local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
     available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
     key = '' }
@@ -115,57 +110,37 @@ local function hand_out(queue, priority, numbers, bodies, states, from_later)
 end
 
 -- Of numbers from a list, those that are no gaps.
-local function without_gaps(list, numbers, of_turns)
+local function without_gaps(list, numbers)
   local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
-  local kept, kept_bodies, kept_states, count = {}, {}, {}, 0
+  local kept, kept_bodies, count = {}, {}, 0
   for n = 1, #numbers do
-    local turn = of_turns and of_turns[numbers[n]]
-    if bodies[n] and (turn or not states[n]) then
+    if bodies[n] and not states[n] then
       count = count + 1
-      kept[count], kept_bodies[count], kept_states[count] = numbers[n], bodies[n], turn and states[n]
+      kept[count], kept_bodies[count] = numbers[n], bodies[n]
     end
   end
   local gaps = #numbers - count
   if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
-  return kept, kept_bodies, kept_states
-end
-
--- For each turn that a list tells of the next number of that key. Who is alone takes all turns.
-local function without_turns(queue, priority, list, numbers, room)
-  local found = false
-  for n = 1, #numbers do found = found or string.sub(numbers[n], 1, 1) == '~' end
-  if not found then return numbers, nil end
-  local place = queue .. ':' .. priority
-  local alone = #numbers == 1 and call('EXISTS', list) == 0
-  local kept, of_turns = {}, {}
-  for _, number in ipairs(numbers) do
-    if string.sub(number, 1, 1) ~= '~' then
-      kept[#kept + 1] = number
-    else
-      local fair = string.sub(number, 2)
-      local turn = P .. 'turn:' .. place .. ':' .. fair
-      local next = call('LPOP', turn, alone and room or 1) or {}
-      for _, one in ipairs(next) do
-        kept[#kept + 1] = one
-        of_turns[one] = true
-      end
-      if call('HINCRBY', P .. 'turning', place, -#next) <= 0 then call('HDEL', P .. 'turning', place) end
-      if call('EXISTS', turn) == 1 then
-        call('RPUSH', list, number)
-      else
-        call('SREM', P .. 'turns:' .. place, fair)
-      end
-    end
-  end
-  return kept, of_turns
+  return kept, kept_bodies
 end
 
 -- Hand out what was taken from a list.
-local function hand_out_list(queue, priority, list, numbers, room)
-  local of_turns
-  numbers, of_turns = without_turns(queue, priority, list, numbers, room)
-  local kept, bodies, states = without_gaps(list, numbers, of_turns)
-  hand_out(queue, priority, kept, bodies, states)
+local function hand_out_list(queue, priority, list, numbers)
+  local kept, bodies = without_gaps(list, numbers)
+  hand_out(queue, priority, kept, bodies, {})
+end
+
+-- Hand out what is there yet of these.
+local function hand_out_known(queue, priority, numbers)
+  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
+  local whole, whole_bodies, whole_states = {}, {}, {}
+  for n = 1, #numbers do
+    if bodies[n] then
+      whole[#whole + 1] = numbers[n]
+      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
+    end
+  end
+  hand_out(queue, priority, whole, whole_bodies, whole_states)
 end
 
 -- Take at least so many from a list that are no gaps, as far as it has them. Answers also whether there
@@ -186,14 +161,13 @@ local function take_first(list, count)
   return kept, kept_bodies, true
 end
 
--- Some are due that stood in no list: they go between the others by the time when they became due,
--- then by number.
-local function take_merged(queue, priority, due)
-  local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
-  local room = #due / 2
+-- Take so many from a list and a set with times, of which `due` are the first: they go between the others
+-- by the time when they became due, then by number. Answers also how many were in the set, and whether
+-- there may be more in the list.
+local function take_merged(list, set, due, room)
   -- What is not claimed of them comes back to the front below.
   local kept, kept_bodies, more = take_first(list, room)
-  local numbers, bodies, from_later = {}, {}, {}
+  local numbers, from_set = {}, {}
   local a, b = 1, 1
   while #numbers < room and (a <= #kept or b < #due and not more) do
     local take_later = a > #kept
@@ -204,66 +178,108 @@ local function take_merged(queue, priority, due)
     end
     if take_later then
       numbers[#numbers + 1] = due[b]
-      from_later[#from_later + 1] = due[b]
+      from_set[#from_set + 1] = due[b]
       b = b + 2
     else
       numbers[#numbers + 1] = kept[a]
-      bodies[#numbers] = kept_bodies[a]
       a = a + 1
     end
   end
   local back = {}
   for n = #kept, a, -1 do back[#back + 1] = kept[n] end
   if #back > 0 then each('LPUSH', list, back) end
-  if #from_later > 0 then
-    each('ZREM', later, from_later)
-    local found = values(P .. 'body', from_later)
-    local m = 0
-    for n = 1, #numbers do
-      if not bodies[n] then
-        m = m + 1
-        bodies[n] = found[m]
-      end
-    end
-  end
-  local states = values(P .. 'state', numbers)
-  local whole, whole_bodies, whole_states = {}, {}, {}
-  for n = 1, #numbers do
-    if bodies[n] then
-      whole[#whole + 1] = numbers[n]
-      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
-    end
-  end
-  local came_later = {}
-  for _, number in ipairs(from_later) do came_later[number] = true end
-  hand_out(queue, priority, whole, whole_bodies, whole_states, came_later)
-end
-
--- Where keys take turns, those that became due go before: to their turns, or to be claimed.
-local function take_later(queue, priority, due)
-  local numbers, came_later = {}, {}
-  for n = 1, #due, 2 do
-    numbers[#numbers + 1] = due[n]
-    came_later[due[n]] = true
-  end
-  each('ZREM', P .. 'later:' .. queue .. ':' .. priority, numbers)
-  local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
-  local whole, whole_bodies, whole_states = {}, {}, {}
-  for n = 1, #numbers do
-    if bodies[n] then
-      whole[#whole + 1] = numbers[n]
-      whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
-    end
-  end
-  hand_out(queue, priority, whole, whole_bodies, whole_states, came_later)
+  if #from_set > 0 then each('ZREM', set, from_set) end
+  return numbers, #from_set, more
 end
 
 -- Take those who are due, and who stood in no list.
 local function take_due(queue, priority, room)
   local place = queue .. ':' .. priority
-  local due = call('ZRANGEBYSCORE', P .. 'later:' .. place, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
-  local take = call('EXISTS', P .. 'turns:' .. place) == 1 and take_later or take_merged
-  take(queue, priority, due)
+  local later = P .. 'later:' .. place
+  local due = call('ZRANGEBYSCORE', later, '-inf', now, 'WITHSCORES', 'LIMIT', 0, room)
+  hand_out_known(queue, priority, (take_merged(P .. 'ready:' .. place, later, due, #due / 2)))
+end
+
+-- Where keys take turns, those that became due wait for theirs. Answers whether any did.
+local function send_to_turns(place)
+  local later = P .. 'later:' .. place
+  local due = call('ZRANGEBYSCORE', later, '-inf', now, 'WITHSCORES', 'LIMIT', 0, MOST)
+  local numbers = {}
+  for n = 1, #due, 2 do numbers[#numbers + 1] = due[n] end
+  each('ZREM', later, numbers)
+  local bodies = values(P .. 'body', numbers)
+  for n = 1, #numbers do
+    if bodies[n] then
+      local wants = (string.byte(bodies[n], 17) or 0) >= 8 and about_wants().read(numbers[n])
+      about_wants().take_turns(numbers[n], wants and wants.fair or '', place, due[2 * n])
+    end
+  end
+  return #numbers > 0
+end
+
+-- The next of those without a key.
+local function take_keyless(place, room)
+  local set = about_wants().turn_of('', place)
+  local due = call('ZRANGE', set, 0, room - 1, 'WITHSCORES')
+  local numbers, in_set, more = take_merged(P .. 'ready:' .. place, set, due, room)
+  if #numbers > 0 then about_wants().go_last('', place) end
+  return numbers, in_set, more
+end
+
+-- The next of a key.
+local function take_of_key(fair, place, room)
+  local set, turns = about_wants().turn_of(fair, place), P .. 'turns:' .. place
+  local first = call('ZRANGE', set, 0, room - 1)
+  if #first > 0 then call('ZREM', set, unpack(first)) end
+  if call('EXISTS', set) == 1 then
+    about_wants().go_last(fair, place)
+  else
+    call('ZREM', turns, fair)
+  end
+  return first
+end
+
+-- Nobody who has a key waits here any more: turns are at an end.
+local function close_turns(place)
+  local turns, set = P .. 'turns:' .. place, about_wants().turn_of('', place)
+  if call('ZCARD', turns) > 1 or call('EXISTS', set, P .. 'later:' .. place) > 0 then return false end
+  call('DEL', turns)
+  call('HDEL', P .. 'turning', place)
+  return true
+end
+
+-- One of each key in turn; who is alone takes all turns. Answers false where nothing was left to do.
+local function take_in_turns(queue, priority, room)
+  local place = queue .. ':' .. priority
+  local turns, numbers, in_sets = P .. 'turns:' .. place, {}, 0
+  local did_something = send_to_turns(place)
+  local keyless = call('EXISTS', P .. 'ready:' .. place, about_wants().turn_of('', place)) > 0
+  while #numbers < room do
+    local keys = call('ZRANGE', turns, 0, 2)
+    local fair = keys[1] ~= '' and keys[1] or not keyless and keys[2] or keys[1]
+    local alone = #keys == 1 or (#keys == 2 and not keyless)
+    local most = alone and math.min(room - #numbers, MOST) or 1
+    local some, in_set, more
+    if fair ~= '' then
+      some = take_of_key(fair, place, most)
+      in_set = #some
+    elseif keyless then
+      some, in_set, more = take_keyless(place, most)
+    else
+      break
+    end
+    in_sets = in_sets + in_set
+    for n = 1, #some do numbers[#numbers + 1] = some[n] end
+    if #some == 0 and fair == '' then
+      -- Nothing but gaps so far.
+      did_something = true
+      if more then break end
+      keyless = false
+    end
+  end
+  if in_sets > 0 then call('HINCRBY', P .. 'turning', place, -in_sets) end
+  hand_out_known(queue, priority, numbers)
+  return did_something or #numbers > 0 or close_turns(place)
 end
 
 local function open_due_permits()

@@ -6,22 +6,30 @@
 
 -- include: common
 -- include: scores
+-- include: wants
 
 -- The time when the first of a list came. Gaps that stand before it go.
-local function first_in(list) -- Of the key whose turn it is, where keys take turns.
+local function first_in(list)
   while true do
     local number = call('LINDEX', list, 0)
     if not number then return nil end
-    local turn = string.sub(number, 1, 1) == '~'
-    if turn then number = call('LINDEX', string.gsub(list, ':ready:', ':turn:', 1) .. ':' .. string.sub(number, 2), 0) end
-    local body = number and call('HGET', P .. 'body', number)
-    if turn then return body and (unpack_text('>d', body)) or nil end
+    local body = call('HGET', P .. 'body', number)
     if body and #body >= 8 and call('HEXISTS', P .. 'state', number) == 0 then
       return (unpack_text('>d', body))
     end
     call('LPOP', list)
     if call('HINCRBY', P .. 'gaps', list, -1) <= 0 then call('HDEL', P .. 'gaps', list) end
   end
+end
+
+-- When the first of those came that wait for their turn, of so many keys.
+local function first_in_turns(place)
+  local first = math.huge
+  for _, fair in ipairs(call('ZRANGE', P .. 'turns:' .. place, 0, MOST - 1)) do
+    local one = call('ZRANGE', turn_of(fair, place), 0, 0, 'WITHSCORES')
+    first = math.min(first, tonumber(one[2]) or math.huge)
+  end
+  return first
 end
 
 local function count(queue, low, high)
@@ -33,12 +41,12 @@ local function count(queue, low, high)
     local first = call('ZRANGE', later, 0, 0, 'WITHSCORES')
     local due = call('ZCOUNT', later, '-inf', now)
     local place = queue .. ':' .. priority
-    local apart = call('ZCARD', P .. 'aside:' .. place) - call('SCARD', P .. 'turns:' .. place)
-      + tonumber(call('HGET', P .. 'turning', place) or 0)
+    local apart = call('ZCARD', P .. 'aside:' .. place) + tonumber(call('HGET', P .. 'turning', place) or 0)
     pending = pending + math.max(0, call('LLEN', list) - gaps + apart) + due
     local aside = call('ZRANGE', P .. 'aside:' .. place, 0, 0, 'WITHSCORES')[2]
     delayed = delayed + call('ZCARD', later) - due
-    for _, time in ipairs({ came or math.huge, tonumber(first[2]) or math.huge, tonumber(aside) or math.huge }) do
+    for _, time in ipairs({ came or math.huge, tonumber(first[2]) or math.huge, tonumber(aside) or math.huge,
+      first_in_turns(place) }) do
       if time <= now and (not oldest or time < oldest) then oldest = time end
     end
   end

@@ -113,12 +113,15 @@ local function join(latches, jobs, places, first)
     if job.held == '' then
       rung[job.queue] = true
       open_level(job.queue, job.priority)
+      local place = job.queue .. ':' .. job.priority
+      local fair = job.wants ~= '' and read_wants(number).fair or ''
       if due > now then
-        call('ZADD', P .. 'later:' .. job.queue .. ':' .. job.priority, due, number)
-      elseif job.wants ~= '' and read_wants(number).fair ~= '' then
-        take_turns(number, read_wants(number).fair, job.queue, job.priority)
+        call('ZADD', P .. 'later:' .. place, due, number)
+        if fair ~= '' then open_turns(place) end
+      elseif fair ~= '' then
+        take_turns(number, fair, place, due)
       else
-        local list = P .. 'ready:' .. job.queue .. ':' .. job.priority
+        local list = P .. 'ready:' .. place
         lines[list] = lines[list] or {}
         table.insert(lines[list], number)
       end

@@ -1,5 +1,6 @@
 -- include: bodies
 -- include: states
+-- include: wants
 
 -- Jobs that wait, and taking them out of turn.
 
@@ -16,7 +17,8 @@ end
 -- A job without a state stands in its list, unless it was delayed from the beginning.
 local function leave_line(number, body, state, queue, priority)
   if state or body.available > body.created then
-    call('ZREM', P .. 'later:' .. queue .. ':' .. priority, number)
+    local place = queue .. ':' .. priority
+    if call('ZREM', P .. 'later:' .. place, number) == 0 then leave_turn(number, '', place) end
   else
     leave_gap(queue, priority)
   end

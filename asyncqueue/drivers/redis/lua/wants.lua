@@ -36,12 +36,16 @@ local function look_again_at(key, time)
   end
 end
 
+local function aside_for(key, place)
+  return P .. 'aside_for:' .. #key .. ':' .. key .. ':' .. place
+end
+
 -- Jobs that lack a permit wait apart, by queue and priority.
 local function set_aside(number, queue, priority, due, limit, wait)
   local place = queue .. ':' .. priority
   call('HSET', P .. 'aside', number, limit.key)
   call('ZADD', P .. 'aside:' .. place, due, number)
-  call('ZADD', P .. 'aside_for:' .. limit.key .. ':' .. place, due, number)
+  call('ZADD', aside_for(limit.key, place), due, number)
   call('SADD', P .. 'aside_at:' .. limit.key, place)
   look_again_at(limit.key, now + wait)
 end
@@ -49,9 +53,42 @@ end
 local function come_back(number, key, place)
   call('HDEL', P .. 'aside', number)
   call('ZREM', P .. 'aside:' .. place, number)
-  local set = P .. 'aside_for:' .. key .. ':' .. place
+  local set = aside_for(key, place)
   call('ZREM', set, number)
   if call('EXISTS', set) == 0 then call('SREM', P .. 'aside_at:' .. key, place) end
+end
+
+-- From now on keys take turns here. Jobs without one have the empty key.
+local function open_turns(place)
+  if call('ZADD', P .. 'turns:' .. place, 'NX', 0, '') == 1 then call('HSET', P .. 'turning', place, 0) end
+end
+
+local function turn_of(fair, place)
+  return P .. 'turn:' .. #place .. ':' .. place .. ':' .. fair
+end
+
+-- Who has just had a turn, or has come, is the last to have one.
+local function go_last(fair, place)
+  local last = call('ZRANGE', P .. 'turns:' .. place, -1, -1, 'WITHSCORES')
+  call('ZADD', P .. 'turns:' .. place, (last[2] or 0) + 1, fair)
+end
+
+-- Wait for the turn of a key, in the order of due times.
+local function take_turns(number, fair, place, due)
+  open_turns(place)
+  local turn = turn_of(fair, place)
+  if fair ~= '' and call('EXISTS', turn) == 0 then go_last(fair, place) end
+  call('ZADD', turn, due, number)
+  call('HINCRBY', P .. 'turning', place, 1)
+end
+
+-- Answers false where the job does not wait for a turn.
+local function leave_turn(number, fair, place)
+  local turn = turn_of(fair, place)
+  if call('ZREM', turn, number) == 0 then return false end
+  call('HINCRBY', P .. 'turning', place, -1)
+  if fair ~= '' and call('EXISTS', turn) == 0 then call('ZREM', P .. 'turns:' .. place, fair) end
+  return true
 end
 
 -- Let as many try again as there are permits, of each queue and priority.
@@ -61,11 +98,13 @@ local function refill(limit)
   local room = limit.most - permits_taken(limit.key)
   if room <= 0 then return end
   for _, place in ipairs(places) do
-    local set = P .. 'aside_for:' .. limit.key .. ':' .. place
+    local set = aside_for(limit.key, place)
     local first = call('ZRANGE', set, 0, room - 1, 'WITHSCORES')
     for n = 1, #first, 2 do
       come_back(first[n], limit.key, place)
       call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
+      local w = read_wants(first[n])
+      if w and w.fair ~= '' then open_turns(place) end
     end
     local queue, priority = string.match(place, '^(.*):(-?%d+)$')
     open_level(queue, priority)
@@ -76,7 +115,7 @@ end
 -- The limit of a key as one of those says who wait for it.
 local function limit_of(key)
   for _, place in ipairs(call('SMEMBERS', P .. 'aside_at:' .. key)) do
-    local number = call('ZRANGE', P .. 'aside_for:' .. key .. ':' .. place, 0, 0)[1]
+    local number = call('ZRANGE', aside_for(key, place), 0, 0)[1]
     local w = number and read_wants(number)
     for _, limit in ipairs(w and w.limits or {}) do
       if limit.key == key then return limit end
@@ -129,22 +168,11 @@ local function leave_apart(number, queue, priority)
   local left = key ~= false
   if key then
     come_back(number, key, place)
-  elseif w.fair ~= '' and call('LREM', P .. 'turn:' .. place .. ':' .. w.fair, 1, number) == 1 then
-    if call('HINCRBY', P .. 'turning', place, -1) <= 0 then call('HDEL', P .. 'turning', place) end
-    left = true
+  else
+    left = w.fair ~= '' and leave_turn(number, w.fair, place)
   end
   for _, limit in ipairs(w.limits) do refill(limit) end
   return left
-end
-
--- Stand in the line of the fair key.
-local function take_turns(number, fair, queue, priority)
-  local place = queue .. ':' .. priority
-  call('RPUSH', P .. 'turn:' .. place .. ':' .. fair, number)
-  call('HINCRBY', P .. 'turning', place, 1)
-  if call('SADD', P .. 'turns:' .. place, fair) == 1 then
-    call('RPUSH', P .. 'ready:' .. place, '~' .. fair)
-  end
 end
 
 -- Let those try whose permits have expired by now.
