@@ -47,7 +47,7 @@ for _, priority in ipairs(call('ZRANGEBYSCORE', P .. 'levels:' .. s.queue, '-inf
   local place = s.queue .. ':' .. priority
   local all = tonumber(priority) > s.priority
   count = count + count_list(P .. 'ready:' .. place, all) + count_later(P .. 'later:' .. place, all)
-  for _, fair in ipairs(call('ZRANGE', P .. 'turns:' .. place, 0, MOST - 1)) do
+  for _, fair in ipairs(call('ZRANGE', P .. 'fair:' .. place, 0, MOST - 1)) do
     count = count + count_later(turn_of(fair, place), all)
   end
 end

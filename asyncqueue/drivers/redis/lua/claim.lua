@@ -49,7 +49,7 @@ local function rare()
     even_when_full()
 -- include: claiming_rarely
     rarely = { take_due = take_due, take_in_turns = take_in_turns, hand_out_list = hand_out_list,
-      open_due = open_due_permits }
+      open_due = open_due_permits, adopt = adopt_old_turns }
   end
   return rarely
 end
@@ -64,7 +64,7 @@ local function are_plain(numbers, bodies)
 end
 
 -- Whether no queue is paused, no list has gaps, and nobody waits for a permit or a turn.
-local is_simple = call('EXISTS', P .. 'paused', P .. 'gaps', P .. 'opening', P .. 'turning') == 0
+local is_simple = call('EXISTS', P .. 'paused', P .. 'gaps', P .. 'opening', P .. 'fair', P .. 'turning') == 0
 
 local function has_numbers_only(list)
   return is_simple or not call('HGET', P .. 'gaps', list)
@@ -72,7 +72,7 @@ end
 
 -- Somebody who came back in this very call may have opened them.
 local function keys_take_turns(place)
-  return (rarely or not is_simple) and call('EXISTS', P .. 'turns:' .. place) == 1
+  return (rarely or not is_simple) and call('EXISTS', P .. 'fair:' .. place) == 1
 end
 
 -- Answers false where the list is empty then.
@@ -130,7 +130,7 @@ local function look_at_rest(source, queue, priority)
   local later = P .. 'later:' .. place
   local due = call('ZCOUNT', later, '-inf', now)
   local count = call('LLEN', P .. 'ready:' .. place) + due
-  if keys_take_turns(place) then count = count + call('HGET', P .. 'turning', place) end
+  if keys_take_turns(place) then count = count + (call('HGET', P .. 'fair', place) or 0) end
   if count > 0 then
     seen = seen + count
     left[#left + 1] = string.format('%d %s %d', source, priority, count)
@@ -148,6 +148,7 @@ if not is_simple then
   for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
   local opens = next_opening()
   if opens and opens <= now then rare().open_due() end
+  if call('EXISTS', P .. 'turning') == 1 then rare().adopt() end
 end
 
 for at = 6, #ARGV, 3 do

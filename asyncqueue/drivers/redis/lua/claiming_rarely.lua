@@ -53,8 +53,9 @@ local wanting
 local function about_wants()
   if wanting then return wanting end
 -- include: wants
+-- include: adopting
   wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns,
-    turn_of = turn_of, go_last = go_last }
+    turn_of = turn_of, go_last = go_last, leave_sets = leave_sets, adopt = adopt_turns }
   return wanting
 end
 
@@ -109,17 +110,20 @@ local function hand_out(queue, priority, numbers, bodies, states)
   tell(numbers, bodies, told)
 end
 
--- Of numbers from a list, those that are no gaps.
+-- Of numbers from a list, those that are no gaps; nor turns of an earlier version, see adopting.
 local function without_gaps(list, numbers)
   local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
-  local kept, kept_bodies, count = {}, {}, 0
+  local kept, kept_bodies, count, gaps = {}, {}, 0, 0
   for n = 1, #numbers do
     if bodies[n] and not states[n] then
       count = count + 1
       kept[count], kept_bodies[count] = numbers[n], bodies[n]
+    elseif string.sub(numbers[n], 1, 1) == '~' then
+      about_wants().adopt(string.sub(list, #P + #'ready:' + 1))
+    else
+      gaps = gaps + 1
     end
   end
-  local gaps = #numbers - count
   if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
   return kept, kept_bodies
 end
@@ -130,12 +134,14 @@ local function hand_out_list(queue, priority, list, numbers)
   hand_out(queue, priority, kept, bodies, {})
 end
 
--- Hand out what is there yet of these.
+-- Hand out what is there yet of these, and waits. Others may stand in sets of which earlier versions do
+-- not know, which removed them.
 local function hand_out_known(queue, priority, numbers)
   local bodies, states = values(P .. 'body', numbers), values(P .. 'state', numbers)
   local whole, whole_bodies, whole_states = {}, {}, {}
   for n = 1, #numbers do
-    if bodies[n] then
+    local s = states[n] and read_state(states[n])
+    if bodies[n] and (not s or s.phase == 'w') then
       whole[#whole + 1] = numbers[n]
       whole_bodies[#whole], whole_states[#whole] = bodies[n], states[n]
     end
@@ -162,8 +168,8 @@ local function take_first(list, count)
 end
 
 -- Take so many from a list and a set with times, of which `due` are the first: they go between the others
--- by the time when they became due, then by number. Answers also how many were in the set, and whether
--- there may be more in the list.
+-- by the time when they became due, then by number. Answers also those of them who were in the set, and
+-- whether there may be more in the list.
 local function take_merged(list, set, due, room)
   -- What is not claimed of them comes back to the front below.
   local kept, kept_bodies, more = take_first(list, room)
@@ -189,7 +195,7 @@ local function take_merged(list, set, due, room)
   for n = #kept, a, -1 do back[#back + 1] = kept[n] end
   if #back > 0 then each('LPUSH', list, back) end
   if #from_set > 0 then each('ZREM', set, from_set) end
-  return numbers, #from_set, more
+  return numbers, from_set, more
 end
 
 -- Take those who are due, and who stood in no list.
@@ -221,14 +227,14 @@ end
 local function take_keyless(place, room)
   local set = about_wants().turn_of('', place)
   local due = call('ZRANGE', set, 0, room - 1, 'WITHSCORES')
-  local numbers, in_set, more = take_merged(P .. 'ready:' .. place, set, due, room)
+  local numbers, from_set, more = take_merged(P .. 'ready:' .. place, set, due, room)
   if #numbers > 0 then about_wants().go_last('', place) end
-  return numbers, in_set, more
+  return numbers, from_set, more
 end
 
 -- The next of a key.
-local function take_of_key(fair, place, room)
-  local set, turns = about_wants().turn_of(fair, place), P .. 'turns:' .. place
+local function take_of_key(place, room, fair)
+  local set, turns = about_wants().turn_of(fair, place), P .. 'fair:' .. place
   local first = call('ZRANGE', set, 0, room - 1)
   if #first > 0 then call('ZREM', set, unpack(first)) end
   if call('EXISTS', set) == 1 then
@@ -236,40 +242,35 @@ local function take_of_key(fair, place, room)
   else
     call('ZREM', turns, fair)
   end
-  return first
+  return first, first
 end
 
 -- Nobody who has a key waits here any more: turns are at an end.
 local function close_turns(place)
-  local turns, set = P .. 'turns:' .. place, about_wants().turn_of('', place)
+  local turns, set = P .. 'fair:' .. place, about_wants().turn_of('', place)
   if call('ZCARD', turns) > 1 or call('EXISTS', set, P .. 'later:' .. place) > 0 then return false end
   call('DEL', turns)
-  call('HDEL', P .. 'turning', place)
+  call('HDEL', P .. 'fair', place)
   return true
 end
 
 -- One of each key in turn; who is alone takes all turns. Answers false where nothing was left to do.
 local function take_in_turns(queue, priority, room)
   local place = queue .. ':' .. priority
-  local turns, numbers, in_sets = P .. 'turns:' .. place, {}, 0
+  local turns, numbers, from_sets = P .. 'fair:' .. place, {}, {}
   local did_something = send_to_turns(place)
   local keyless = call('EXISTS', P .. 'ready:' .. place, about_wants().turn_of('', place)) > 0
+  local nobody_left = false
   while #numbers < room do
     local keys = call('ZRANGE', turns, 0, 2)
     local fair = keys[1] ~= '' and keys[1] or not keyless and keys[2] or keys[1]
     local alone = #keys == 1 or (#keys == 2 and not keyless)
-    local most = alone and math.min(room - #numbers, MOST) or 1
-    local some, in_set, more
-    if fair ~= '' then
-      some = take_of_key(fair, place, most)
-      in_set = #some
-    elseif keyless then
-      some, in_set, more = take_keyless(place, most)
-    else
-      break
-    end
-    in_sets = in_sets + in_set
+    nobody_left = fair == '' and not keyless
+    if nobody_left then break end
+    local take_next = fair == '' and take_keyless or take_of_key
+    local some, from_set, more = take_next(place, alone and math.min(room - #numbers, MOST) or 1, fair)
     for n = 1, #some do numbers[#numbers + 1] = some[n] end
+    for n = 1, #from_set do from_sets[#from_sets + 1] = from_set[n] end
     if #some == 0 and fair == '' then
       -- Nothing but gaps so far.
       did_something = true
@@ -277,11 +278,17 @@ local function take_in_turns(queue, priority, room)
       keyless = false
     end
   end
-  if in_sets > 0 then call('HINCRBY', P .. 'turning', place, -in_sets) end
+  about_wants().leave_sets(from_sets, place)
+  -- Versions that know of no turns remove without counting.
+  if nobody_left then call('HSET', P .. 'fair', place, 0) end
   hand_out_known(queue, priority, numbers)
   return did_something or #numbers > 0 or close_turns(place)
 end
 
 local function open_due_permits()
   about_wants().open_due()
+end
+
+local function adopt_old_turns()
+  for _, place in ipairs(call('HKEYS', P .. 'turning')) do about_wants().adopt(place) end
 end

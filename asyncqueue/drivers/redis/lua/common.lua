@@ -31,12 +31,10 @@
 --   wants      hash   number -> the limits and the fair key of a job, see wants
 --   permits:K  zset   who holds a permit of a key, by when it expires; opening: zset, keys that somebody
 --                     waits for by when there may be one
---   aside      hash   number -> key of the permit that it waits for; aside:Q:P, aside_for:N:K:Q:P: zsets of
---                     these by due time (N: the length of K); aside_at:K: set of their Q:P
---   turn:N:Q:P:F   zset   numbers of due jobs of a fair key by due time (N: the length of Q:P); where F is
---                     empty, of those without a key that did not come to ready:Q:P
---   turns:Q:P  zset   keys F by their next turn, and the empty one, as long as anybody with a key waits here,
---                     due or not; turning: hash, how many stand in their sets by Q:P
+--   aside      hash   number -> key of the permit that it waits for; aside:Q:P, aside_for:K:Q:P: zsets of
+--                     these by due time; aside_at:K: set of their Q:P
+--   fair:Q:P   zset   fair keys by their next turn, and the empty one, as long as anybody with a key waits
+--                     here, due or not; fair: hash, how many are due by Q:P, see turns
 --   ties       hash   number -> what binds a job to its latch, see ties
 --   members:L  zset   numbers of the members of a latch, by number; held:L: hash, those it holds back
 --   workers    hash   id -> presence, packed by the client

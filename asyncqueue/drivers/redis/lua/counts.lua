@@ -6,14 +6,17 @@
 
 -- include: common
 -- include: scores
--- include: wants
 
 -- The time when the first of a list came. Gaps that stand before it go.
-local function first_in(list)
+local function first_in(place)
+  local list = P .. 'ready:' .. place
   while true do
     local number = call('LINDEX', list, 0)
     if not number then return nil end
-    local body = call('HGET', P .. 'body', number)
+    local turn = string.sub(number, 1, 1) == '~' -- See adopting.
+    if turn then number = call('LINDEX', P .. 'turn:' .. place .. ':' .. string.sub(number, 2), 0) end
+    local body = number and call('HGET', P .. 'body', number)
+    if turn then return body and #body >= 8 and (unpack_text('>d', body)) or nil end
     if body and #body >= 8 and call('HEXISTS', P .. 'state', number) == 0 then
       return (unpack_text('>d', body))
     end
@@ -22,31 +25,25 @@ local function first_in(list)
   end
 end
 
--- When the first of those came that wait for their turn, of so many keys.
-local function first_in_turns(place)
-  local first = math.huge
-  for _, fair in ipairs(call('ZRANGE', P .. 'turns:' .. place, 0, MOST - 1)) do
-    local one = call('ZRANGE', turn_of(fair, place), 0, 0, 'WITHSCORES')
-    first = math.min(first, tonumber(one[2]) or math.huge)
-  end
-  return first
+-- By how many more than the list tells wait for turns as earlier versions kept them, see adopting.
+local function old_turns(place)
+  return (call('HGET', P .. 'turning', place) or 0) - call('SCARD', P .. 'turns:' .. place)
 end
 
 local function count(queue, low, high)
   local pending, delayed, oldest = 0, 0, nil
   for _, priority in ipairs(call('ZRANGEBYSCORE', P .. 'levels:' .. queue, -high, -low)) do
     local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
-    local came = first_in(list)
+    local place = queue .. ':' .. priority
+    local came = first_in(place)
     local gaps = tonumber(call('HGET', P .. 'gaps', list) or 0)
     local first = call('ZRANGE', later, 0, 0, 'WITHSCORES')
     local due = call('ZCOUNT', later, '-inf', now)
-    local place = queue .. ':' .. priority
-    local apart = call('ZCARD', P .. 'aside:' .. place) + tonumber(call('HGET', P .. 'turning', place) or 0)
+    local apart = call('ZCARD', P .. 'aside:' .. place) + old_turns(place)
     pending = pending + math.max(0, call('LLEN', list) - gaps + apart) + due
     local aside = call('ZRANGE', P .. 'aside:' .. place, 0, 0, 'WITHSCORES')[2]
     delayed = delayed + call('ZCARD', later) - due
-    for _, time in ipairs({ came or math.huge, tonumber(first[2]) or math.huge, tonumber(aside) or math.huge,
-      first_in_turns(place) }) do
+    for _, time in ipairs({ came or math.huge, tonumber(first[2]) or math.huge, tonumber(aside) or math.huge }) do
       if time <= now and (not oldest or time < oldest) then oldest = time end
     end
   end

@@ -1,5 +1,6 @@
 -- include: levels
 -- include: rings
+-- include: turns
 
 -- What a job wants: its fair key (empty: none), and for each limit key, how many permits there are,
 -- and for how long one is used up (negative: as long as the job is being processed).
@@ -37,7 +38,7 @@ local function look_again_at(key, time)
 end
 
 local function aside_for(key, place)
-  return P .. 'aside_for:' .. #key .. ':' .. key .. ':' .. place
+  return P .. 'aside_for:' .. key .. ':' .. place
 end
 
 -- Jobs that lack a permit wait apart, by queue and priority.
@@ -58,37 +59,20 @@ local function come_back(number, key, place)
   if call('EXISTS', set) == 0 then call('SREM', P .. 'aside_at:' .. key, place) end
 end
 
--- From now on keys take turns here. Jobs without one have the empty key.
-local function open_turns(place)
-  if call('ZADD', P .. 'turns:' .. place, 'NX', 0, '') == 1 then call('HSET', P .. 'turning', place, 0) end
-end
-
-local function turn_of(fair, place)
-  return P .. 'turn:' .. #place .. ':' .. place .. ':' .. fair
-end
-
--- Who has just had a turn, or has come, is the last to have one.
-local function go_last(fair, place)
-  local last = call('ZRANGE', P .. 'turns:' .. place, -1, -1, 'WITHSCORES')
-  call('ZADD', P .. 'turns:' .. place, (last[2] or 0) + 1, fair)
-end
-
--- Wait for the turn of a key, in the order of due times.
-local function take_turns(number, fair, place, due)
-  open_turns(place)
-  local turn = turn_of(fair, place)
-  if fair ~= '' and call('EXISTS', turn) == 0 then go_last(fair, place) end
-  call('ZADD', turn, due, number)
-  call('HINCRBY', P .. 'turning', place, 1)
-end
-
--- Answers false where the job does not wait for a turn.
-local function leave_turn(number, fair, place)
-  local turn = turn_of(fair, place)
-  if call('ZREM', turn, number) == 0 then return false end
-  call('HINCRBY', P .. 'turning', place, -1)
-  if fair ~= '' and call('EXISTS', turn) == 0 then call('ZREM', P .. 'turns:' .. place, fair) end
-  return true
+-- The first of those who wait for a permit of this key here. Others are among them where names meet: those
+-- of a:b in queue c are a namesake of those of a in queue b:c.
+local function first_aside(key, place, most)
+  local set, found, at = aside_for(key, place), {}, 0
+  while true do
+    local some = call('ZRANGE', set, at, at + most - 1, 'WITHSCORES')
+    for n = 1, #some, 2 do
+      if #found < 2 * most and call('HGET', P .. 'aside', some[n]) == key then
+        found[#found + 1], found[#found + 2] = some[n], some[n + 1]
+      end
+    end
+    if #some < 2 * most or #found == 2 * most then return found end
+    at = at + most
+  end
 end
 
 -- Let as many try again as there are permits, of each queue and priority.
@@ -98,8 +82,8 @@ local function refill(limit)
   local room = limit.most - permits_taken(limit.key)
   if room <= 0 then return end
   for _, place in ipairs(places) do
-    local set = aside_for(limit.key, place)
-    local first = call('ZRANGE', set, 0, room - 1, 'WITHSCORES')
+    local first = first_aside(limit.key, place, room)
+    if #first == 0 then call('SREM', P .. 'aside_at:' .. limit.key, place) end
     for n = 1, #first, 2 do
       come_back(first[n], limit.key, place)
       call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
@@ -115,7 +99,7 @@ end
 -- The limit of a key as one of those says who wait for it.
 local function limit_of(key)
   for _, place in ipairs(call('SMEMBERS', P .. 'aside_at:' .. key)) do
-    local number = call('ZRANGE', aside_for(key, place), 0, 0)[1]
+    local number = first_aside(key, place, 1)[1]
     local w = number and read_wants(number)
     for _, limit in ipairs(w and w.limits or {}) do
       if limit.key == key then return limit end
@@ -158,6 +142,18 @@ local function give_back(number, id)
   end
 end
 
+-- As leave_turn, of turns as earlier versions kept them, see adopting.
+local function leave_old_turn(number, fair, place)
+  local list = P .. 'turn:' .. place .. ':' .. fair
+  if call('LREM', list, 1, number) == 0 then return false end
+  if call('HINCRBY', P .. 'turning', place, -1) <= 0 then call('HDEL', P .. 'turning', place) end
+  if call('EXISTS', list) == 0 then
+    call('SREM', P .. 'turns:' .. place, fair)
+    call('LREM', P .. 'ready:' .. place, 0, '~' .. fair)
+  end
+  return true
+end
+
 -- A job waits no longer, and was not claimed: it leaves where it stands, and another may try.
 -- Answers false where it stands in a line like any other.
 local function leave_apart(number, queue, priority)
@@ -166,10 +162,10 @@ local function leave_apart(number, queue, priority)
   local place = queue .. ':' .. priority
   local key = call('HGET', P .. 'aside', number)
   local left = key ~= false
-  if key then
+  if key and (key ~= turn_key(w.fair, place) or not leave_turn(number, w.fair, place)) then
     come_back(number, key, place)
-  else
-    left = w.fair ~= '' and leave_turn(number, w.fair, place)
+  elseif not key and w.fair ~= '' then
+    left = leave_old_turn(number, w.fair, place)
   end
   for _, limit in ipairs(w.limits) do refill(limit) end
   return left
