@@ -11,12 +11,15 @@ import pytest
 from asyncqueue import DriverUnavailable, Queue, State, Worker
 from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.record import Extension, Hold, Source
 from asyncqueue.worker import side
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.settler import Settler
+from asyncqueue.worker.sweeper import Pause
 
 from ..recorder import PATIENCE, until
+from .frail import frail
 from .stopping import Stage, define, obedient
 
 log = logging.getLogger("tests.worker")
@@ -47,6 +50,69 @@ async def test_sweeping_and_pruning_outlive_any_error(
             while len(calls) < 2:
                 driver.clock.advance(1)
                 await asyncio.sleep(0.002)
+
+
+async def passing(clock, come):
+    """Let time pass until it has come to this."""
+    async with asyncio.timeout(PATIENCE):
+        while not come():
+            clock.advance(0.5)
+            await asyncio.sleep(0.002)
+
+
+@pytest.fixture(params=["the store was away", "the machine stood still"])
+async def after_it(request, driver, make_queue, make_worker, clock, monkeypatch):
+    """A worker that sweeps again, and a claim of somebody else whose lease ran out meanwhile."""
+    await driver.open()
+    queue = make_queue(frail(driver))
+    job = define(obedient, Stage(), max_attempts=5)
+    handle = await queue.dispatch(job())
+    (claimed,) = (await driver.claim([Source("default")], 1, 60, "other")).claims
+    stood_still, noticed, sound = asyncio.Event(), asyncio.Event(), Pause.seconds
+
+    def seconds(pause):
+        if not stood_still.is_set():
+            return sound(pause)
+        stood_still.clear()
+        noticed.set()
+        return 1000
+
+    monkeypatch.setattr(Pause, "seconds", seconds)
+    async with make_worker(on=queue, lease=60):
+        await until(lambda: queue.driver.calls["sweep"])
+        clock.advance(61)
+        if request.param == "the machine stood still":
+            stood_still.set()
+            await passing(clock, noticed.is_set)
+        else:
+            queue.driver.broken |= {"sweep", "paused"}
+            calls = queue.driver.calls.copy()
+            await passing(clock, lambda: queue.driver.calls["sweep"] > calls["sweep"])
+            queue.driver.broken.clear()
+            await passing(clock, lambda: queue.driver.calls["paused"] > calls["paused"])
+        await asyncio.sleep(0.02)
+        assert (await handle.status()).state is State.PROCESSING
+        yield handle, claimed
+    await driver.close()
+
+
+async def test_a_lease_that_its_holder_could_not_renew_is_renewed_before_the_first_sweep(
+    after_it, driver, clock
+):
+    handle, claimed = after_it
+    assert await driver.extend([Extension(claimed.id, claimed.token)], 60) == [Hold.HELD]
+    clock.advance(20.1)
+    await asyncio.sleep(0.05)
+    info = await handle.status()
+    assert (info.state, info.worker) == (State.PROCESSING, "other")
+
+
+async def test_what_nobody_renewed_then_comes_back(after_it, clock):
+    handle, _ = after_it
+    clock.advance(20.1)
+    async with asyncio.timeout(PATIENCE):
+        while (await handle.status()).worker == "other":
+            await asyncio.sleep(0.002)
 
 
 async def test_a_look_at_the_loop_that_fails_does_not_end_the_looking(
