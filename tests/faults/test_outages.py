@@ -66,6 +66,26 @@ async def test_a_server_that_is_away_for_three_seconds(
     figure(f"{how}: run twice", len(report.duplicated))
 
 
+async def test_a_server_that_is_away_for_longer_than_a_lease(
+    own_scene: Scene, figure: Figure
+) -> None:
+    """N1: three workers keep what they run, and none takes it from the others afterwards."""
+    scene, server = own_scene, own_scene.store.server
+    assert server is not None
+    for _ in range(3):
+        await scene.hired("--concurrency", "10", lease=6.0)
+    await scene.labour(30, 12.0)
+    await scene.begun(30)
+    server.kill()
+    await asyncio.sleep(7.0)
+    server.start()
+    await scene.done(30)
+    await scene.settled(30.0)
+    report = await scene.report()
+    assert report.problems(faults=False) == []
+    figure("run twice (lease 6, away for 7 s)", len(report.duplicated))
+
+
 async def test_connections_that_fall_silent(server_scene: Scene, figure: Figure) -> None:
     """N3: those that are open pass no byte any more and are not closed; new ones work."""
     scene = server_scene
