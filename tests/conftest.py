@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import shutil
 import tempfile
 from collections import Counter
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import hypothesis
@@ -37,6 +37,7 @@ from .servers.fixtures import (
     redis_server,
     redis_url,
 )
+from .servers.memory import in_memory
 
 __all__ = [
     "new_postgres_schema",
@@ -64,11 +65,6 @@ hypothesis.settings.register_profile("asyncqueue", deadline=None)
 hypothesis.settings.load_profile("asyncqueue")
 
 
-MEMORY: Final = Path("/dev/shm")
-ROOM: Final = 1 << 30
-"""Bytes; the files of a whole run are a tenth of that."""
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
     """Keep the files of tests in memory where it has a place for files: a disk is waited for.
@@ -76,8 +72,8 @@ def pytest_configure(config: pytest.Config) -> None:
     They are gone after the run. Give ``--basetemp`` to have them elsewhere, and to keep them.
     """
     is_told = config.option.basetemp is not None  # By the caller, or to a process of xdist.
-    if not is_told and has_room(MEMORY):
-        folder = tempfile.mkdtemp(prefix="asyncqueue-tests-", dir=MEMORY)
+    if not is_told and (memory := in_memory()) is not None:
+        folder = tempfile.mkdtemp(prefix="asyncqueue-tests-", dir=memory)
         config.option.basetemp = folder
         config.add_cleanup(partial(shutil.rmtree, folder, ignore_errors=True))
 
@@ -98,12 +94,15 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return cores + (cores + 1) // 2
 
 
-def has_room(folder: Path) -> bool:
-    """Whether files, programs among them, can be kept there."""
-    if not os.access(folder, os.W_OK):
-        return False
-    state = os.statvfs(folder)
-    return state.f_bavail * state.f_frsize >= ROOM and not state.f_flag & os.ST_NOEXEC
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected stays until the end: let nobody look through it for garbage."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(wrapper=True)

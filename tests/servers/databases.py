@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from .memory import in_memory
 from .postgres import Model, PostgresServer, given_url, make_model, short_folder, start_postgres
 from .schemas import Schema, Schemas
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="session")
 def postgres_model() -> Iterator[Model]:
     """What all servers begin with."""
-    folder = short_folder()
+    folder = short_folder(in_memory())
     try:
         yield make_model(folder)
     finally:
@@ -32,7 +33,7 @@ def postgres_url(request: pytest.FixtureRequest) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    folder = short_folder()
+    folder = short_folder(in_memory())
     try:
         server = start_postgres(folder, request.getfixturevalue("postgres_model"))
         yield server.url()
@@ -67,7 +68,7 @@ def new_postgres_schema(postgres_schemas: Schemas) -> Schema:
 @pytest.fixture
 def postgres_server(postgres_model: Model) -> Iterator[PostgresServer]:
     """A server that a test may pause, kill and restart: nobody else uses it."""
-    folder = short_folder()
+    folder = short_folder(in_memory())
     try:
         server = start_postgres(folder, postgres_model, synchronous_commit="on")
         yield server

@@ -265,9 +265,9 @@ def make_model(folder: Path) -> Model:
     return model
 
 
-def short_folder() -> Path:
+def short_folder(inside: Path | None = None) -> Path:
     """A new folder whose path leaves room for a socket's name, for an account of any rights."""
-    folder = Path(tempfile.mkdtemp(prefix="aq-pg-"))
+    folder = Path(tempfile.mkdtemp(prefix="aq-pg-", dir=inside))
     folder.chmod(0o755)
     return folder
 
