@@ -105,13 +105,13 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="memory")
-@lengths(5, MANY)
+@lengths(3, MANY)
 def test_the_memory_driver_is_what_it_is_compared_with(length: settings) -> None:
     compare(lambda clock: MemoryDriver(clock=clock), length)
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="sqlite")
-@lengths(5, MANY)
+@lengths(3, MANY)
 def test_sqlite_does_what_memory_does(folder: Path, length: settings) -> None:
     sqlite = pytest.importorskip("asyncqueue.drivers.sqlite")
 
@@ -123,7 +123,7 @@ def test_sqlite_does_what_memory_does(folder: Path, length: settings) -> None:
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="postgres")
-@lengths(3, SERVED)
+@lengths(2, SERVED)
 def test_postgres_does_what_memory_does(postgres_url: str, length: settings) -> None:
     def make(clock: Clock) -> Driver:
         name = f"{PREFIX}machine_{next(numbers)}"
@@ -135,7 +135,7 @@ def test_postgres_does_what_memory_does(postgres_url: str, length: settings) -> 
 
 
 @pytest.mark.case("DRV-07", "PRI-13", "BAT-26", on="redis")
-@lengths(3, SERVED)
+@lengths(2, SERVED)
 def test_redis_does_what_memory_does(redis_url: str, length: settings) -> None:
     def make(clock: Clock) -> Driver:
         return RedisDriver(redis_url, prefix=f"machine{next(numbers)}", clock=clock)
@@ -143,7 +143,7 @@ def test_redis_does_what_memory_does(redis_url: str, length: settings) -> None:
     compare(make, length)
 
 
-@lengths(3, SERVED)
+@lengths(2, SERVED)
 def test_redis_in_three_shards_does_what_memory_does(redis_url: str, length: settings) -> None:
     """In any order that is FIFO in each shard."""
     compare_in_three_shards(redis_url, length)
