@@ -25,6 +25,7 @@ PHASES: Final = {
     State.FAILED: "f",
 }
 """The letters of the states. A job that waits has phase w whether it is due or not."""
+_LETTERS: Final = {letter.encode() for letter in PHASES.values()}
 STATES: Final = {letter: state for state, letter in PHASES.items()}
 WANTING: Final = 8
 """Added to the mode of a job that has limits, or a fair key."""
@@ -35,6 +36,7 @@ _HEAD_SIZE: Final = _HEAD.size
 _TIMES: Final = struct.calcsize(">dd")
 """Bytes of the head that the scripts write, who know the time."""
 LENGTH: Final = struct.Struct(">H")
+_COUNT: Final = struct.Struct(">B")
 STANDING: Final = struct.Struct(">cIIIhdddd")
 _SECONDS: Final = struct.Struct(">d")
 _TERMS: Final = struct.Struct(">Id")
@@ -122,16 +124,19 @@ def packed_wants(record: Record) -> bytes:
 
 
 def read_wants(text: bytes) -> tuple[tuple[Limited, ...], str | None]:
-    """Limits and fair key from what :func:`packed_wants` made."""
-    fair, at = _short(text, 0)
+    """Limits and fair key from what :func:`packed_wants` made. Raises :class:`UnreadableError`."""
     limits: list[Limited] = []
-    count = text[at]
-    at += 1
-    for _ in range(count):
-        key, at = _short(text, at)
-        most, per = _TERMS.unpack_from(text, at)
-        at += _TERMS.size
-        limits.append(Limited(key, most, None if per < 0 else per))
+    try:
+        fair, at = _short(text, 0)
+        (count,) = _COUNT.unpack_from(text, at)
+        at += _COUNT.size
+        for _ in range(count):
+            key, at = _short(text, at)
+            most, per = _TERMS.unpack_from(text, at)
+            at += _TERMS.size
+            limits.append(Limited(key, most, None if per < 0 else per))
+    except (struct.error, UnicodeError) as error:
+        raise UnreadableError(f"limits that cannot be read: {error}") from error
     return tuple(limits), fair or None
 
 
@@ -171,6 +176,8 @@ def read_standing(text: bytes) -> Standing:
     except (struct.error, UnicodeError) as error:
         raise UnreadableError(f"a state that cannot be read: {error}") from error
     phase, _, attempts, exceptions, _, available, started, finished, mark = fields
+    if phase not in _LETTERS:
+        raise UnreadableError(f"a state that cannot be read: there is no phase {phase!r}")
     return Standing(
         phase.decode("latin-1"),
         attempts,

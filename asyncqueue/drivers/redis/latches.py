@@ -51,7 +51,9 @@ async def enqueue(
     if isinstance(reply[0], bytes):
         raise _refusal(*reply)
     answers, highest = reply
-    return [None if answer is None else answer.decode() for answer in answers], int(highest)
+    return [
+        None if answer is None else answer.decode("utf-8", "replace") for answer in answers
+    ], int(highest)
 
 
 def words_of(latches: Iterable[Latch], records: Iterable[Record]) -> list[Word]:
@@ -110,7 +112,10 @@ async def latches(shards: Shards, ids: Sequence[str] | None) -> list[Tally]:
     found: list[Tally] = []
     for now, *told in await shards.every(lambda one: one.run("latches", *(ids or ()))):
         for id, text in zip(told[::2], told[1::2], strict=True):
-            tally, over_at = _tally(id.decode(), text)
+            try:
+                tally, over_at = _tally(id.decode(), text)
+            except (struct.error, UnicodeError):
+                continue  # It was damaged, which must hide no other.
             if over_at is None or over_at > float(now):
                 found.append(tally)
     return sorted(found, key=lambda tally: tally.created_at, reverse=True)

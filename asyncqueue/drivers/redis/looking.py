@@ -79,7 +79,9 @@ async def counts(scripts: Scripts, source: Source | None = None) -> dict[str, Qu
     """Counts by queue, or those of one source; that of what waits is then of its priorities."""
     where = () if source is None else (source.queue, source.low, source.high)
     now, told = await scripts.run("counts", *where)
-    return {name.decode(): _counted(numbers, float(now)) for name, *numbers in told}
+    return {
+        name.decode("utf-8", "replace"): _counted(numbers, float(now)) for name, *numbers in told
+    }
 
 
 def _counted(numbers: list[Any], now: float) -> QueueCounts:
@@ -140,13 +142,14 @@ def _rows(reply: list[Any], shard: int) -> list[tuple[float, Row]]:
 async def _places(scripts: Scripts, which: Filter, states: Iterable[State]) -> list[Place]:
     found: list[Place] = []
     for name in await _sets(scripts, which, states):
-        found += [(float(number), scripts.shard) for number, _ in await _members(scripts, name)]
+        members = await _members(scripts, name)
+        found += [(float(number), scripts.shard) for number, _ in members if number.isdigit()]
     return found
 
 
 async def _member_places(scripts: Scripts, latch: str) -> list[Place]:
     numbers = await scripts.call("ZRANGE", f"{scripts.tag}:members:{latch}", 0, -1)
-    return [(float(number), scripts.shard) for number in numbers]
+    return [(float(number), scripts.shard) for number in numbers if number.isdigit()]
 
 
 async def _ended_places(scripts: Scripts, which: Filter, states: frozenset[State]) -> list[Place]:
@@ -154,9 +157,11 @@ async def _ended_places(scripts: Scripts, which: Filter, states: frozenset[State
     failed = states & {State.FAILED}
     for name in await _sets(scripts, which, failed):
         members = await _members(scripts, name)
-        found += [(float(at), float(number), scripts.shard) for number, at in members]
+        found += [
+            (float(at), float(number), scripts.shard) for number, at in members if number.isdigit()
+        ]
     for name in await _sets(scripts, which, (states & set(FINISHED)) - failed):
-        numbers = [number for number, _ in await _members(scripts, name)]
+        numbers = [number for number, _ in await _members(scripts, name) if number.isdigit()]
         for chunk in chunks(numbers, CHUNK):
             told = await scripts.call("HMGET", f"{scripts.tag}:state", *chunk)
             found += [

@@ -56,7 +56,7 @@ def answers_of(reply: Any, count: int) -> list[str | None]:
     """What a driver answers for so many records."""
     if reply == 0:
         return [None] * count
-    return [None if answer is None else answer.decode() for answer in reply]
+    return [None if answer is None else answer.decode("utf-8", "replace") for answer in reply]
 
 
 def places_of(highest: int, places: Iterable[int]) -> bytes:

@@ -5,6 +5,7 @@ The scripts look at the state again, so a job that moved on in between is left a
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.redis.shards import Shards
     from asyncqueue.drivers.redis.wire import Word
     from asyncqueue.record import Filter
+
+log = logging.getLogger("asyncqueue.redis")
 
 
 def _meant(which: Filter) -> str:
@@ -99,19 +102,22 @@ async def _repeated(shard: Scripts, verb: str, *words: Word) -> int:
     """Do as much as there is, in steps; answers how much that was."""
     done, more = 0, 1
     while more:
-        count, more = await shard.run(verb, *words)
+        count, more, *damaged = await shard.run(verb, *words)
         done += count
+        for number in damaged:
+            told = number.decode(errors="replace")
+            log.warning("Job number %s is put aside: its body or state cannot be read", told)
     return done
 
 
 async def pause(shards: Shards, queues: list[str], on: bool) -> list[str]:
     """Pause or resume queues; answers those that changed."""
     told = await shards.every(lambda shard: shard.run("pause", int(on), *dict.fromkeys(queues)))
-    changed = {queue.decode() for part in told for queue in part}
+    changed = {queue.decode("utf-8", "replace") for part in told for queue in part}
     return [queue for queue in dict.fromkeys(queues) if queue in changed]
 
 
 async def paused(shards: Shards) -> list[str]:
     """The names of the paused queues, sorted."""
     told = await shards.some(lambda shard: shard.call("SMEMBERS", f"{shard.tag}:paused"))
-    return sorted({queue.decode() for part in told for queue in part})
+    return sorted({queue.decode("utf-8", "replace") for part in told for queue in part})

@@ -33,7 +33,8 @@ async def workers(shards: Shards) -> list[Presence]:
     running: dict[str, list[str]] = {}
     for present, held in await shards.some(lambda shard: shard.run("workers")):
         for worker, id in zip(held[::2], held[1::2], strict=True):
-            running.setdefault(worker.decode(), []).append(id.decode())
+            at = running.setdefault(worker.decode("utf-8", "replace"), [])
+            at.append(id.decode("utf-8", "replace"))
         for text in present[1::2]:
             presence = _read(text)
             if presence is not None and (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -36,6 +37,15 @@ def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: i
 
     Raises :class:`UnreadableError`.
     """
+    try:
+        return _claim_of(number, body_text, state_text, shard)
+    except UnreadableError:
+        raise
+    except (struct.error, ValueError) as error:
+        raise UnreadableError(f"a number or a tie that cannot be read: {error}") from error
+
+
+def _claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: int) -> Claim:
     body = read_body(body_text)
     claims = attempts = 1
     exceptions = 0
@@ -98,8 +108,8 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
         max_attempts=body.max_attempts,
         created_at=body.created_at,
         available_at=body.available_at,
-        progress=None if progress is None else float(progress),
-        message=None if message is None else message.decode(),
+        progress=_progress(progress),
+        message=None if message is None else message.decode("utf-8", "replace"),
         result=outcome[0],
         error=outcome[1],
         traceback=outcome[2],
@@ -108,9 +118,11 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
         lease_left=None if lease_end is None else float(lease_end) / 1000 - now,
     )
     if wants is not None:
-        job.limits, job.fair = read_wants(wants)
-    if tie is not None:
-        job.latch = tie[_TIE.size :].decode()
+        # As `wants.lua`: what cannot be read is nothing.
+        with contextlib.suppress(UnreadableError):
+            job.limits, job.fair = read_wants(wants)
+    if tie is not None and len(tie) >= _TIE.size:
+        job.latch = tie[_TIE.size :].decode("utf-8", "replace")
         job.held = ON.get(tie[1:2])
         if job.held is not None:
             job.available_at += _TIE.unpack_from(tie)[2]
@@ -121,6 +133,13 @@ def stored_job(row: Sequence[bytes | None], now: float) -> StoredJob | None:
     if job.state is State.PENDING and (job.available_at > now or job.held is not None):
         job.state = State.DELAYED
     return job
+
+
+def _progress(text: bytes | None) -> float | None:
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return None
 
 
 def _stand(job: StoredJob, standing: Standing) -> None:

@@ -153,6 +153,12 @@ class Shards:
     def _note(self, met: Mapping[int, Any]) -> None:
         for known, highest in met.values():
             self.highest = max(self.highest, int(highest))
+            if known and not known.isdigit():
+                raise ConfigError(
+                    f"How many shards the jobs in {self.place} are spread over is no number any "
+                    f"more: write it to the field shards of the keys ending in :about. It is "
+                    f"{known[:40]!r}."
+                )
             if known and int(known) != len(self.all):
                 raise ConfigError(
                     f"shards={len(self.all)}, but the jobs in {self.place} with this prefix are "

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from asyncqueue.clock import Clock, SystemClock
 
@@ -38,7 +39,9 @@ class Steps:
             before = _noted(store, self._looked_at, self._ahead)
             if abs(ahead - before) > SLACK:
                 _move(store, ahead - before)
-            store.change("steps.note", (json.dumps([_boot(), ahead, monotonic()]),))
+            store.change(
+                "steps.note", (msgspec.json.encode((_boot(), ahead, monotonic())).decode(),)
+            )
         return ahead
 
     def heeded(self, ahead: float) -> None:
@@ -53,9 +56,12 @@ class Steps:
 def _noted(store: Store, looked_at: float, ahead: float) -> float:
     """How far the clock was ahead when leases were moved last: by others, since then, or never."""
     note = store.value("steps.noted")
-    if note is None:
+    if not isinstance(note, str | bytes):
         return ahead
-    boot, noted, at = json.loads(note)
+    try:
+        boot, noted, at = msgspec.json.decode(note, type=tuple[str, float, float])
+    except msgspec.MsgspecError:
+        return ahead  # Somebody else wrote there; the next note is ours again.
     # Times of the clock that nobody sets mean nothing after the next start of the host.
     return noted if boot and boot == _boot() and at >= looked_at else ahead
 

@@ -26,7 +26,7 @@ local function count_list(list, all)
   local numbers = call('LRANGE', list, 0, MANY - 1)
   local bodies, states, count = values(P .. 'body', numbers), values(P .. 'state', numbers), 0
   for n = 1, #numbers do
-    if bodies[n] and not states[n] and (all or before(unpack_text('>d', bodies[n]), numbers[n])) then
+    if bodies[n] and #bodies[n] >= 8 and not states[n] and (all or before(unpack_text('>d', bodies[n]), numbers[n])) then
       count = count + 1
     end
   end
@@ -45,7 +45,7 @@ end
 local count = 0
 for _, priority in ipairs(call('ZRANGEBYSCORE', P .. 'levels:' .. s.queue, '-inf', -s.priority)) do
   local place = s.queue .. ':' .. priority
-  local all = tonumber(priority) > s.priority
+  local all = (tonumber(priority) or s.priority) > s.priority
   count = count + count_list(P .. 'ready:' .. place, all) + count_later(P .. 'later:' .. place, all)
   for _, fair in ipairs(call('ZRANGE', P .. 'fair:' .. place, 0, MOST - 1)) do
     count = count + count_later(turn_of(fair, place), all)

@@ -12,7 +12,8 @@ local function read_body(text)
   local after_id = fine and HEAD_LENGTH + of_id
   local after_queue = fine and after_id + of_queue
   local after_key = fine and after_queue + of_key
-  if not fine or after_key > #text then return nil end
+  if not fine or of_id == 0 or after_key > #text then return nil end
+  if b.created ~= b.created or b.available ~= b.available then return nil end
   b.wants = b.mode >= 8
   b.tied = b.mode % 8 >= 4
   b.mode = b.mode % 4

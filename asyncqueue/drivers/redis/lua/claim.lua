@@ -130,7 +130,7 @@ local function look_at_rest(source, queue, priority)
   local later = P .. 'later:' .. place
   local due = call('ZCOUNT', later, '-inf', now)
   local count = call('LLEN', P .. 'ready:' .. place) + due
-  if keys_take_turns(place) then count = count + (call('HGET', P .. 'fair', place) or 0) end
+  if keys_take_turns(place) then count = count + (tonumber(call('HGET', P .. 'fair', place) or 0) or 0) end
   if count > 0 then
     seen = seen + count
     left[#left + 1] = string.format('%d %s %d', source, priority, count)

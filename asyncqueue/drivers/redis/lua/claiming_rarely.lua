@@ -1,4 +1,5 @@
 -- include: bodies
+-- include: counters
 -- include: states
 
 -- Claiming jobs of which there are few: those with a key, a latch or limits, those that take turns, were
@@ -124,7 +125,7 @@ local function without_gaps(list, numbers)
       gaps = gaps + 1
     end
   end
-  if gaps > 0 and call('HINCRBY', P .. 'gaps', list, -gaps) <= 0 then call('HDEL', P .. 'gaps', list) end
+  if gaps > 0 then count_some('gaps', list, -gaps) end
   return kept, kept_bodies
 end
 

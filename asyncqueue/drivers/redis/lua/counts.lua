@@ -5,6 +5,7 @@
 --          time when the oldest of those that are due became due (empty: none is).
 
 -- include: common
+-- include: counters
 -- include: scores
 
 -- The time when the first of a list came. Gaps that stand before it go.
@@ -21,13 +22,13 @@ local function first_in(place)
       return (unpack_text('>d', body))
     end
     call('LPOP', list)
-    if call('HINCRBY', P .. 'gaps', list, -1) <= 0 then call('HDEL', P .. 'gaps', list) end
+    count_some('gaps', list, -1)
   end
 end
 
 -- By how many more than the list tells wait for turns as earlier versions kept them, see adopting.
 local function old_turns(place)
-  return (call('HGET', P .. 'turning', place) or 0) - call('SCARD', P .. 'turns:' .. place)
+  return (tonumber(call('HGET', P .. 'turning', place) or 0) or 0) - call('SCARD', P .. 'turns:' .. place)
 end
 
 local function count(queue, low, high)
@@ -36,7 +37,7 @@ local function count(queue, low, high)
     local list, later = P .. 'ready:' .. queue .. ':' .. priority, P .. 'later:' .. queue .. ':' .. priority
     local place = queue .. ':' .. priority
     local came = first_in(place)
-    local gaps = tonumber(call('HGET', P .. 'gaps', list) or 0)
+    local gaps = tonumber(call('HGET', P .. 'gaps', list) or 0) or 0
     local first = call('ZRANGE', later, 0, 0, 'WITHSCORES')
     local due = call('ZCOUNT', later, '-inf', now)
     local apart = call('ZCARD', P .. 'aside:' .. place) + old_turns(place)

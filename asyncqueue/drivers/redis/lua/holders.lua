@@ -2,7 +2,7 @@
 local function read_holder(key)
   local text = call('HGET', P .. 'holders', key)
   if not text or #text < 8 then return nil end
-  if unpack_text('>d', text) <= now then return nil end
+  if not ((unpack_text('>d', text)) > now) then return nil end
   return string.sub(text, 9)
 end
 

@@ -19,4 +19,5 @@ if not told and ARGV[2] ~= '' then
   call('HSET', P .. 'about', 'shards', ARGV[2])
   told = ARGV[2]
 end
-return { told or '', call('GET', P .. 'seq') or '0' }
+local last = call('GET', P .. 'seq') or ''
+return { told or '', string.match(last, '^%d+$') and #last <= 15 and last or '0' }

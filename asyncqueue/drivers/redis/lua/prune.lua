@@ -29,6 +29,13 @@ for _, queue in ipairs(call('SMEMBERS', P .. 'queues')) do
     call('SREM', P .. 'queues', queue)
   end
 end
-for _, block in ipairs(call('ZRANGE', P .. 'blocks', 0, most - 1)) do forget_empty(block) end
+local blocks = call('ZRANGE', P .. 'blocks', 0, most - 1, 'WITHSCORES')
+for n = 1, #blocks, 2 do
+  if is_block(blocks[n], blocks[n + 1]) then
+    forget_empty(blocks[n])
+  else
+    call('ZREM', P .. 'blocks', blocks[n])
+  end
+end
 if forget_old_latches(most) == most then more = 1 end
 return { count, more }

@@ -5,11 +5,7 @@
 
 -- include: common
 -- include: full
--- include: states
--- include: bodies
--- include: forgetting
--- include: ties
--- include: wants
+-- include: damaging
 
 even_when_full()
 
@@ -21,13 +17,7 @@ for at = 2, #ARGV do
   if s then call('ZREM', P .. 'leased:' .. s.queue, number) end
   if body then
     gone = gone + 1
-    call('HSET', P .. 'damaged', number, body)
-    local content = read_body(body)
-    local id = body and read_body(body)
-    if id and id.wants then give_back(number, id.id) end
-    tied_ended(number, 'x')
-    untie({ number })
-    forget({ number }, { content and content.id or '' })
+    put_aside(number, body, state)
   end
 end
 write_latches()

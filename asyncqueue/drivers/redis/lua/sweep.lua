@@ -1,7 +1,8 @@
 -- Return jobs whose lease ran out; forget ended ones whose retention is over.
 --
 -- ARGV     now, how many jobs to look at in each set at most.
--- Answers  how many were returned, and 1 if there is more to do.
+-- Answers  how many were returned, and 1 if there is more to do; then the numbers of those that were put
+--          aside, as they cannot be read.
 
 -- include: common
 -- include: full
@@ -9,12 +10,12 @@
 -- include: ending
 -- include: returning
 -- include: expiring
--- include: wants
+-- include: damaging
 
 even_when_full()
 
 local most = tonumber(ARGV[2])
-local count, more = 0, 0
+local count, more, damaged = 0, 0, {}
 
 local function sweep_leased(queue)
   local over = call('ZRANGEBYSCORE', P .. 'leased:' .. queue, '-inf', score_of(now), 'LIMIT', 0, most)
@@ -35,6 +36,9 @@ local function sweep_leased(queue)
         count = count + 1
         put_back(over[n], s, s.available >= 0 and s.available or body.available)
       end
+    elseif bodies[n] and states[n] and not (s and body) then
+      damaged[#damaged + 1] = over[n]
+      put_aside(over[n], bodies[n], states[n])
     end
   end
 end
@@ -48,4 +52,4 @@ if forget_old_latches(most) == most then more = 1 end
 write_latches()
 finish_all()
 return_all()
-return { count, more }
+return { count, more, unpack(damaged) }

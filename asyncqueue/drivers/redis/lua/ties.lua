@@ -59,14 +59,27 @@ local function untie(numbers)
   end
 end
 
-local function let_go_of(number)
-  local tie, body = read_tie(number), read_body(call('HGET', P .. 'body', number) or '')
-  if not tie or not body then return end
+-- Keep what cannot be read apart from all others.
+local function set_apart(number, body, id)
+  call('HSET', P .. 'damaged', number, body)
+  untie({ number })
+  forget({ number }, { id })
+end
+
+-- Answers false where it cannot be read.
+local function let_go_of(number, tie)
+  local text = call('HGET', P .. 'body', number)
+  local body = text and read_body(text)
+  if not tie or not body then
+    if text then set_apart(number, text, body and body.id or '') end
+    return false
+  end
   tie.on = '-'
   write_tie(number, tie)
   put_back(number, { phase = 'w', claims = 0, attempts = 0, exceptions = 0, priority = body.priority,
     available = -1, started = -1, finished = 0, mark = -1, queue = body.queue, worker = '',
     key = body.key }, now + tie.delay)
+  return true
 end
 
 local function drop_held(number)
@@ -85,16 +98,20 @@ local function take_effect(l, let_go, drop)
   local numbers = {}
   for n = 1, #held, 2 do numbers[#numbers + 1] = { held[n], held[n + 1] } end
   table.sort(numbers, function(one, other) return one[1] < other[1] end)
+  local guards = 0
   for _, one in ipairs(numbers) do
-    local number, on = one[1], one[2]
-    if string.find(let_go, on, 1, true) then
+    local number, tie = one[1], read_tie(one[1])
+    local on = tie and tie.on or one[2]
+    if #on == 1 and string.find(let_go, on, 1, true) then
       call('HDEL', key, number)
-      let_go_of(number)
-    elseif string.find(drop, on, 1, true) then
+      if not let_go_of(number, tie) and (not tie or tie.kind == 'g') then guards = guards + 1 end
+    elseif #on == 1 and string.find(drop, on, 1, true) then
       call('HDEL', key, number)
       drop_held(number)
     end
   end
+  -- Nobody waits for one that never runs.
+  for _ = 1, guards do take_effect(l, guard_ended(l), '') end
 end
 
 -- A job that is bound ended, or went before it did; answers its latch, and whether it broke and

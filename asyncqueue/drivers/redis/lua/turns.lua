@@ -1,3 +1,5 @@
+-- include: counters
+
 -- Where somebody with a fair key waits, due or not, all who are due wait for the turn of their key, by the
 -- time when they became due; those without one have the empty key.
 --
@@ -29,7 +31,7 @@ local function take_turns(number, fair, place, due)
   call('ZADD', turn, due, number)
   call('ZADD', P .. 'aside:' .. place, due, number)
   call('HSET', P .. 'aside', number, turn_key(fair, place))
-  call('HINCRBY', P .. 'fair', place, 1)
+  count_by('fair', place, 1)
 end
 
 -- These were taken from the sets of their keys.
@@ -37,7 +39,7 @@ local function leave_sets(numbers, place)
   if #numbers == 0 then return end
   each('HDEL', P .. 'aside', numbers)
   each('ZREM', P .. 'aside:' .. place, numbers)
-  call('HINCRBY', P .. 'fair', place, -#numbers)
+  count_by('fair', place, -#numbers)
 end
 
 -- Answers false where the job does not wait for a turn.

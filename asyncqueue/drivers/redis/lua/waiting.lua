@@ -1,4 +1,5 @@
 -- include: bodies
+-- include: counters
 -- include: states
 -- include: wants
 
@@ -7,7 +8,7 @@
 -- The number in a list becomes a gap; a list of nothing but gaps goes.
 local function leave_gap(queue, priority)
   local list = P .. 'ready:' .. queue .. ':' .. priority
-  local gaps = call('HINCRBY', P .. 'gaps', list, 1)
+  local gaps = count_some('gaps', list, 1)
   if gaps >= call('LLEN', list) then
     call('DEL', list)
     call('HDEL', P .. 'gaps', list)

@@ -15,13 +15,15 @@ local numbers = {}
 local answer = { string.format('%.17g', now), '' }
 while #numbers < most do
   local highest = before == math.huge and '+inf' or math.floor((before - 1) / 1000)
-  local block = call('ZREVRANGEBYSCORE', P .. 'blocks', highest, '-inf', 'LIMIT', 0, 1)[1]
+  local block, score = unpack(call('ZREVRANGEBYSCORE', P .. 'blocks', highest, '-inf', 'WITHSCORES', 'LIMIT', 0, 1))
   if not block then
     before = nil
     break
   end
-  local lowest = block * 1000
-  if forget_empty(block) then
+  local lowest = tonumber(score) * 1000
+  if not is_block(block, score) then
+    call('ZREM', P .. 'blocks', block) -- It would be met again and again.
+  elseif forget_empty(block) then
     before = lowest
   else
     local first = math.min(before - 1, lowest + 999)

@@ -4,18 +4,24 @@
 
 -- What a job wants: its fair key (empty: none), and for each limit key, how many permits there are,
 -- and for how long one is used up (negative: as long as the job is being processed).
-local function read_wants(number)
-  local text = call('HGET', P .. 'wants', number)
-  if not text then return nil end
+local function wants_of(text)
   local w = { limits = {} }
   local count, at
   w.fair, count, at = unpack_text('>I2c0B', text)
   for n = 1, count do
     local limit = {}
     limit.key, limit.most, limit.per, at = unpack_text('>I2c0I4d', text, at)
+    if limit.most < 1 or limit.per ~= limit.per then error('no limit') end
     w.limits[n] = limit
   end
   return w
+end
+
+-- Nil where there is nothing, or what cannot be read: such a job wants nothing.
+local function read_wants(number)
+  local text = call('HGET', P .. 'wants', number)
+  local fine, w = pcall(wants_of, text or '')
+  return fine and w or nil
 end
 
 local function permits_taken(key)
@@ -91,8 +97,10 @@ local function refill(limit)
       if w and w.fair ~= '' then open_turns(place) end
     end
     local queue, priority = string.match(place, '^(.*):(-?%d+)$')
-    open_level(queue, priority)
-    ring('queue:' .. queue)
+    if queue then
+      open_level(queue, priority)
+      ring('queue:' .. queue)
+    end
   end
 end
 
@@ -146,7 +154,7 @@ end
 local function leave_old_turn(number, fair, place)
   local list = P .. 'turn:' .. place .. ':' .. fair
   if call('LREM', list, 1, number) == 0 then return false end
-  if call('HINCRBY', P .. 'turning', place, -1) <= 0 then call('HDEL', P .. 'turning', place) end
+  count_some('turning', place, -1)
   if call('EXISTS', list) == 0 then
     call('SREM', P .. 'turns:' .. place, fair)
     call('LREM', P .. 'ready:' .. place, 0, '~' .. fair)
