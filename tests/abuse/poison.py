@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 LEASE = 30.0
 SOURCES = [Source("q"), Source("other")]
 BATCH = {"member-0", "member-1", "on-success", "on-end"}
+LIMITED = {*(f"one-{n}" for n in range(3)), *(f"slow-{n}" for n in range(2))}
 DONE = {
-    *("retried", "running-1", "until-claimed", "urgent-1", *BATCH),
-    *(f"{kind}-{n}" for kind in ("plain", "one") for n in range(3)),
-    *(f"{kind}-{n}" for kind in ("elsewhere", "keyed", "late", "slow") for n in range(2)),
+    *("retried", "running-1", "until-claimed", "urgent-1", *BATCH, *LIMITED),
+    *(f"{kind}-{n}" for kind in ("elsewhere", "keyed", "late") for n in range(2)),
+    *(f"plain-{n}" for n in range(3)),
     *(f"fair-{n}" for n in range(4)),
 }
 """Whoever is to run in a store that nobody damages."""

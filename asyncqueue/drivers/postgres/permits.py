@@ -26,8 +26,12 @@ def encoded(limits: Sequence[Limited]) -> str | None:
 
 
 def decoded(text: str | None) -> tuple[Limited, ...]:
-    """The limits that are stored like this."""
-    return () if text is None else _DECODER.decode(text)
+    """The limits that are stored like this. A damaged text asks for nothing, as on SQLite."""
+    try:
+        limits = () if text is None else _DECODER.decode(text)
+    except msgspec.DecodeError:
+        return ()
+    return limits if all(limit.most > 0 for limit in limits) else ()
 
 
 class Keys:

@@ -33,11 +33,21 @@ async def workers(store: Store) -> list[Presence]:
     if rows:
         for worker, id in await store.rows("presence.running"):
             running.setdefault(worker, []).append(id)
-    present = [(msgspec.json.decode(value, type=Presence), seen) for value, seen in rows]
+    present = [
+        (presence, seen) for value, seen in rows if (presence := _presence(value)) is not None
+    ]
     return [
         msgspec.structs.replace(presence, last_seen=seen, running=running.get(presence.id, []))
         for presence, seen in present
     ]
+
+
+def _presence(value: str | None) -> Presence | None:
+    """A worker as it announced itself; None where that was damaged, which must hide no other."""
+    try:
+        return None if value is None else msgspec.json.decode(value, type=Presence)
+    except msgspec.DecodeError:
+        return None
 
 
 async def called_off(store: Store, worker: str) -> list[str]:

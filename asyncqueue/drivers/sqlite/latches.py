@@ -36,7 +36,8 @@ class Latches(LatchChanges):
         if missing:
             self._read |= missing
             query = {"ids": listed(missing), "now": self._store.now}
-            self.known |= {row[0]: _state(row) for row in self._store.rows("latches.read", query)}
+            states = _readable(self._store.rows("latches.read", query))
+            self.known |= {state.id: state for state in states}
 
     def add(self, latches: Iterable[Latch], now: float) -> None:
         """Store new ones. Raises DriverError where an id is taken."""
@@ -116,7 +117,7 @@ def tallies(store: Store, ids: Sequence[str] | None) -> list[Tally]:
         rows = store.rows("latches.all", {"now": store.now})
     else:
         rows = store.rows("latches.read", {"ids": listed(ids), "now": store.now})
-    return [_state(row).tally() for row in rows]
+    return [state.tally() for state in _readable(rows)]
 
 
 def call_off(store: Store, ids: Sequence[str]) -> list[str]:
@@ -141,6 +142,23 @@ def prune(store: Store) -> int:
 
 def _held(latch: str, on: On) -> dict[str, object]:
     return {"latch": latch, "plain": HELD_PARTS[on, False], "guard": HELD_PARTS[on, True]}
+
+
+def _readable(rows: Iterable[Row]) -> list[LatchState]:
+    """Latches as they are kept; one that was damaged is as good as forgotten."""
+    return [_state(row) for row in rows if _is_latch(row)]
+
+
+def _is_latch(row: Row) -> bool:
+    id, data, _, retention, created_at, *counts, called_off, broken, ended, error, opened_at = row
+    numbers = (retention, created_at, *counts, called_off, broken, ended)
+    return (
+        isinstance(id, str)
+        and isinstance(data, bytes)
+        and all(isinstance(number, int | float) for number in numbers)
+        and isinstance(error, str | None)
+        and isinstance(opened_at, int | float | None)
+    )
 
 
 def _state(row: Row) -> LatchState:

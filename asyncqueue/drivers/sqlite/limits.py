@@ -29,9 +29,10 @@ def read(text: Any) -> tuple[Limited, ...]:
     if text is None:
         return ()
     try:
-        return _DECODER.decode(text)
+        limits = _DECODER.decode(text)
     except (msgspec.DecodeError, TypeError):
         return ()
+    return limits if all(limit.most > 0 for limit in limits) else ()
 
 
 class Limits:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from asyncqueue.record import Permit
 
@@ -32,9 +32,8 @@ class Permits:
         if taken < most:
             return 0.0
         # All but `most - 1` of them have to go.
-        return self._store.value("permits.ends", {"key": key, "offset": taken - most}) - (
-            self._store.now
-        )
+        until = self._store.value("permits.ends", {"key": key, "offset": taken - most})
+        return math.inf if _is_endless(until) else until - self._store.now
 
     def holds(self, key: str, holder: str) -> bool:
         """Whether somebody has one."""
@@ -69,8 +68,13 @@ def holders(store: Store, key: str) -> list[Permit]:
     """The permits that are taken, the first to expire first."""
     rows = store.rows("permits.holders", {"key": key, "now": store.now})
     return [
-        Permit(holder, None if until == math.inf else until - store.now) for holder, until in rows
+        Permit(holder, None if _is_endless(until) else until - store.now) for holder, until in rows
     ]
+
+
+def _is_endless(until: Any) -> bool:
+    """Whether it is never over; what is no time is behind all times."""
+    return not isinstance(until, int | float) or until == math.inf
 
 
 def prune(store: Store) -> int:

@@ -11,6 +11,7 @@ import pytest
 from asyncqueue.clock import SystemClock
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.record import Filter, Presence, Record, Settlement, Source, State
+from tests.drivers.sqlite.acts import sql
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -118,3 +119,18 @@ async def test_a_note_of_another_start_of_the_host_says_nothing(
     step(-50.0)
     await one.enqueue([Record("x", "other", "Kind", b"")])
     assert LEASE - 2 < await left(one, "a") <= LEASE
+
+
+@pytest.mark.parametrize("note", ["", "x", "[]", '["boot"]', "[1, 2, 3]", "null", b"\xff", 7, None])
+async def test_a_note_that_cannot_be_read_stops_nobody(handles, step, note: object) -> None:
+    """Somebody else wrote where steps are noted: leases are moved as if nobody had noted any."""
+    one, two, _ = handles
+    step(600.0)
+    await claimed(one, "before")
+    assert sql(one.path, "SELECT count(*) FROM jobs_meta WHERE kind = 'clock'") == [(1,)]
+    sql(one.path, "UPDATE jobs_meta SET value = ? WHERE kind = 'clock'", note)
+    step(600.0)
+    claim = await claimed(two, "a")
+    assert await one.sweep() == 0
+    assert LEASE - 1 < await left(one, "a") <= LEASE
+    assert await two.settle([Settlement("a", claim.token, State.COMPLETED, 1)]) == [True]

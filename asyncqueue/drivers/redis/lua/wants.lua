@@ -88,14 +88,19 @@ local function refill(limit)
   local room = limit.most - permits_taken(limit.key)
   if room <= 0 then return end
   for _, place in ipairs(places) do
-    local first = first_aside(limit.key, place, room)
-    if #first == 0 then call('SREM', P .. 'aside_at:' .. limit.key, place) end
-    for n = 1, #first, 2 do
-      come_back(first[n], limit.key, place)
-      call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
-      local w = read_wants(first[n])
-      if w and w.fair ~= '' then open_turns(place) end
-    end
+    local unsure
+    repeat
+      local first = first_aside(limit.key, place, room)
+      if #first == 0 then call('SREM', P .. 'aside_at:' .. limit.key, place) end
+      unsure = false
+      for n = 1, #first, 2 do
+        come_back(first[n], limit.key, place)
+        call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
+        local w = read_wants(first[n])
+        if w and w.fair ~= '' then open_turns(place) end
+        unsure = unsure or not w
+      end
+    until not unsure -- Whose wants cannot be read takes no permit, and lets nobody in when it ends.
     local queue, priority = string.match(place, '^(.*):(-?%d+)$')
     if queue then
       open_level(queue, priority)
@@ -107,10 +112,12 @@ end
 -- The limit of a key as one of those says who wait for it.
 local function limit_of(key)
   for _, place in ipairs(call('SMEMBERS', P .. 'aside_at:' .. key)) do
-    local number = first_aside(key, place, 1)[1]
-    local w = number and read_wants(number)
-    for _, limit in ipairs(w and w.limits or {}) do
-      if limit.key == key then return limit end
+    local first = first_aside(key, place, 10)
+    for n = 1, #first, 2 do
+      local w = read_wants(first[n])
+      for _, limit in ipairs(w and w.limits or {}) do
+        if limit.key == key then return limit end
+      end
     end
   end
   return nil

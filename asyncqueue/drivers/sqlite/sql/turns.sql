@@ -4,13 +4,14 @@
 -- What became due: queue's priorities and keys, in the order in which they did.
 SELECT priority, fair FROM (
     SELECT priority, fair, available_at, seq FROM {jobs} INDEXED BY {fair}
-    WHERE state = -3 AND queue = :queue AND available_at <= :now
+    WHERE state = -3 AND queue = :queue AND available_at <= :now AND fair IS NOT NULL
     ORDER BY available_at LIMIT 10000
 )
 GROUP BY priority, fair ORDER BY min(available_at), min(seq);
 
 -- name: promote
-UPDATE {jobs} SET state = -4
+-- One whose key was taken from it waits as those who never had one.
+UPDATE {jobs} SET state = CASE WHEN fair IS NULL THEN 0 ELSE -4 END
 WHERE seq IN (
     SELECT seq FROM {jobs} INDEXED BY {fair}
     WHERE state = -3 AND queue = :queue AND available_at <= :now
