@@ -170,6 +170,15 @@ class FairRules(Rules):
         got = [(await claim_one(driver)).id for _ in range(2)]
         assert sorted(got) == ["again", "next"]
 
+    @needs("acquire", "cancel")
+    async def test_turns_of_names_with_colons_are_kept_apart(self, driver: Driver) -> None:
+        await driver.enqueue([record(f"a{n}", fair="2:a") for n in range(3)])
+        await driver.enqueue([record(f"b{n}", "q:1", priority=2, fair="a") for n in range(3)])
+        await driver.cancel(Filter(ids=("a1", "b1")), 0)
+        for source, key in ((Q, "a"), (lane("q:1"), "b")):
+            got = [await claim_one(driver, source), await claim_one(driver, source)]
+            assert sorted(ids(got)) == [f"{key}0", f"{key}2"]
+
     @needs("acquire")
     async def test_limits_hold_for_them(self, driver: Driver) -> None:
         one = (Limited("one", 1),)

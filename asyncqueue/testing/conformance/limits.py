@@ -146,6 +146,20 @@ class LimitRules(Rules):
         assert ids(await claim(driver)) == ["x0", "y0", "z0"]
 
     @needs("acquire")
+    async def test_permits_of_names_with_colons_are_kept_apart(self, driver: Driver) -> None:
+        wanted = {"l:one": "b:q", "l:one:b": "q"}
+        for key, queue in wanted.items():
+            assert await driver.acquire(key, "somebody", 1, 60) == 0
+            names = [f"{queue}{n}" for n in range(3)]
+            await driver.enqueue(limited(*names, limits=(Limited(key, 1),), queue=queue))
+            assert await claim(driver, Source(queue)) == []
+        for key, queue in reversed(wanted.items()):
+            await driver.release(key)
+            assert ids(await claim(driver, Source("b:q"), Q)) == [f"{queue}0"]
+            counts = await driver.counts()
+            assert counts[queue].pending == 2
+
+    @needs("acquire")
     async def test_a_rate_is_never_exceeded_in_any_window(
         self, driver: Driver, clock: Clock
     ) -> None:
