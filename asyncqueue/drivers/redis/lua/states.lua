@@ -10,7 +10,7 @@ local function read_state(text)
   local fine
   fine, s.phase, s.claims, s.attempts, s.exceptions, s.priority, s.available, s.started, s.finished,
     s.mark, s.queue, s.worker, s.key = pcall(unpack_text, '>c1I4I4I4i2ddddI2c0I2c0I2c0', text)
-  return fine and s or nil
+  return fine and string.find('wpcxf', s.phase, 1, true) and s or nil
 end
 
 local function state_text(s)

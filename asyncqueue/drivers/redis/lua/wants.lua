@@ -24,6 +24,13 @@ local function read_wants(number)
   return fine and w or nil
 end
 
+local function limit_in(w, key)
+  for _, limit in ipairs(w and w.limits or {}) do
+    if limit.key == key then return limit end
+  end
+  return nil
+end
+
 local function permits_taken(key)
   call('ZREMRANGEBYSCORE', P .. 'permits:' .. key, '-inf', now)
   return call('ZCARD', P .. 'permits:' .. key)
@@ -98,9 +105,9 @@ local function refill(limit)
         call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
         local w = read_wants(first[n])
         if w and w.fair ~= '' then open_turns(place) end
-        unsure = unsure or not w
+        unsure = unsure or not limit_in(w, limit.key)
       end
-    until not unsure -- Whose wants cannot be read takes no permit, and lets nobody in when it ends.
+    until not unsure -- Who does not say so any more takes no permit, and lets nobody in when it ends.
     local queue, priority = string.match(place, '^(.*):(-?%d+)$')
     if queue then
       open_level(queue, priority)
@@ -114,10 +121,8 @@ local function limit_of(key)
   for _, place in ipairs(call('SMEMBERS', P .. 'aside_at:' .. key)) do
     local first = first_aside(key, place, 10)
     for n = 1, #first, 2 do
-      local w = read_wants(first[n])
-      for _, limit in ipairs(w and w.limits or {}) do
-        if limit.key == key then return limit end
-      end
+      local limit = limit_in(read_wants(first[n]), key)
+      if limit then return limit end
     end
   end
   return nil
