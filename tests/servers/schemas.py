@@ -118,7 +118,7 @@ class Schemas:
 
 
 def _build(connection: psycopg.Connection[TupleRow], schema: Schema) -> str | None:
-    row = connection.execute(_BUILD, {"schema": schema.name}).fetchone()
+    row = connection.execute(_BUILD, {"schema": schema.name}, prepare=True).fetchone()
     return row[0] if row else None
 
 
