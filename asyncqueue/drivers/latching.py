@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -27,6 +27,7 @@ class Effect(msgspec.Struct, frozen=True):
 
 
 NOTHING = Effect()
+MOST_COUNTED: Final = 2**53
 
 
 class LatchState(msgspec.Struct):
@@ -54,6 +55,13 @@ class LatchState(msgspec.Struct):
     ended: bool = False
     error: str | None = None
     opened_at: float | None = None
+
+    @property
+    def plausible(self) -> bool:
+        """Whether it has counts that can have come about, and can go on."""
+        counts = (self.total, self.completed, self.failed, self.skipped)
+        guards = (self.guards, self.success_guards, self.failure_guards)
+        return all(abs(count) < MOST_COUNTED for count in counts + guards)
 
     @property
     def pending(self) -> int:

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 LEASE = 30.0
 SOURCES = [Source("q"), Source("other")]
 BATCH = {"member-0", "member-1", "on-success", "on-end"}
-LIMITED = {*(f"one-{n}" for n in range(3)), *(f"slow-{n}" for n in range(2))}
+LIMITED = {
+    *(f"one-{n}" for n in range(3)),
+    *(f"{kind}-{n}" for kind in ("slow", "paced") for n in range(2)),
+}
 DONE = {
     *("retried", "running-1", "until-claimed", "urgent-1", *BATCH, *LIMITED),
     *(f"{kind}-{n}" for kind in ("elsewhere", "keyed", "late") for n in range(2)),
     *(f"plain-{n}" for n in range(3)),
+    *(f"turn-{n}" for n in range(1, 4)),
     *(f"fair-{n}" for n in range(4)),
 }
 """Whoever is to run in a store that nobody damages."""
@@ -58,6 +62,9 @@ async def fill(driver: Driver, clock: Clock) -> None:
         ]
     )
     one_at_once, per_minute = Limited("one", 1), Limited("slow", 1, 60.0)
+    await driver.enqueue([record(f"turn-{n}", queue="other", fair=f"t-{n % 2}") for n in range(4)])
+    (claim,) = (await driver.claim(SOURCES, 1, LEASE, "w0")).claims
+    await driver.settle([Settlement(claim.id, claim.token, State.COMPLETED, 1)])
     await driver.enqueue([record("old-member", latch="old")], latches=[Latch("old", b"old")])
     (claim,) = (await driver.claim(SOURCES, 1, LEASE, "w0")).claims
     await driver.settle([Settlement(claim.id, claim.token, State.COMPLETED, 1, latch="old")])
@@ -66,6 +73,7 @@ async def fill(driver: Driver, clock: Clock) -> None:
             *(record(f"running-{n}") for n in range(2)),
             *(record(f"one-{n}", limits=(one_at_once,)) for n in range(3)),
             *(record(f"slow-{n}", limits=(per_minute, one_at_once)) for n in range(2)),
+            *(record(f"paced-{n}", limits=(Limited("pace", 1, 60.0),)) for n in range(2)),
         ]
     )
     running = (await driver.claim(SOURCES, 9, LEASE, "w1")).claims

@@ -32,8 +32,10 @@ class Latches(LatchChanges):
         """Get to know these, as nobody else may change them from now on."""
         wanted = sorted({id for id in ids if id is not None})
         if wanted:
-            for *state, now in await self._store.rows("latches.lock", ids=wanted):
-                self.known[state[0]] = LatchState(*state)
+            for *values, now in await self._store.rows("latches.lock", ids=wanted):
+                state = LatchState(*values)
+                if state.plausible:  # One that was damaged is as good as forgotten.
+                    self.known[state.id] = state
                 self.now = now
 
     async def removed(self, rows: Iterable[Row]) -> None:

@@ -146,7 +146,8 @@ def _held(latch: str, on: On) -> dict[str, object]:
 
 def _readable(rows: Iterable[Row]) -> list[LatchState]:
     """Latches as they are kept; one that was damaged is as good as forgotten."""
-    return [_state(row) for row in rows if _is_latch(row)]
+    states = [_state(row) for row in rows if _is_latch(row)]
+    return [state for state in states if state.plausible]
 
 
 def _is_latch(row: Row) -> bool:
