@@ -189,6 +189,17 @@ class RemovedHeldRules(Rules):
         await run(driver, State.COMPLETED)
         assert await callbacks(driver) == ["finally"]
 
+    @needs("latches", "cancel", "counts")
+    async def test_one_that_is_cancelled_is_listed_though_nobody_was_in_its_queue(
+        self, driver: Driver
+    ) -> None:
+        await store(driver, [*members("a"), *CALLS])
+        await driver.cancel(Filter(ids=("then",)), 3600)
+        cancelled = Filter(states=(State.CANCELLED,))
+        assert ids((await driver.find(cancelled)).items) == ["then"]
+        assert ids((await driver.find(cancelled, order="finished")).items) == ["then"]
+        assert (await driver.counts())[CALLBACKS.queue].cancelled == 1
+
     @needs("latches", "delete")
     async def test_one_that_is_deleted_guards_nobody(self, driver: Driver) -> None:
         await store(driver, [*members("a"), *CALLS])

@@ -28,6 +28,7 @@ local function finish(number, id, s, phase, retention)
   if not set then
     set = {}
     ending.sets[key] = set
+    call('SADD', P .. 'queues', s.queue) -- One that was held back may be the first here.
   end
   at = #set
   set[at + 1], set[at + 2] = phase == 'f' and now or score_of(s.mark), number
