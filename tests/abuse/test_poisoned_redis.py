@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from asyncqueue import Queue, Worker
 from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.errors import ConfigError
+from asyncqueue.record import Source
 from asyncqueue.testing import Clock
 
 from ..drivers.redis.acts import operator
+from ..drivers.redis.working import RedisNumber
 from .poison import BATCH, DONE, LIMITED, Course, fill
 
 if TYPE_CHECKING:
@@ -183,3 +186,28 @@ async def test_every_spot(garbage: str, store, redis_url, redis_prefix) -> None:
             harmful.append((spot, lost, course.wrong[:3]))
     assert len(spots) > 150
     assert harmful == []
+
+
+async def test_a_worker_goes_on_and_it_is_told_what_is_put_aside(
+    redis_url: str, redis_prefix: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tag = f"{{{redis_prefix}:0}}"
+    queue = Queue(RedisDriver(redis_url, prefix=redis_prefix, clock=(clock := Clock())))
+    bad = [await queue.dispatch(RedisNumber(0), queue="q") for _ in range(2)]
+    (held,) = (await queue.driver.claim([Source("q")], 1, 30.0, "w0")).claims
+    assert held.id == bad[0].id
+    async with operator(redis_url) as other:
+        numbers = await other.call("HMGET", f"{tag}:ids", *(one.id for one in bad))
+        await other.call("HSET", f"{tag}:state", numbers[0], b"garbage")
+        await other.call("HSET", f"{tag}:body", numbers[1], b"garbage")
+        good = [await queue.dispatch(RedisNumber(n), queue="q") for n in range(3)]
+        async with Worker(queue, ["q"], poll_interval=0.01):
+            for handle in good:
+                await handle.result(timeout=10)
+        clock.advance(31)
+        await queue.driver.sweep()
+        assert set(await other.call("HKEYS", f"{tag}:damaged")) == set(numbers)
+    await queue.close()
+    await queue.driver.close()
+    told = [record.getMessage() for record in caplog.records if "put aside" in record.getMessage()]
+    assert [line.split()[2] for line in told] == [numbers[1].decode(), numbers[0].decode()]
