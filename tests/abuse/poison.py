@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from asyncqueue.testing import Clock
 
 LEASE = 30.0
-SOURCES = [Source("q"), Source("other")]
+TURNING = Source("turning")
+SOURCES = [Source("q"), Source("other"), TURNING]
 BATCH = {"member-0", "member-1", "on-success", "on-end"}
 LIMITED = {
     *(f"one-{n}" for n in range(3)),
@@ -62,8 +63,10 @@ async def fill(driver: Driver, clock: Clock) -> None:
         ]
     )
     one_at_once, per_minute = Limited("one", 1), Limited("slow", 1, 60.0)
-    await driver.enqueue([record(f"turn-{n}", queue="other", fair=f"t-{n % 2}") for n in range(4)])
-    (claim,) = (await driver.claim(SOURCES, 1, LEASE, "w0")).claims
+    await driver.enqueue(
+        [record(f"turn-{n}", queue="turning", fair=f"t-{n % 2}") for n in range(4)]
+    )
+    (claim,) = (await driver.claim([TURNING], 1, LEASE, "w0")).claims
     await driver.settle([Settlement(claim.id, claim.token, State.COMPLETED, 1)])
     await driver.enqueue([record("old-member", latch="old")], latches=[Latch("old", b"old")])
     (claim,) = (await driver.claim(SOURCES, 1, LEASE, "w0")).claims
@@ -76,7 +79,7 @@ async def fill(driver: Driver, clock: Clock) -> None:
             *(record(f"paced-{n}", limits=(Limited("pace", 1, 60.0),)) for n in range(2)),
         ]
     )
-    running = (await driver.claim(SOURCES, 9, LEASE, "w1")).claims
+    running = (await driver.claim(SOURCES[:2], 9, LEASE, "w1")).claims
     await driver.cancel(Filter(ids=(running[0].id,)), 9999)
     await driver.enqueue(
         [

@@ -40,6 +40,15 @@ CRAFTED = ('[["one",0,null]]', '[["one",1,-5]]', "[[]]", "{}")
 """What can be read as limits, nearly."""
 
 
+CONCERNED = {
+    "jobs_latches": BATCH,
+    "jobs_permits": LIMITED,
+    "jobs_openings": LIMITED,
+    "jobs_turns": {f"turn-{n}" for n in range(4)},
+}
+"""Who waits for what a row tells: a permit, its time, or the turn of a key."""
+
+
 class Cell(NamedTuple):
     """Where somebody writes: a column of the row that these tell apart."""
 
@@ -53,7 +62,7 @@ class Cell(NamedTuple):
             own = {self.row[0]}
             # Who holds a permit and does not say so gives none back.
             return own | (BATCH if own <= BATCH else LIMITED if own == {"one-0"} else set())
-        return {"jobs_latches": BATCH, "jobs_permits": LIMITED}.get(self.table, set())
+        return CONCERNED.get(self.table, set())
 
     def where(self, mark: str) -> str:
         """The condition for its row."""

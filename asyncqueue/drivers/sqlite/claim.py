@@ -94,8 +94,10 @@ def _look(store: Store, sources: Sequence[Source]) -> tuple[list[Lane], float]:
     return found, _opens_at(rows[0][-1]) if rows else math.inf
 
 
-def _opens_at(at: float | None) -> float:
-    return math.inf if at is None else at
+def _opens_at(at: object) -> float:
+    if isinstance(at, int | float):
+        return at
+    return math.inf if at is None else -math.inf  # Somebody else wrote there: look at once.
 
 
 class Hand:

@@ -39,9 +39,10 @@ WHERE seq IN (
 INSERT INTO {openings} (key, at) VALUES (?, ?) ON CONFLICT DO NOTHING;
 
 -- name: open
+-- What is no time is behind all numbers, and over.
 DELETE FROM {openings} WHERE key IN (
     SELECT key FROM {openings} INDEXED BY {opening_at} WHERE at <= ? ORDER BY at LIMIT 1000
-)
+) OR at >= ''
 RETURNING key;
 
 -- name: opens_at
