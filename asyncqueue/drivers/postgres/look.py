@@ -117,7 +117,7 @@ def _stored_job(row: Row) -> StoredJob:
     return StoredJob(
         *(id, queue, name, payload, STATES[code]),
         *others,
-        held=None if held is None else ONS[held],
+        held=None if held is None else ONS.get(held),
         limits=decoded(limits),
         fair=fair,
         history=history,
