@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import logging
 import os
@@ -21,7 +22,7 @@ from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.testing import Clock
 
-from .recorder import Recorder
+from .recorder import PATIENCE, Recorder
 from .servers.databases import (
     new_postgres_schema,
     postgres_model,
@@ -172,10 +173,12 @@ async def make_queue(driver: Driver) -> AsyncIterator[Callable[..., Queue]]:
         return queues[-1]
 
     yield make
-    for queue in queues:
-        await queue.close()
-        await queue.driver.close()
-    await driver.close()
+    # A test that failed may have left a worker that waits for a clock.
+    async with asyncio.timeout(4 * PATIENCE):
+        for queue in queues:
+            await queue.close()
+            await queue.driver.close()
+        await driver.close()
 
 
 @pytest.fixture

@@ -94,8 +94,10 @@ async def test_after_the_grace_jobs_are_cancelled(queue, make_worker, clock, sta
     await worker.start()
     await stage.started.wait()
     stopping = asyncio.create_task(worker.stop())
-    await asyncio.sleep(0)
-    clock.advance(10)
+    async with asyncio.timeout(PATIENCE):
+        while not stopping.done():
+            clock.advance(10)  # The grace may not have begun yet.
+            await asyncio.sleep(0.002)
     await stopping
     assert stage.ctx.cause == "shutdown"
     assert (await handle.status()).attempts == 0
