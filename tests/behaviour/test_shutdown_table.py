@@ -315,7 +315,8 @@ def _torn_down(driver, kind):
         outcome["hooked"] = stage.hooked
         job = define_plain(stage) if kind == "plain" else define(handlings[kind], stage)
         outcome["id"] = (await queue.dispatch(job())).id
-        worker = Worker(queue, logger=logging.getLogger("tests.worker"))
+        # One slot, so that no claim is on its way: a server may do that after the job was put back.
+        worker = Worker(queue, concurrency=1, logger=logging.getLogger("tests.worker"))
         await worker.start()
         await started(stage)
         if kind == "plain":

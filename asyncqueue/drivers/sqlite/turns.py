@@ -17,7 +17,7 @@ def promote(store: Store, queue: str) -> None:
     """Let those that became due take turns."""
     due = {"queue": queue, "now": store.now}
     for priority, fair in store.rows("turns.due", due):
-        for key in (fair, NO_KEY):
+        for key in (NO_KEY, fair):
             store.change("turns.join", {"queue": queue, "priority": priority, "fair": key})
     store.change("turns.promote", due)
 

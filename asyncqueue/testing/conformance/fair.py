@@ -33,6 +33,18 @@ class FairRules(Rules):
     """Within a priority those of each key take turns."""
 
     @needs("acquire")
+    async def test_who_comes_again_and_again_does_not_keep_out_those_without_a_key(
+        self, driver: Driver
+    ) -> None:
+        """Each time the last of its key is taken, and it has no turn to wait for."""
+        await driver.enqueue([record("plain"), record("a0", fair="a")])
+        got: list[str] = []
+        for n in range(1, 4):
+            got.append((await claim_one(driver)).id)
+            await driver.enqueue([record(f"a{n}", fair="a")])
+        assert "plain" in got[:2]
+
+    @needs("acquire")
     async def test_a_flood_does_not_hold_up_others(self, driver: Driver) -> None:
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(50)])
         first = ids(await claim(driver, limit=5))
