@@ -65,6 +65,16 @@ class Process:
             if line is not None and text in line:
                 return line
 
+    def until_all(self, *texts: str) -> None:
+        """Wait for as many further lines, each with one of these, in whatever order they come."""
+        missing = list(texts)
+        while missing:
+            line = self.until("")
+            for text in missing:
+                if text in line:
+                    missing.remove(text)
+                    break
+
     def ended(self) -> int:
         """Its exit code, when it has ended and all was read."""
         code = self.popen.wait(PATIENCE)

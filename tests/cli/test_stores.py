@@ -62,8 +62,7 @@ def store(request, here) -> Place:
 def test_a_signal_ends_it_and_hands_back_what_runs(start, store, number):
     sent, waiting = store.put("Send", who="bob"), store.put("Wait")
     worker = start("--import", "shop", **store.variables)
-    worker.until("waiting, attempt 1")
-    worker.until(f"Send {sent}")
+    worker.until_all("waiting, attempt 1", f"Send {sent}")
     worker.send(number)
     assert worker.ended() == 0
     assert f"{number.name}: stopping; 1 job running, waiting up to 5 s." in worker.out

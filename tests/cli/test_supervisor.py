@@ -74,8 +74,7 @@ def test_a_killed_child_is_replaced_and_its_job_runs_again_once(start, stored):
 def test_children_end_when_their_supervisor_is_killed(start, stored):
     (id,) = stored.put(("Wait", {}))
     supervisor = start("shop:queue", "--processes", "2")
-    supervisor.until("waiting")
-    supervisor.until("Ready.")
+    supervisor.until_all("waiting", "Ready.", "Ready.")
     supervisor.send(signal.SIGKILL)
     # Their ends of the pipes close when they have ended: only then is everything read.
     assert supervisor.ended() == -signal.SIGKILL

@@ -83,8 +83,7 @@ def test_second_signal_skips_the_grace(start, stored):
 def test_leaks_do_not_keep_the_process_alive(start, stored):
     stored.put(("Deaf", {}), ("Plain", {}))
     worker = start("shop:queue", "--drain-timeout", "300ms")
-    worker.until("deaf")
-    worker.until("plain")
+    worker.until_all("deaf", "plain")
     worker.send(TERM)
     assert worker.ended() == 0
     assert sum("ignores its cancellation" in line for line in worker.err) == 2
