@@ -42,7 +42,7 @@ test: $(test_ready) ## run the tests
 	$(say) 'Running the tests'
 	@$(python) -m pytest -n auto --dist worksteal $(ARGS)
 
-test-faults: $(test_ready) ## kill, stop and cut off real processes and servers; up to 12 minutes
+test-faults: $(test_ready) ## kill, stop and cut off real processes and servers; some 13 minutes
 	$(say) 'Running the tests under faults'
 	@$(python) -m pytest -n auto --dist worksteal -m faults $(ARGS)
 
