@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from asyncqueue.drivers.base import Driver
+
     from ..servers.schemas import Schema
 
 TABLES = ("jobs", "jobs_meta", "failed_jobs", "jobs_latches", "jobs_permits", "jobs_openings")
@@ -86,6 +88,15 @@ def found(cell: Cell, value: object, course: Course) -> list[str]:
     return [f"{cell} {value!r:.40}: {lost} {course.wrong[:3]}"] if lost or course.wrong else []
 
 
+async def course_of(driver: Driver, clock: Clock) -> Course:
+    """What comes of work on a damaged store."""
+    await driver.open()
+    course = Course(driver, clock)
+    await course.run()
+    await driver.close()
+    return course
+
+
 async def filled_file(folder: Path) -> Path:
     """A database with one of each thing in it."""
     driver = SqliteDriver(folder / "filled.db", clock=(clock := Clock()))
@@ -117,11 +128,7 @@ async def courses_of_file(path: Path, cell: Cell, *values: object) -> list[str]:
                 connection.execute(update, (value, *cell.row))
             except sqlite3.IntegrityError:
                 continue  # The store itself refuses that.
-        driver = SqliteDriver(damaged, clock=(clock := Clock()))
-        await driver.open()
-        course = Course(driver, clock)
-        await course.run()
-        await driver.close()
+        course = await course_of(SqliteDriver(damaged, clock=(clock := Clock())), clock)
         wrong += found(cell, value, course)
     return wrong
 
@@ -186,11 +193,7 @@ class Tables:
                 await self._connection.execute(update, value, *cell.row)
             except (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError):
                 continue  # The store itself refuses that.
-            driver = self._driver(clock := Clock())
-            await driver.open()
-            course = Course(driver, clock)
-            await course.run()
-            await driver.close()
+            course = await course_of(self._driver(clock := Clock()), clock)
             wrong += found(cell, value, course)
         return wrong
 

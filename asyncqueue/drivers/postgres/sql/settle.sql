@@ -125,7 +125,8 @@ kept AS (
 ),
 gone AS (
     DELETE FROM {jobs} USING held
-    WHERE {jobs}.seq = ANY (ARRAY[held.seq]) AND (held.ending = 5 OR held.ending IN (3, 4) AND held.keep <= 0)
+    WHERE {jobs}.seq = ANY (ARRAY[held.seq])
+    AND (held.ending = 5 OR held.ending IN (3, 4) AND held.keep <= 0)
     RETURNING
         {jobs}.*, held.ending, held.attempts AS new_attempts, held.exceptions AS new_exceptions,
         held.error AS new_error, held.result AS new_result, held.traceback AS new_traceback,
