@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from asyncqueue import Queue, Settings
 from benchmarks.jobs import drain, fill
-from benchmarks.peers.stores import PRODUCTION
+from benchmarks.servers import own_postgres
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +25,8 @@ PREFETCH = 2000
 
 async def postgres_with_backlog() -> float:
     """Drain rate with a million waiting and a million finished records, against an empty store."""
-    with _postgres() as url:
+    with own_postgres() as server:
+        url = server.url()
         shallow = await drained(f"{url}?schema=shallow", 0)
         return await drained(f"{url}?schema=deep", MANY) / shallow
 
@@ -40,19 +40,6 @@ async def drained(url: str, many: int) -> float:
         if many:
             await _multiply(url, many)
         return await drain(queue, COUNT, prefetch=PREFETCH)
-
-
-@contextlib.contextmanager
-def _postgres() -> Iterator[str]:
-    from tests.servers.postgres import short_folder, start_postgres  # noqa: PLC0415
-
-    folder = short_folder()
-    server = start_postgres(folder, **PRODUCTION)
-    try:
-        yield server.url()
-    finally:
-        server.kill()
-        shutil.rmtree(folder)
 
 
 async def _multiply(url: str, many: int) -> None:

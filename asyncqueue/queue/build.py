@@ -13,7 +13,7 @@ from asyncqueue import codec
 from asyncqueue.backoff import Backoff
 from asyncqueue.durations import Duration, to_finite_seconds
 from asyncqueue.errors import DriverError
-from asyncqueue.ids import new_id
+from asyncqueue.ids import new_id, new_ids
 from asyncqueue.job import Job
 from asyncqueue.lanes import split_lane
 from asyncqueue.limits import fair_key, limits_of
@@ -33,7 +33,7 @@ from asyncqueue.refusals import no_fields
 from asyncqueue.trace import current_trace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from asyncqueue.clock import Clock
     from asyncqueue.drivers.base import Driver
@@ -83,19 +83,19 @@ class Builder:
         header = _header(given)
         if remembered:
             header["remembered"] = remembered
-        return form.record(job, header, clock)
+        return form.record(job, header, clock, _id(given.id))
 
-    def records(self, jobs: Iterable[Any], given: DispatchOptions, clock: Clock) -> list[Record]:
-        """The records of several jobs."""
+    def records(self, jobs: Sequence[Any], given: DispatchOptions, clock: Clock) -> list[Record]:
+        """The records of several jobs, whose ids are made for them."""
         header = _header(given)
         forms: dict[type[Any], Form] = {}
         records: list[Record] = []
-        for job in jobs:
+        for job, id in zip(jobs, new_ids(len(jobs)), strict=True):
             cls: Any = job.__class__
             form = forms.get(cls)
             if form is None:
                 form = forms[cls] = self._form(job, given, clock)
-            records.append(form.record(job, header, clock))
+            records.append(form.record(job, header, clock, id))
         return records
 
     def record_of_fields(
@@ -111,7 +111,8 @@ class Builder:
             return record
         most = self._settings.max_payload
         payload = codec.encode_fields(name, fields, maker, most, **_header(given))
-        return Form(name, _ANY_CLASS, given, self._settings, clock).around(payload, None, clock)
+        form = Form(name, _ANY_CLASS, given, self._settings, clock)
+        return form.around(payload, None, clock, _id(given.id))
 
     def _form(self, job: Any, given: DispatchOptions, clock: Clock) -> Form:
         if not isinstance(job, Job):
@@ -149,10 +150,10 @@ class Form:
         if not self._varies:
             self._terms = self._terms_of(None, clock)
 
-    def record(self, job: Any, header: dict[str, Any], clock: Clock) -> Record:
+    def record(self, job: Any, header: dict[str, Any], clock: Clock, id: str) -> Record:
         """The record of a job."""
         payload = codec.encode(job, self._settings.max_payload, **header)
-        record = self.around(payload, job, clock)
+        record = self.around(payload, job, clock, id)
         options = self._options
         if options.unique is not False:
             record.key = _unique_key(job, options)
@@ -164,12 +165,11 @@ class Form:
                 record.fair = fair_key(options.fair_by, job)
         return record
 
-    def around(self, payload: bytes, job: Any, clock: Clock) -> Record:
+    def around(self, payload: bytes, job: Any, clock: Clock, id: str) -> Record:
         """The record with this payload."""
         queue, priority, delay = self._terms_of(job, clock) if self._varies else self._terms
-        given = self._given.id or None
-        record = Record(_id(given), queue, self._name, payload, priority, delay, self._max_attempts)
-        record.fresh = given is None
+        record = Record(id, queue, self._name, payload, priority, delay, self._max_attempts)
+        record.fresh = not self._given.id
         return record
 
     def _terms_of(self, job: Any, clock: Clock) -> tuple[str, int, float]:
@@ -249,7 +249,7 @@ def _storable_backoff(given: BackoffOption) -> Backoff | None:
 
 
 def _id(given: str | None) -> str:
-    if given is None:
+    if not given:
         return new_id()
     if not isinstance(given, str) or not 0 < len(given) <= MAX_ID or not is_storable(given):
         raise ValueError(

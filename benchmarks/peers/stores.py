@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 from benchmarks.peers import processes
+from benchmarks.servers import own_postgres
 
 if TYPE_CHECKING:
     import asyncpg
@@ -16,16 +18,6 @@ if TYPE_CHECKING:
 
     from tests.servers.postgres import PostgresServer
     from tests.servers.redis import RedisServer
-
-PRODUCTION = {
-    "fsync": "on",
-    "full_page_writes": "on",
-    "synchronous_commit": "on",
-    "shared_buffers": "128MB",
-    "min_wal_size": "80MB",
-    "max_wal_size": "1GB",
-}
-"""PostgreSQL's own defaults, where the servers of the tests have others."""
 
 
 class Store(Protocol):
@@ -118,11 +110,9 @@ class PostgresStore:
     _database = "peer"
 
     def __enter__(self) -> Self:
-        from tests.servers.postgres import short_folder, start_postgres  # noqa: PLC0415
-
         self._loop = asyncio.Runner()
-        self._folder = short_folder()
-        self._server = start_postgres(self._folder, **PRODUCTION)
+        self._own = contextlib.ExitStack()
+        self._server = self._own.enter_context(own_postgres())
         version = self._run(self._fetch("postgres", "SHOW server_version"))
         self.name = f"PostgreSQL {version}, fsync and synchronous_commit on"
         return self
@@ -130,8 +120,7 @@ class PostgresStore:
     def __exit__(self, *exc: object) -> None:
         self._forget()
         self._loop.close()
-        self._server.kill()
-        shutil.rmtree(self._folder)
+        self._own.close()
 
     @property
     def url(self) -> str:

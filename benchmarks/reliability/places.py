@@ -8,15 +8,13 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.servers import own_postgres
 from tests.faults.scene import Scene
 from tests.faults.stores import DURABLE_REDIS, Store, postgres_store, redis_store, sqlite_store
-from tests.servers.postgres import short_folder, start_postgres
 from tests.servers.redis import start_redis
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator
-
-DURABLE_POSTGRES = {"fsync": "on", "full_page_writes": "on", "synchronous_commit": "on"}
 
 
 @contextlib.asynccontextmanager
@@ -44,10 +42,5 @@ def store_of(kind: str, folder: Path) -> Generator[Store]:
         finally:
             redis.kill()
         return
-    place = short_folder()
-    try:
-        postgres = start_postgres(place, **DURABLE_POSTGRES)
+    with own_postgres() as postgres:
         yield postgres_store(postgres.port, "faults", postgres)
-        postgres.kill()
-    finally:
-        shutil.rmtree(place, ignore_errors=True)

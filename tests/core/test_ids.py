@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 import time
 import uuid
@@ -85,3 +86,24 @@ def test_a_forked_process_makes_others() -> None:
     assert os.waitpid(child, 0)[1] == 0
     assert uuid.UUID(theirs).version == 7
     assert theirs[19:] != ours[19:]
+
+
+def test_many_are_like_as_many_single_ones() -> None:
+    before = ids.new_id()
+    made = ids.new_ids(2 * ids.POOL + 5_000)  # More than one pool, and more than a millisecond's.
+    after = ids.new_id()
+    assert [before, *made, after] == sorted({before, *made, after})
+    assert {uuid.UUID(one).version for one in made} == {7}
+    assert len({one[19:] for one in made}) == len(made)
+    assert ids.new_ids(0) == []
+
+
+def test_a_process_that_is_forked_while_a_thread_makes_one_makes_its_own() -> None:
+    with ids._lock:
+        child = os.fork()
+        if child == 0:
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            signal.alarm(10)  # It would wait for that thread, which it does not have.
+            ids.new_id()
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0

@@ -251,14 +251,17 @@ def _as(
     )
 
 
-def make_model(folder: Path) -> Model:
-    """Make what servers begin with in a folder of :func:`short_folder`: as dear as ten starts."""
+def make_model(folder: Path, *, wal_segment: int = 1) -> Model:
+    """Make what servers begin with in a folder of :func:`short_folder`: as dear as ten starts.
+
+    Segments of the log have ``wal_segment`` MiB.
+    """
     account = unprivileged()
     if account is not None:
         os.chown(folder, *account)
     model = Model(_reachable(find_programs().folder, folder, account), folder / "data")
     command = [model.programs / "initdb", "-D", model.data, "-U", SUPERUSER, "--auth=trust"]
-    command += ["--no-sync", "--encoding=UTF8", "--locale=C", "--wal-segsize=1"]
+    command += ["--no-sync", "--encoding=UTF8", "--locale=C", f"--wal-segsize={wal_segment}"]
     made = _as(account, folder, command)
     if made.returncode:
         raise ServerError(f"initdb failed:\n{made.stdout}\n{made.stderr}")
