@@ -36,7 +36,7 @@ def follow(verdict: Verdict, rest: Rest | None, seal: Seal, *, hooks_apart: bool
     elif settlement.state is State.FAILED and rest.catch is not None:
         records = [chaining.catch(rest.catch, Cause(verdict.claim.id, settlement.error or ""))]
         run = verdict.run
-        if hooks_apart and verdict.failed and run is not None and run.plan.has_failed_hook:
+        if hooks_apart and run is not None and run.plan.has_failed_hook:
             verdict.hook_job, stored = chaining.after_hook(records[0], run.longest_hook + TURN)
             records, settlement.latches = stored
         settlement.follow_ups = seal.closed(records)

@@ -47,6 +47,7 @@ async def test_members_of_a_broken_batch_are_consumed_and_not_run(queue, scene, 
     skipped = {event.job_id for event in events.of(JobCancelled)}
     assert not skipped & {event.job_id for event in events.of(JobProcessing)}
     assert not skipped & {event.job_id for event in events.of(JobProcessed)}
+    assert {(await queue.status(id)).state for id in skipped} == {State.CANCELLED}
     assert numbers(await found(queue, info)) == (5, 0, 0, 1, 4)
 
 

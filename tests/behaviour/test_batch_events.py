@@ -16,6 +16,8 @@ from asyncqueue import (
     JobProcessed,
 )
 from asyncqueue.events import BatchEvent, JobCancelled
+from asyncqueue.execution import skipping
+from asyncqueue.record import Source
 from asyncqueue.testing import drain
 
 from ..recorder import Recorder
@@ -110,6 +112,35 @@ async def test_a_batch_that_is_cancelled_while_nothing_of_it_runs(queue, scene, 
     await run(queue)
     assert not await queue.cancel_batch(info.id)
     assert told(events) == ["BatchCreated", "BatchCancelled", "BatchCompleted"]
+
+
+async def test_of_a_large_batch_every_job_that_is_skipped_is_told(
+    queue, scene, events, monkeypatch
+):
+    monkeypatch.setattr(skipping, "PAGE", 2)
+    info = await queue.batch(*steps(*"abcde")).dispatch()
+    assert await queue.cancel_batch(info.id)
+    members = {job.id for job in (await queue.jobs(batch=info.id)).items}
+    assert {event.job_id for event in events.of(JobCancelled)} == members
+    assert len(events.of(JobCancelled)) == 5
+
+
+async def test_a_job_that_is_claimed_while_its_batch_is_cancelled_is_not_told_as_skipped(
+    queue, driver, scene, events, monkeypatch
+):
+    cancel = driver.cancel
+    taken = []
+
+    async def cancels_late(*args, **options):
+        if not taken:
+            taken.extend((await driver.claim([Source("default")], 1, 60, "another")).claims)
+        return await cancel(*args, **options)
+
+    info = await queue.batch(*steps("a", "b")).dispatch()
+    monkeypatch.setattr(driver, "cancel", cancels_late)
+    assert await queue.cancel_batch(info.id)
+    (told,) = events.of(JobCancelled)
+    assert told.job_id != taken[0].id
 
 
 @pytest.mark.case("BAT-25")

@@ -167,6 +167,20 @@ async def test_a_store_that_is_away_is_asked_once_for_the_whole_group(tmp_path, 
     await queue.driver.close()
 
 
+async def test_whoever_comes_first_opens_the_store_for_all():
+    class Counting(MemoryDriver):
+        opened = 0
+
+        async def open(self) -> None:
+            self.opened += 1
+            await asyncio.sleep(0)
+
+    queue = Queue(driver := Counting())
+    await asyncio.gather(*(queue.ready() for _ in range(5)))
+    assert driver.opened == 1
+    await queue.close()
+
+
 async def test_a_queue_that_is_closed_while_it_opens_stays_closed():
     opening, may_open = asyncio.Event(), asyncio.Event()
 

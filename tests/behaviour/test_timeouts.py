@@ -164,25 +164,26 @@ async def test_whose_timeout_counts(queue, make_worker, clock, stage, worker, ow
         assert stage.ctx.remaining == 0
 
 
-async def test_a_handler_may_ask_for_more_time(queue, make_worker, clock, stage):
+@pytest.mark.parametrize("timeout", [10, 0.15])
+async def test_a_handler_may_ask_for_more_time(queue, make_worker, clock, stage, timeout):
     async def asks(stage):
         await stage.ctx.extend(timedelta(seconds=60))
         stage.proceed.set()
         await stage.wait()
 
-    await queue.dispatch(define(asks, stage, timeout=10, max_attempts=1)())
-    async with make_worker():
+    await queue.dispatch(define(asks, stage, timeout=timeout, max_attempts=1)())
+    async with make_worker(lease=600):
         await begun(stage)
         before = stage.ctx.deadline
         await stage.proceed.wait()
-        assert stage.ctx.remaining == 70
+        assert stage.ctx.remaining == pytest.approx(60 + timeout)
         assert stage.ctx.deadline - before <= timedelta(seconds=60)
-        clock.advance(69)
+        clock.advance(59 + timeout)
         await asyncio.sleep(0.01)
         assert not stage.ctx.cancelled.is_set()
         clock.advance(1)
         await until(lambda: stage.hooked)
-    assert "70 s" in str(stage.hooked[0])
+    assert f"{60 + timeout:g} s" in str(stage.hooked[0])
 
 
 async def test_extending_without_a_timeout_changes_nothing(queue, make_worker, stage):

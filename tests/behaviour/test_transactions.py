@@ -117,6 +117,36 @@ async def test_a_cancellation_in_the_block_rolls_both_back(queue, make_worker, r
     assert await rows() == []
 
 
+@pytest.mark.parametrize("begins", ["before", "after"])
+async def test_a_cancellation_that_is_swallowed_cannot_be_completed_any_more(
+    queue, make_worker, events, rows, insert, begins
+):
+    refused = []
+
+    class Stubborn(Job, name="StubbornlyPaying"):
+        async def handle(self, ctx: Context) -> None:
+            try:
+                if begins == "after":
+                    await self.swallow(ctx)
+                async with ctx.transaction() as connection:
+                    await insert(connection, "paid")
+                    if begins == "before":
+                        await self.swallow(ctx)
+            except LeaseLost as error:
+                refused.append(str(error))
+
+        async def swallow(self, ctx: Context) -> None:
+            """What an operator's cancellation does; the row of the job may be locked."""
+            ctx._host.interrupt("cancelled", None)
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+
+    assert (await run_alone(queue, make_worker, Stubborn)).state is State.CANCELLED
+    assert "was interrupted (cancelled)" in refused[0]
+    assert await rows() == []
+    assert events.of(JobProcessed) == []
+
+
 async def test_a_stop_after_the_commit_does_not_undo_it(queue, make_worker, events, rows, insert):
     committed = asyncio.Event()
 

@@ -149,6 +149,51 @@ async def test_a_run_that_was_interrupted_before_it_began_does_not_begin(make_ru
     assert begun == []
 
 
+async def test_an_interruption_that_is_told_again_leaves_the_unwinding_alone(make_run, clock):
+    """An operator's cancellation is told four times a second until the run has ended."""
+    unwound = []
+
+    async def unwinds(ctx):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            unwound.append(True)
+
+    run = make_run(unwinds)
+    task = await begin(run)
+    run.interrupt("cancelled", 5.0)
+    await asyncio.sleep(0)
+    clock.advance(3)
+    run.interrupt("cancelled", 5.0)
+    assert type(await task) is Cancelled
+    assert unwound == [True]
+    assert clock.pending == 0
+
+
+async def test_a_lease_that_its_own_transaction_ended_was_not_lost(make_run):
+    run = make_run(waits)
+    task = await begin(run)
+    run.settled = True
+    run.interrupt("lease_lost", 5.0)
+    await asyncio.sleep(0)
+    assert not task.done()
+    assert (run.lost, run.cancelled.cause) == (False, None)
+    run.interrupt("shutdown", 5.0)
+    assert type(await task) is Ignored
+
+
+async def test_a_result_that_nobody_keeps_need_not_be_storable(make_run):
+    async def answers(ctx):
+        return object()
+
+    run = make_run(answers)
+    assert type(await run.execute()) is Errored
+    run = make_run(answers)
+    run.plan.retention = 0
+    assert await run.execute() == Completed()
+
+
 async def test_an_interruption_after_the_end_changes_nothing(make_run, clock):
     async def at_once(ctx):
         return None
