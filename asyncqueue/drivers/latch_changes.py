@@ -75,6 +75,10 @@ class LatchChanges:
             self._note(state.id, state.guard_ended())
         return None
 
+    def written(self) -> None:
+        """All of it is stored: what comes now is to be stored beside it."""
+        self.new, self.changed, self.let_go, self.dropped = {}, {}, {}, {}
+
     def all_removed(self, parts: Iterable[tuple[int, Part]]) -> set[int]:
         """Jobs that waited are removed or cancelled, those dispatched last before the others.
 

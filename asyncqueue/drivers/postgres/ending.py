@@ -35,6 +35,27 @@ def parted(settlements: Sequence[Settlement]) -> tuple[Sequence[int], Sequence[i
     return plain, linked
 
 
+async def in_each_others_way(store: Store, settlements: Sequence[Settlement]) -> bool:
+    """Whether it may matter in which order they are settled, and what follows is stored.
+
+    So it is where the id or the key of a follow-up is that of a job which ends in this call, or
+    which one of its latches may drop; and where one joins those whom such a latch may let go of.
+    """
+    records = [record for settlement in settlements for record in settlement.follow_ups]
+    latches = {settlement.latch for settlement in settlements} - {None}
+    if not records or (len(settlements) == 1 and not latches):
+        return False
+    if any(record.held is not None and record.latch in latches for record in records):
+        return True
+    return await store.value(
+        "settle.in_the_way",
+        ids=[record.id for record in records],
+        keys=[record.key for record in records if record.key is not None],
+        ends=[settlement.id for settlement in settlements],
+        latches=list(latches),
+    )
+
+
 class Held(NamedTuple):
     """What became of a claim that was still held."""
 
@@ -73,10 +94,47 @@ async def settle(
         keys.ended(settlement.id, permits.decoded(known.get(settlement.id)))
     await latches.write()
     await keys.write()
-    store.ring_put_back({row.queue for row in held.values() if row.queue is not None})
-    store.finished += [settlement.id for settlement in ended.values()]
-    store.awaited = store.awaited or any(row.awaited for row in held.values())
+    for place, settlement in ended.items():
+        _tell(store, settlement, held[place])
     return answers
+
+
+async def settle_in_turn(store: Store, settlements: Sequence[Settlement]) -> list[bool | Counted]:
+    """The same one after the other, where they are in each other's way; needs a transaction."""
+    known = await permits.of_jobs(store, [s.id for s in settlements])
+    latches = await locked(store, _concerned(settlements))
+    keys = await permits.locked(store, known.values())
+    # In one order, for whoever else changes several of them: who comes first has all.
+    await store.rows("settle.lock", ids=[s.id for s in settlements])
+    answers: list[bool | Counted] = []
+    for settlement in settlements:
+        rows = await settle_each(store, [settlement], limited=True)
+        if not rows:
+            answers.append(False)
+            continue
+        held = Held._make(rows[0])
+        answers.append(_count(latches, settlement, held) or True)
+        latches.add(settlement.latches, latches.now)
+        latches.admit(settlement.follow_ups)
+        await latches.write()
+        for record, other in zip(
+            settlement.follow_ups, await _follow(store, [settlement]), strict=True
+        ):
+            if other is None:
+                latches.joined(record)
+        keys.ended(settlement.id, permits.decoded(known.get(settlement.id)))
+        _tell(store, settlement, held)
+    await latches.write()
+    await keys.write()
+    return answers
+
+
+def _tell(store: Store, settlement: Settlement, held: Held) -> None:
+    """Let those hear of it who wait for something."""
+    if held.queue is not None:
+        store.ring_put_back({held.queue})
+    store.finished.append(settlement.id)
+    store.awaited = store.awaited or held.awaited
 
 
 def _concerned(settlements: Sequence[Settlement]) -> set[str | None]:

@@ -50,7 +50,7 @@ class Latches(LatchChanges):
             await self._store.change("latches.remove", seqs=sorted(gone))
 
     async def write(self) -> None:
-        """Store what came of it, let go of jobs and drop jobs."""
+        """Store what came of it so far, let go of jobs and drop jobs."""
         await self._insert()
         if self.changed:
             changed = list(self.changed.values())
@@ -61,6 +61,7 @@ class Latches(LatchChanges):
         if self.dropped:
             rows = await self._store.rows("latches.drop", **_reasons(self.dropped))
             self._store.ring("job", [id for (id,) in rows])
+        self.written()
 
     async def _insert(self) -> None:
         if not self.new:

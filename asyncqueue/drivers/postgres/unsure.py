@@ -56,10 +56,16 @@ class Unsure:
         """Settle; what an earlier try that seemed to fail has settled counts as settled now.
 
         Those that are linked are settled in one transaction, the others by one statement. Both
-        leave those with limits, which are found out by this, to one more transaction.
+        leave those with limits, which are found out by this, to one more transaction. Where one of
+        them is in the way of what follows another, all are settled in turn, in one transaction.
         """
         plain, linked = ending.parted(settlements)
         answers: dict[int, Answer] = {}
+
+        async def end_in_turn(store: Store, places: Sequence[int]) -> None:
+            ends = [settlements[place] for place in places]
+            told = await ending.settle_in_turn(store, ends)
+            answers.update(zip(places, await self._recovered(store, ends, told), strict=True))
 
         async def end(store: Store) -> None:
             ends = [settlements[place] for place in plain]
@@ -72,6 +78,9 @@ class Unsure:
             answers.update(zip(places, await self._recovered(store, ends, told), strict=True))
 
         try:
+            if linked and await work(lambda store: ending.in_each_others_way(store, settlements)):
+                await work(lambda store: end_in_turn(store, sorted([*plain, *linked])), atomic=True)
+                plain = linked = ()
             if plain:
                 await work(end)
             if linked:

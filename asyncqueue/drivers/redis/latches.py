@@ -29,13 +29,22 @@ _WHY: Final = {
 }
 
 
-def linked_of(settlements: Iterable[Settlement]) -> list[int]:
-    """The indexes of settlements to which there is more than their claims."""
-    return [
+def linked_of(settlements: Sequence[Settlement]) -> Sequence[int]:
+    """The indexes of settlements to which there is more than their claims.
+
+    All of them, where it may matter that one is settled before what follows another.
+    """
+    linked = [
         n
         for n, one in enumerate(settlements)
         if one.latch is not None or one.follow_ups or one.attempt is not None
     ]
+    following = [job for n in linked for job in settlements[n].follow_ups]
+    if following and len(linked) < len(settlements):
+        ends = {one.id for one in settlements}
+        if any(job.key is not None or job.id in ends for job in following):
+            return range(len(settlements))
+    return linked
 
 
 async def enqueue(

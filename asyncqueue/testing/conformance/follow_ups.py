@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue.errors import DriverError
-from asyncqueue.record import Counted, Latch, On, Source, State
+from asyncqueue.record import Counted, Filter, Latch, Limited, On, Source, State
 from asyncqueue.testing.conformance.members import (
     callbacks,
     held,
@@ -120,6 +120,66 @@ class FollowUpRules(Rules):
         ]
         assert list(await driver.settle(followed)) == [True] * 30
         assert len(await claim(driver)) == 15
+
+    @needs("latches")
+    @pytest.mark.parametrize("which", ["id", "key"])
+    @pytest.mark.parametrize("linked", [False, True])
+    async def test_what_ends_later_is_in_the_way(
+        self, driver: Driver, which: str, linked: bool
+    ) -> None:
+        """And what ended before is not, in one and the same call."""
+        if not driver.fifo:
+            which = "id"  # A key is looked for only in the part of the store in which a job is.
+        other = record("b", key="k", latch="l" if linked else None)
+        await driver.enqueue([record("a"), other, record("c")], latches=[Latch("l")])
+        first, gone, last = await claim(driver)
+        ids = ["b", "b"] if which == "id" else ["one", "two"]
+        one, two = (record(id, key=None if which == "id" else "k") for id in ids)
+        answers = await driver.settle(
+            [
+                settlement(first, State.COMPLETED, follow_ups=[one]),
+                settlement(gone, State.COMPLETED, retention=0),
+                settlement(last, State.COMPLETED, follow_ups=[two]),
+            ]
+        )
+        assert [bool(answer) for answer in answers] == [True, True, True]
+        assert [job.id for job in (await driver.find(Filter(states=(State.PENDING,)))).items] == [
+            two.id
+        ]
+        assert await state_of(driver, "a") is State.COMPLETED
+
+    @needs("latches", "acquire")
+    async def test_what_ended_before_is_not_in_the_way_with_a_limit(self, driver: Driver) -> None:
+        limited = record("a", limits=[Limited("k", 1)])
+        await driver.enqueue([limited, record("b"), record("c", limits=[Limited("k", 1)])])
+        gone, last = await claim(driver)
+        await driver.settle(
+            [
+                settlement(gone, State.COMPLETED, retention=0),
+                settlement(last, State.COMPLETED, follow_ups=[record("a")]),
+            ]
+        )
+        assert [claimed.id for claimed in await claim(driver)] == ["c", "a"]
+
+    @needs("latches")
+    async def test_what_its_latch_drops_is_not_in_the_way(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), held("then", On.SUCCESS)])
+        done = settlement(
+            await claim_one(driver), State.FAILED, error="x", follow_ups=[record("then")]
+        )
+        await driver.settle([done])
+        assert await state_of(driver, "then") is State.PENDING
+
+    @needs("latches")
+    async def test_one_that_joins_after_the_first_failure_is_not_let_go_of(
+        self, driver: Driver
+    ) -> None:
+        await store(driver, [*members("a", "b"), held("catch", On.FAILURE)])
+        first = await claim_one(driver)
+        late = held("late", On.FAILURE)
+        await driver.settle([settlement(first, State.FAILED, error="x", follow_ups=[late])])
+        assert await state_of(driver, "catch") is State.PENDING
+        assert await state_of(driver, "late") is State.DELAYED
 
     @needs("latches", "watch")
     async def test_who_watches_its_queue_hears_of_a_follow_up(self, driver: Driver) -> None:

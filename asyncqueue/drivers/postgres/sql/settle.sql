@@ -174,6 +174,23 @@ SELECT
     EXISTS (SELECT FROM {meta} WHERE kind = 'awaited' AND until > {now})
 FROM held
 
+-- name: lock
+-- ids -> nothing of use; their jobs are locked.
+SELECT 1 FROM {jobs} WHERE id = ANY (:ids::text[]) ORDER BY id FOR UPDATE;
+
+-- name: in_the_way
+-- The ids and keys of jobs that follow, the ids of those that end, their latches -> whether one that
+-- ends, or that belongs to a latch, has such an id or holds such a key.
+SELECT EXISTS (
+    SELECT FROM {jobs}
+    WHERE id = ANY (:ids::text[])
+    AND (id = ANY (:ends::text[]) OR latch = ANY (:latches::text[]))
+) OR EXISTS (
+    SELECT FROM {jobs}
+    WHERE key = ANY (:keys::text[]) AND key_hold > 0
+    AND (id = ANY (:ends::text[]) OR latch = ANY (:latches::text[]))
+);
+
 -- name: held
 -- id, token -> one row if that claim is still held.
 SELECT 1 FROM {jobs} WHERE id = :id::text AND token = :token::bigint AND state + 0 = 2;

@@ -17,7 +17,7 @@
 
 even_when_full()
 
-local highest, place, ended_here = 0, 1, {}
+local highest, place, ended_here, ended_ids = 0, 1, {}, {}
 
 local function counted(l, broke, opened)
   return { latch_text(l), broke and 1 or 0, opened and 1 or 0 }
@@ -58,6 +58,17 @@ local function in_the_way(number, s, phase, latches, jobs)
   return nil
 end
 
+-- What ended before is gone at the end of all; for one that follows and has the same id it is now.
+local function make_room(jobs)
+  for _, job in ipairs(jobs) do
+    if ended_ids[job.id] then
+      forget(ending.numbers, ending.ids)
+      ending.numbers, ending.ids, ended_ids = {}, {}, {}
+      return
+    end
+  end
+end
+
 local answers = {}
 local at, refused, why = 3, nil, nil
 while at <= #ARGV and not refused do
@@ -74,7 +85,7 @@ while at <= #ARGV and not refused do
   local held = s and s.phase == 'p' and s.claims % CLAIMS == claims and not ended_here[number]
   if held then refused, why = in_the_way(number, s, phase, latches, jobs) end
   if held and not refused then
-    ended_here[number] = true
+    ended_here[number], ended_ids[id] = true, true
     call('ZREM', P .. 'leased:' .. s.queue, number)
     s.attempts, s.exceptions = attempts, exceptions
     if outcome == '' then
@@ -88,6 +99,7 @@ while at <= #ARGV and not refused do
     if s.mark ~= -1 then give_back(number, id) end
     answer = end_job(number, id, s, phase, delay, retention, error ~= '' and string.sub(error, 2) or nil)
     if #jobs > 0 then
+      make_room(jobs)
       local _, last = join(latches, jobs, ARGV[2], place)
       highest = math.max(highest, last)
     end
