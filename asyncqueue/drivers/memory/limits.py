@@ -30,7 +30,7 @@ class Limits:
         self._put_back = put_back
         self._aside: dict[str, dict[Place, list[tuple[float, int, Entry]]]] = {}
         self._opening: list[tuple[float, str]] = []
-        self._armed: set[str] = set()
+        self._armed: dict[str, float] = {}
 
     def admit(self, entry: Entry, now: float) -> bool:
         """Take all permits that an entry needs to be claimed, or set it aside."""
@@ -84,9 +84,9 @@ class Limits:
 
     def open(self, now: float) -> None:
         """Let those try whose permits have expired by now."""
-        while self._opening and self._opening[0][0] <= now:
+        while self.opens_at() <= now:
             key = heappop(self._opening)[1]
-            self._armed.discard(key)
+            del self._armed[key]
             limit = self._limit_of(key)
             if limit is None:
                 continue
@@ -97,7 +97,12 @@ class Limits:
 
     def opens_at(self) -> float:
         """When somebody who waits may try again; infinity when that depends on others."""
-        return self._opening[0][0] if self._opening else math.inf
+        while self._opening:
+            at, key = self._opening[0]
+            if self._armed.get(key) == at:
+                return at
+            heappop(self._opening)  # It was looked at earlier.
+        return math.inf
 
     def released(self, key: str, now: float) -> None:
         """Permits of a key were given back by hand."""
@@ -119,8 +124,8 @@ class Limits:
 
     def _arm(self, key: str, at: float) -> None:
         """Look at this key again at this instant, unless that is done earlier anyway."""
-        if at < math.inf and key not in self._armed:
-            self._armed.add(key)
+        if at < self._armed.get(key, math.inf):
+            self._armed[key] = at
             heappush(self._opening, (at, key))
 
     def _limit_of(self, key: str) -> Limited | None:

@@ -24,6 +24,7 @@ from asyncqueue.testing.conformance.limits import LimitRules
 from asyncqueue.testing.conformance.looks import CountRules, FindRules
 from asyncqueue.testing.conformance.operating import CancelRules, DeleteRules, PauseRules
 from asyncqueue.testing.conformance.permits import PermitRules
+from asyncqueue.testing.conformance.refilling import RefillRules
 from asyncqueue.testing.conformance.settling import SettleRules
 from asyncqueue.testing.conformance.watching import WatchRules
 from asyncqueue.testing.conformance.workers import WorkerRules
@@ -55,6 +56,7 @@ class DriverConformance(
     HistoryRules,
     PermitRules,
     LimitRules,
+    RefillRules,
     FairRules,
     LeavingRules,
 ):

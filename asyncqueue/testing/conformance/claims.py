@@ -171,6 +171,12 @@ class ClaimRules(Rules):
         got = await claim(driver, lane("q", high=0), Q, Q)
         assert ids(got) == ["low", "high"]
 
+    @proves("PRI-09")
+    async def test_who_is_in_two_lanes_counts_once(self, driver: Driver) -> None:
+        await driver.enqueue([record("both", priority=6), record("low", priority=1)])
+        got = await claim(driver, lane("q", low=5, high=9), lane("q", low=0, high=7), limit=2)
+        assert ids(got) == ["both", "low"]
+
     async def test_it_tells_when_the_next_job_is_due(self, driver: Driver, clock: Clock) -> None:
         jobs = [record("a"), record("b", delay=60), record("c", delay=40)]
         await driver.enqueue([*jobs, record("x", "elsewhere", delay=5)])

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import pytest
+from msgspec.structs import replace
 
 from asyncqueue.errors import DriverError
-from asyncqueue.record import FINISHED, MAX_PRIORITY, MIN_PRIORITY, Filter, Source, State
+from asyncqueue.record import (
+    FINISHED,
+    MAX_PRIORITY,
+    MIN_PRIORITY,
+    Extension,
+    Filter,
+    Latch,
+    Limited,
+    Source,
+    State,
+)
 from asyncqueue.testing.conformance.rules import (
+    LEASE,
     Q,
     Rules,
     assert_fifo,
@@ -19,10 +31,12 @@ from asyncqueue.testing.conformance.rules import (
     enqueue_and_claim,
     ids,
     look,
+    needs,
     proves,
     record,
     records,
     run_to,
+    settlement,
     state_of,
 )
 
@@ -38,6 +52,7 @@ PAYLOADS: Final = {
     "UTF-8": "zażółć 🐝".encode(),
     "1 MiB": bytes(range(256)) * 4096,
 }
+UUID: Final = "01a207bf-4438-7000-82ef-4e5be6bb0fbd"
 QUEUES: Final = {
     "spaces": "two  words ",
     "quotes": 'it\'s "quoted" `here`; --',
@@ -173,10 +188,15 @@ class EnqueueRules(Rules):
 
     @proves("DRV-14")
     @pytest.mark.parametrize("state", FINISHED)
-    async def test_the_id_of_a_finished_job_is_known(self, driver: Driver, state: State) -> None:
-        await run_to(driver, "a", state)
-        assert await driver.enqueue([record("a")]) == ["a"]
-        assert await state_of(driver, "a") == state
+    @pytest.mark.parametrize("id", ["a", UUID], ids=["short", "UUID"])
+    async def test_the_id_of_a_finished_job_is_known(
+        self, driver: Driver, state: State, id: str
+    ) -> None:
+        """Drivers may have a shorter way for ids that look new."""
+        await run_to(driver, id, state)
+        assert await driver.enqueue([record(id)]) == [id]
+        assert await driver.enqueue([record(id, key="k"), record("b", key="k")]) == [id, None]
+        assert await state_of(driver, id) == state
 
     @proves("DRV-14")
     @pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
@@ -190,6 +210,41 @@ class EnqueueRules(Rules):
         assert await state_of(driver, "a") == State.PENDING
         again = await claim_one(driver)
         assert (again.id, again.attempts) == ("a", 1)
+
+    @proves("DRV-14")
+    @needs("acquire", "latches", "extend")
+    @pytest.mark.parametrize("state", [State.COMPLETED, State.CANCELLED])
+    @pytest.mark.parametrize("id", ["a", UUID], ids=["short", "UUID"])
+    async def test_who_gets_a_free_id_gets_nothing_else(
+        self, driver: Driver, clock: Clock, state: State, id: str
+    ) -> None:
+        """Neither in the store nor to be seen anything is left of the one before."""
+        bonds: dict[str, Any] = {"key": "b", "latch": "b", "limits": (Limited("limit:b", 1),)}
+        first = record(id, max_attempts=7, fair="f", priority=3, **bonds)
+        await driver.enqueue([first], latches=[Latch("b", b"")])
+        got = await claim_one(driver)
+        await driver.extend([Extension(id, got.token, 40, "half")], LEASE)
+        told = settlement(
+            got,
+            state,
+            exceptions=2,
+            result=b"r",
+            error="e",
+            traceback="t",
+            attempt=b"1",
+            retention=9,
+        )
+        await driver.settle([told])
+        clock.advance(9)
+        assert await driver.enqueue([record(id)]) == [None]
+        assert await driver.enqueue([record("another")]) == [None]
+        for _ in range(2):
+            found = {job.id: job for job in (await driver.find(Filter(source=Q))).items}
+            assert replace(found[id], id="another") == found["another"]
+            assert await driver.count(Filter(latch="b")) == 0
+            claims = {one.id: one for one in await claim(driver)}
+            if claims:
+                assert (claims[id].latch, claims[id].exceptions) == (None, 0)
 
     @proves("DRV-14")
     async def test_an_id_given_twice_in_one_call_is_stored_once(self, driver: Driver) -> None:

@@ -11,6 +11,7 @@ from asyncqueue.record import Filter, Source, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
+    assert_fifo,
     claim,
     claim_one,
     end,
@@ -123,6 +124,19 @@ class FailedJobRules(Rules):
         assert sorted(await driver.requeue(FAILED)) == ["a", "b"]
         assert ids((await driver.find(Filter())).items) == ["b", "a", "c"]
         assert ids(await claim(driver)) == ["c", "a", "b"]
+
+    @proves("FLD-12")
+    @needs("requeue")
+    async def test_those_requeued_together_come_in_the_order_of_their_dispatch(
+        self, driver: Driver
+    ) -> None:
+        """Whatever their ids, and in whatever order they failed."""
+        names = ["c", "a", "d", "b"]
+        await driver.enqueue(records(*names))
+        for one in reversed(await claim(driver)):
+            await end(driver, one, State.FAILED)
+        await driver.requeue(FAILED)
+        assert_fifo(driver, ids(await claim(driver)), names)
 
     @proves("FLD-13", "FLD-18")
     @needs("requeue")

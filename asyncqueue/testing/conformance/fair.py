@@ -72,6 +72,13 @@ class FairRules(Rules):
             assert sorted(order[3 * n : 3 * n + 3]) == [f"a{n}", f"b{n}", f"c{n}"]
 
     @needs("acquire")
+    async def test_turns_go_on_where_the_last_claim_ended(self, driver: Driver) -> None:
+        for key in "abc":
+            await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(4)])
+        order = "".join([one.id[0] for _ in range(6) for one in await claim(driver, limit=2)])
+        assert [set(order[n : n + 3]) for n in (0, 3, 6, 9)] == [set("abc")] * 4 or not driver.fifo
+
+    @needs("acquire")
     async def test_priority_comes_first(self, driver: Driver) -> None:
         await driver.enqueue([record(f"low{n}", fair="x", priority=0) for n in range(2)])
         await driver.enqueue([record(f"high{n}", fair="y", priority=9) for n in range(2)])

@@ -207,13 +207,15 @@ class LeaseRules(Rules):
     @proves("MON-16")
     @needs("sweep", "cancel")
     async def test_a_called_off_job_does_not_come_back(self, driver: Driver, clock: Clock) -> None:
-        """Its worker died before it could cancel it."""
-        await enqueue_and_claim(driver)
+        """Its worker died before it could cancel it; nobody else needs to wait for its key."""
+        await driver.enqueue([record("a", key="k")])
+        await claim_one(driver)
         await driver.cancel(Filter(ids=("a",)), 600)
         clock.advance(LEASE)
         assert await driver.sweep() == 0
         assert await state_of(driver, "a") == State.CANCELLED
         assert await claim(driver) == []
         assert await driver.called_off("w1") == []
+        assert await driver.enqueue([record("b", key="k")]) == [None]
         clock.advance(600)
         assert await look(driver, "a") is None

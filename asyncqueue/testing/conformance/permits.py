@@ -34,6 +34,7 @@ class PermitRules(Rules):
         assert permit.expires_in == pytest.approx(1, abs=0.01)
         assert await driver.acquire("k", "b", 1, 60) == pytest.approx(1, abs=0.01)
         clock.advance(2)
+        assert await driver.holders("k") == []
         assert await driver.acquire("k", "b", 1, 60) == 0.0
         assert [permit.holder for permit in await driver.holders("k")] == ["b"]
 
@@ -88,3 +89,13 @@ class PermitRules(Rules):
         clock.advance(11)
         assert await driver.release("k", "old") == 0
         assert await driver.release("k") == 1
+
+    @needs("acquire", "prune")
+    async def test_pruning_takes_none_away(self, driver: Driver, clock: Clock) -> None:
+        await driver.acquire("k", "old", 2, 10)
+        await driver.acquire("k", "new", 2, 60)
+        clock.advance(11)
+        await driver.prune(0)
+        assert [permit.holder for permit in await driver.holders("k")] == ["new"]
+        assert await driver.acquire("k", "a", 2, 60) == 0
+        assert await driver.acquire("k", "b", 2, 60) == pytest.approx(49, abs=0.01)

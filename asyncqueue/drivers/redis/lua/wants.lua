@@ -44,10 +44,10 @@ local function wait_for(key, most)
   return tonumber(first[2]) - now
 end
 
+-- Unless that is done earlier anyway.
 local function look_again_at(key, time)
-  if time < math.huge and not call('ZSCORE', P .. 'opening', key) then
-    call('ZADD', P .. 'opening', time, key)
-  end
+  local known = tonumber(call('ZSCORE', P .. 'opening', key) or math.huge)
+  if time < known then call('ZADD', P .. 'opening', time, key) end
 end
 
 local function aside_for(key, place)

@@ -36,7 +36,9 @@ WHERE seq IN (
 );
 
 -- name: look_again
-INSERT INTO {openings} (key, at) VALUES (?, ?) ON CONFLICT DO NOTHING;
+-- Unless that is done earlier anyway.
+INSERT INTO {openings} AS old (key, at) VALUES (?, ?)
+ON CONFLICT (key) DO UPDATE SET at = excluded.at WHERE excluded.at < old.at;
 
 -- name: open
 -- What is no time is behind all numbers, and over.
