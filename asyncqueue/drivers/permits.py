@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Final
 
 from asyncqueue.record import Limited, Permit
+
+UNREAD: Final = "Job %s runs without its limits, as what is stored of them cannot be read"
+"""What a log is told of such a job when it is claimed."""
 
 
 class Permits:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
+from asyncqueue.drivers.permits import UNREAD
 from asyncqueue.drivers.postgres.permits import Keys, decoded
 
 if TYPE_CHECKING:
@@ -12,6 +14,8 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.postgres.store import Store
     from asyncqueue.drivers.postgres.wire import Row
     from asyncqueue.record import Limited
+
+log = logging.getLogger("asyncqueue.postgres")
 
 _SEQ = 11
 """Where a row of a claim has it."""
@@ -24,6 +28,8 @@ class Candidate(NamedTuple):
     limits: tuple[Limited, ...]
     key: str
     """Its fair key; empty where it has none."""
+    unread: bool
+    """Whether its limits cannot be read: there are none, then."""
 
 
 class Handed(NamedTuple):
@@ -48,10 +54,11 @@ async def hand_out(
     await store.rows("restricted.lock", store=store.sql.tables.family, line=line)
     last: str = await store.value("restricted.last", line=line) or ""
     candidates = [
-        Candidate(seq, decoded(limits), key)
-        for seq, limits, key in await store.rows(
+        Candidate(seq, limits, key, text is not None and not limits)
+        for seq, text, key in await store.rows(
             "restricted.candidates", queue=queue, priority=priority, last=last, most=most
         )
+        for limits in [decoded(text)]
     ]
     if not candidates:
         return Handed([], 0, None)
@@ -97,4 +104,6 @@ async def _hand_out(
     for candidate in chosen:
         id, token, *_ = by_seq[candidate.seq]
         keys.take(candidate.limits, id, token)
+        if candidate.unread:
+            log.warning(UNREAD, id)
     return [by_seq[seq] for seq in seqs]

@@ -7,8 +7,9 @@ import struct
 from itertools import repeat
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
+from asyncqueue.drivers.permits import UNREAD as UNREAD_LIMITS
 from asyncqueue.drivers.redis.encoding import UnreadableError, packed
-from asyncqueue.drivers.redis.reading import claim_of
+from asyncqueue.drivers.redis.reading import UNREAD, claim_of
 from asyncqueue.drivers.redis.tokens import parts_of
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Claimed, Hold
@@ -126,6 +127,9 @@ async def read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
                 told = number.decode(errors="replace")
                 log.warning("Job number %s is put aside: %s", told, error)
                 damaged.append(number)
+            else:
+                if state is not None and state.startswith(UNREAD):
+                    log.warning(UNREAD_LIMITS, claims[-1].id)
     if damaged:
         try:
             await scripts.run("put_aside", *damaged)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _TIE: Final = struct.Struct(">ccd")
 DAMAGED: Final = b"!"
 """What `claim.lua` tells instead of a state that it could not read."""
+UNREAD: Final = b"?"
+"""What it tells before a state where it cannot be read what the job wants."""
 
 
 def claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: int = 0) -> Claim:
@@ -51,7 +53,7 @@ def _claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: 
     exceptions = 0
     latch, called_off = None, False
     if state_text is not None:
-        latch, called_off, state_text = _untied(state_text)
+        latch, called_off, state_text = _untied(state_text.removeprefix(UNREAD))
     if state_text is not None:
         if state_text == DAMAGED:
             raise UnreadableError("a state that cannot be read")
@@ -77,7 +79,7 @@ def _claim_of(number: bytes, body_text: bytes, state_text: bytes | None, shard: 
 def _untied(state_text: bytes) -> tuple[str | None, bool, bytes | None]:
     """The latch of a claimed job, whether it is called off, and what stands behind these."""
     if not state_text.startswith(b"+"):
-        return None, False, state_text
+        return None, False, state_text or None
     (length,) = LENGTH.unpack_from(state_text, 2)
     end = 2 + LENGTH.size + length
     return (

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from itertools import starmap
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from asyncqueue.drivers.permits import UNREAD
 from asyncqueue.drivers.sqlite import turns
 from asyncqueue.drivers.sqlite.limits import Limits, read
 from asyncqueue.drivers.sqlite.states import HELD_UNTIL_CLAIMED
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
     from asyncqueue.drivers.sqlite.store import Row, Store
     from asyncqueue.record import Limited
+
+log = logging.getLogger("asyncqueue.sqlite")
 
 # Handing out takes no step of Python for each job.
 SEQ: Final = itemgetter(0)
@@ -140,7 +144,7 @@ class Hand:
 
     def _pass_over(self, rows: list[Row]) -> bool:
         """Hand out those that have their permits; answers whether some have not."""
-        fine = self._admitted(rows) if any(map(LIMITS, rows)) else rows
+        fine = self._admitted(rows) if has_any(LIMITS, rows) else rows
         self.claims += _hand_out(self._store, fine, self._taken)
         self.set_aside += len(rows) - len(fine)
         return len(fine) < len(rows)
@@ -155,6 +159,8 @@ class Hand:
             if key is not None:
                 missing[SEQ(row)] = key
                 wanted += limits
+            elif not limits and LIMITS(row) is not None:
+                log.warning(UNREAD, claim[0])
         if missing:
             self._limits.set_aside(missing, wanted)
         return [row for row in rows if SEQ(row) not in missing]

@@ -6,8 +6,9 @@
 --          reached, it is told only with what is left); what is left for each source: its index from
 --          0, priority, and how many or more, with spaces between; then for each group of jobs three
 --          lists: their numbers, their bodies, and the states that they had before (false: it was never
---          claimed; a lone ! where body or state cannot be read: such a job is not leased; an empty
---          list where none was claimed).
+--          claimed; a lone ! where body or state cannot be read: such a job is not leased; a ? before it
+--          where it runs without what it wants, as that cannot be read; an empty list where none was
+--          claimed).
 
 -- include: common
 -- include: full

@@ -6,6 +6,7 @@
 -- delayed or returned, and those that cannot be read.
 
 local DAMAGED = '!' -- told instead of a state; the client puts such jobs aside
+local UNREAD = '?' -- told before it, where it cannot be read what a job wants
 
 -- Nil where the body cannot be read.
 local function state_with_key(body, plain)
@@ -60,9 +61,10 @@ local function about_wants()
   return wanting
 end
 
--- Of these jobs those that may be claimed: others are set aside.
+-- Of these jobs those that may be claimed: others are set aside. Answers also of which it cannot be read
+-- what they want.
 local function admitted(queue, priority, numbers, bodies, states)
-  local kept, kept_bodies, kept_states = {}, {}, {}
+  local kept, kept_bodies, kept_states, unread = {}, {}, {}, {}
   for n = 1, #numbers do
     local number, body, before = numbers[n], bodies[n], states[n] or false
     local content = (string.byte(body, 17) or 0) >= 8 and read_body(body)
@@ -70,7 +72,7 @@ local function admitted(queue, priority, numbers, bodies, states)
     if content then
       local s = before and read_state(before)
       local due = s and s.available >= 0 and s.available or content.available
-      fine = about_wants().admit(number, content.id, s and s.claims or 0, queue, priority, due)
+      fine, unread[number] = about_wants().admit(number, content.id, s and s.claims or 0, queue, priority, due)
       if not fine and not before then
         call('HSET', P .. 'state', number, state_text({ phase = 'w', claims = 0, attempts = 0,
           exceptions = 0, priority = priority, available = due, started = -1, finished = 0, mark = -1,
@@ -82,12 +84,13 @@ local function admitted(queue, priority, numbers, bodies, states)
       kept[at], kept_bodies[at], kept_states[at] = number, body, before
     end
   end
-  return kept, kept_bodies, kept_states
+  return kept, kept_bodies, kept_states, unread
 end
 
 -- Lease these jobs, in this order, and tell of them.
 local function hand_out(queue, priority, numbers, bodies, states)
-  numbers, bodies, states = admitted(queue, priority, numbers, bodies, states)
+  local unread
+  numbers, bodies, states, unread = admitted(queue, priority, numbers, bodies, states)
   local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
     available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
     key = '' }
@@ -105,6 +108,7 @@ local function hand_out(queue, priority, numbers, bodies, states)
       before = DAMAGED
     end
     if text and mode % 8 >= 4 then before = told_of_tie(number, before) end
+    if text and unread[number] then before = UNREAD .. (before or '') end
     told[n] = before
   end
   if #leased > 0 then lease_all(queue, leased, texts) end

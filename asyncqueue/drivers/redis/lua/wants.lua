@@ -14,6 +14,7 @@ local function wants_of(text)
     if limit.most < 1 or limit.per ~= limit.per then error('no limit') end
     w.limits[n] = limit
   end
+  if count == 0 and w.fair == '' then error('nothing') end
   return w
 end
 
@@ -128,10 +129,11 @@ local function limit_of(key)
   return nil
 end
 
--- Take all permits that a job needs to be claimed, or set it aside; answers whether it has them.
+-- Take all permits that a job needs to be claimed, or set it aside; answers whether it has them, and
+-- true where it cannot be read which they are.
 local function admit(number, id, claims, queue, priority, due)
   local w = read_wants(number)
-  if not w then return true end
+  if not w then return true, true end
   for _, limit in ipairs(w.limits) do
     local wait = wait_for(limit.key, limit.most)
     if wait > 0 then
