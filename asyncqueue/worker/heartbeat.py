@@ -136,10 +136,14 @@ class Heartbeat:
         # Two thirds of the lease are left when the first try fails: no pause may outlast them.
         longest = min(self._lease / 6, LONGEST_PAUSE)
         outage = Outage("renew leases", shortest, self._log, longest=longest)
+        pause = beat = self._lease / BEATS_PER_LEASE
         while True:
-            await driver.clock.sleep(self._lease / BEATS_PER_LEASE)
+            await driver.clock.sleep(pause)
+            began = driver.clock.monotonic()
             if not self._gave_up:
                 await self._until_done(self._renew, driver, outage)
+            # However long a slow store takes to answer, the next renewal comes in time.
+            pause = max(beat - (driver.clock.monotonic() - began), shortest)
 
     async def _looking(self, driver: Driver) -> None:
         outage = Outage("look for cancellations", LOOK, self._log)

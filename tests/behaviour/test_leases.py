@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -30,7 +31,7 @@ from asyncqueue import (
 )
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
-from asyncqueue.record import Settlement, Source
+from asyncqueue.record import Presence, Record, Settlement, Source
 from asyncqueue.worker.heartbeat import Heartbeat, blocked_bound
 from asyncqueue.worker.holdings import Holdings
 
@@ -84,6 +85,53 @@ async def test_prefetched_jobs_keep_their_leases(queue, make_worker, clock, stag
         for handle in (first, second):
             info = await handle.status()
             assert (info.state, info.attempts) == (State.PROCESSING, 1)
+
+
+@pytest.mark.parametrize(("seconds", "apart"), [(0, 30), (6, 30), (14, 30), (20, 41)])
+async def test_a_store_that_answers_late_is_asked_to_renew_in_time(clock, seconds, apart):
+    """A beat is several calls: what they take is no reason to begin the next beat later."""
+    driver, holdings = SlowDriver(clock, seconds), Holdings()
+    await driver.enqueue([Record(id="1", name="Any", queue="default", payload=b"")])
+    claimed = await driver.claim([Source("default")], 1, 90.0, "worker")
+    holdings.add(claimed.claims[0])
+    beating = asyncio.create_task(beat_of(driver, holdings, lease=90)._renewing(driver))
+    while len(driver.renewals) < 4:
+        clock.advance(1)
+        for _ in range(10):  # What became due then is done before time goes on.
+            await asyncio.sleep(0)
+    beating.cancel()
+    assert {later - earlier for earlier, later in pairwise(driver.renewals)} == {apart}
+
+
+class SlowDriver(MemoryDriver):
+    """Takes so many seconds to answer what a heartbeat asks, and notes when it was asked to renew."""
+
+    def __init__(self, clock, seconds):
+        super().__init__(clock=clock)
+        self.seconds = seconds
+        self.renewals = []
+
+    async def extend(self, extensions, lease):
+        self.renewals.append(self.clock.time())
+        await self.clock.sleep(self.seconds)
+        return await super().extend(extensions, lease)
+
+    async def announce(self, worker, ttl):
+        await self.clock.sleep(self.seconds)
+
+
+def beat_of(driver, holdings, *, lease):
+    presence = Presence("worker", "here", 1, ["default"], 1, driver.clock.time())
+    return Heartbeat(
+        driver,
+        holdings,
+        presence,
+        lease=lease,
+        interrupt=lambda *_: None,
+        restart=lambda: None,
+        on_end=lambda: None,
+        log=logging.getLogger("tests.worker"),
+    )
 
 
 async def test_jobs_in_the_hands_of_a_worker_that_ended_are_not_renewed(
@@ -303,16 +351,7 @@ def test_a_blocked_worker_gives_its_jobs_up_after_twenty_leases(lease, bound):
 
 def test_who_gave_up_renews_again_once_the_loop_is_free():
     silent = 0.0
-    beat = Heartbeat(
-        MemoryDriver(),
-        Holdings(),
-        None,
-        lease=30,
-        interrupt=lambda *_: None,
-        restart=lambda: None,
-        on_end=lambda: None,
-        log=logging.getLogger("tests.worker"),
-    )
+    beat = beat_of(MemoryDriver(), Holdings(), lease=30)
     beat._pulse = SimpleNamespace(
         silent_for=lambda: silent, current_task=lambda: None, place=lambda: "here"
     )

@@ -36,6 +36,7 @@ class Connection:
         self.said = b""
         """The first bytes that the client said."""
         self.silent = proxy._swallowing
+        self._ends: list[asyncio.StreamWriter] = []
         self._number = 0
         """That of its exchange, among those of all connections."""
         self._proxy = proxy
@@ -44,12 +45,16 @@ class Connection:
 
     async def serve(self, writer: asyncio.StreamWriter) -> None:
         """Pass on until either side ends it."""
+        self._ends = [writer]
         try:
             back, forth = await asyncio.open_connection("127.0.0.1", self._proxy.target)
         except OSError:
             writer.transport.abort()
             return
-        self._ends = (writer, forth)
+        self._ends.append(forth)
+        if writer.transport.is_closing():  # It was cut meanwhile.
+            self.cut()
+            return
         ways = [
             asyncio.create_task(self._pass(self._reader, forth, "to")),
             asyncio.create_task(self._pass(back, writer, "from")),
