@@ -104,7 +104,7 @@ async def test_a_store_that_answers_late_is_asked_to_renew_in_time(clock, second
 
 
 class SlowDriver(MemoryDriver):
-    """Takes so many seconds to answer what a heartbeat asks, and notes when it was asked to renew."""
+    """Takes so many seconds to answer a heartbeat, and notes when it was asked to renew."""
 
     def __init__(self, clock, seconds):
         super().__init__(clock=clock)
