@@ -24,6 +24,7 @@ from asyncqueue import (
     JobQueued,
     JobRetrying,
     JobTimeout,
+    Settings,
     State,
     Trace,
     current_trace,
@@ -488,6 +489,27 @@ async def test_every_ending_reaches_who_waits_for_the_result(queue, make_worker,
         with pytest.raises(TimeoutError):
             await waits[4].result(timeout=0.02)
     waiting[3].cancel()
+
+
+@pytest.mark.parametrize("driver", ["memory"], indirect=True)
+async def test_an_end_that_comes_during_a_look_is_not_overlooked(driver, make_queue, monkeypatch):
+    """Nor is one that came long ago, by those who do not want to wait."""
+    find, looks = driver.find, []
+
+    async def finds(which, **options):
+        found = await find(which, **options)
+        looks.append(found)
+        if len(looks) == 2:
+            await driver.cancel(which, 60)
+        await asyncio.sleep(0)
+        return found
+
+    queue = make_queue(settings=Settings(poll_interval=1_000))
+    handle = await queue.dispatch(quick()())
+    monkeypatch.setattr(driver, "find", finds)
+    assert (await queue.wait_finished(handle.id, 5)).state is State.CANCELLED
+    assert len(looks) == 3
+    assert (await queue.wait_finished(handle.id, 0)).state is State.CANCELLED
 
 
 async def test_without_retention_nothing_is_kept(queue, make_worker, events):

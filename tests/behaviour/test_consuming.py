@@ -279,6 +279,8 @@ async def test_the_priority_given_at_dispatch_wins(queue, given, expected):
 
     handle = await queue.dispatch(Lowly(), priority=given)
     assert (await handle.status()).priority == expected
+    lane = await (await queue.dispatch(Lowly(), queue="q:high", priority=given)).status()
+    assert (lane.queue, lane.priority) == ("q", 10 if given is None else expected)
 
 
 @pytest.mark.case("PRI-05", "PRI-06")

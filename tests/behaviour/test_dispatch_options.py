@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 
-from asyncqueue import Context, Job, JobProcessed, Priority, State
-from asyncqueue.record import Filter
+from asyncqueue import Context, Job, JobProcessed, JobQueued, Priority, State
+from asyncqueue.record import Filter, Source
 from asyncqueue.testing import FakeQueue
 
 from ..recorder import PATIENCE
@@ -52,6 +52,17 @@ async def test_a_job_for_an_instant_starts_then(queue, make_worker, clock):
         assert (await handle.status()).state is State.DELAYED
         clock.advance(1)
         assert await handle.result(PATIENCE) == 1
+
+
+@pytest.mark.case("DSP-20")
+async def test_an_instant_that_is_over_is_now(queue, driver, clock, events):
+    """A job for yesterday does not come before those that wait already."""
+    first = await queue.dispatch(Numbered(1), queue="own")
+    second = await queue.dispatch(Numbered(2), queue="own", at=clock.now() - timedelta(days=1))
+    assert [event.delay for event in events.of(JobQueued)] == [0, 0]
+    assert (await second.status()).available_at == clock.now()
+    claimed = await driver.claim([Source("own")], 2, 60, "worker")
+    assert [claim.id for claim in claimed.claims] == [first.id, second.id]
 
 
 @pytest.mark.case("DSP-17", "DSP-21")

@@ -122,6 +122,21 @@ async def test_where_a_running_job_is_and_who_lost_it(
     assert await reason(queue, lost.id) == "orphaned"
 
 
+@pytest.mark.case("MON-13")
+async def test_a_job_whose_lease_ran_out_is_told_though_its_worker_lives(
+    queue: Queue, driver: Driver, announce: Callable[..., Any], clock: Clock
+) -> None:
+    """It may be that nobody sweeps, or has swept yet."""
+    job = await queue.dispatch(Explained())
+    await announce(["default"], ["Explained"])
+    await driver.claim([Source("default")], 1, 30, "w")
+    assert await reason(queue, job.id) == "running"
+    clock.advance(31)
+    told = await queue.explain(job.id)
+    assert told.reason == "orphaned"
+    assert "its lease has run out" in told.text
+
+
 async def until_async(ask: Callable[[], Any], good: Callable[[Any], Any]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not good(await ask()):
@@ -169,6 +184,19 @@ async def test_which_limit_holds_a_job(
         assert "stripe" in told.text
         gates[0].set()
         await events.wait_for(JobProcessed, 2)
+
+
+async def test_a_limit_that_leaves_room_holds_nobody(
+    queue: Queue, driver: Driver, announce: Callable[..., Any]
+) -> None:
+    class ExplainedPair(Job, limit=Limit("pair", concurrency=2)):
+        async def handle(self, ctx: Context) -> None: ...
+
+    handles = await queue.dispatch_many([ExplainedPair() for _ in range(3)])
+    await announce(["default"], ["ExplainedPair"])
+    for expected in ("behind", "limited"):
+        await driver.claim([Source("default")], 1, 30, "w")
+        assert await reason(queue, handles[2].id) == expected
 
 
 @pytest.mark.case("BAT-13")

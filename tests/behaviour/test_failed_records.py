@@ -7,7 +7,7 @@ from functools import partial
 import msgspec
 import pytest
 
-from asyncqueue import Context, Job, JobFailed, JobProcessing, JobRetrying, State
+from asyncqueue import Context, Job, JobFailed, JobNotFound, JobProcessing, JobRetrying, State
 
 from ..recorder import until
 
@@ -86,3 +86,32 @@ async def test_a_page_is_plain_data_with_the_number_of_all(queue, make_worker, c
     assert shown["total"] == 8
     assert [item["name"] for item in shown["items"]] == ["RecordsBreaks"] * 3
     assert {"id", "queue", "payload", "error", "attempts", "failed_at"} <= shown["items"][0].keys()
+
+
+class RecordsWell(Job, name="RecordsWell", queue="reports"):
+    async def handle(self, ctx: Context) -> None: ...
+
+
+@pytest.mark.case("FLD-14")
+async def test_of_finished_jobs_those_that_failed_are_meant_the_last_that_failed_first(
+    queue, make_worker, clock, events
+):
+    done = await queue.dispatch(RecordsWell())
+    last = await queue.dispatch(Breaks(1), max_attempts=1, delay=10)
+    first = await queue.dispatch(Breaks(2), max_attempts=1)
+    worker = make_worker("reports")
+    async with worker:
+        await until(lambda: len(events.of(JobFailed)) == 1)
+    clock.advance(10)
+    await run_until_failed(worker, clock, events, 2)
+    page = await queue.failed.list("reports")
+    assert [item.id for item in page.items] == [last.id, first.id]
+    assert page.total == 2
+    for call in (queue.failed.get, queue.failed.retry, queue.failed.forget):
+        with pytest.raises(JobNotFound):
+            await call(done.id)
+    assert await queue.failed.retry_all(name="*jobs.RecordsWell") == 0
+    assert await queue.failed.retry_all(name="*jobs.RecordsBreaks") == 2
+    await run_until_failed(worker, clock, events, 4)
+    assert await queue.failed.flush() == 2
+    assert (await done.status()).state is State.COMPLETED

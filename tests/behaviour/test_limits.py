@@ -227,6 +227,37 @@ async def test_a_lock_ends_by_itself(
     assert started == ["k"]
 
 
+async def test_a_lock_is_given_back_by_its_holder_only(
+    queue: Queue, driver: Driver, make_worker: Callable[..., Worker], clock: Clock, events: Recorder
+) -> None:
+    """Neither by one that held it too long, nor by an attempt that lost its lease."""
+    gates.append(asyncio.Event())
+
+    class Locked(Job, middleware=[WithoutOverlapping("k", expires=60)], replace=True, timeout=1e5):
+        async def handle(self, ctx: Context) -> None:
+            contexts.append(ctx)
+            await gates[len(contexts) - 1].wait()
+
+    async def holders() -> list[str]:
+        return [permit.holder for permit in await driver.holders("overlap:Locked:k")]
+
+    contexts: list[Any] = []
+    first = await queue.dispatch(Locked())
+    async with make_worker(concurrency=5, lease=1e6):
+        await until(lambda: len(contexts) == 1)
+        assert await holders() == [first.id]
+        clock.advance(61)
+        second = await queue.dispatch(Locked())
+        await until(lambda: len(contexts) == 2)
+        gates[0].set()
+        await events.wait_for(JobProcessed)
+        assert await holders() == [second.id]
+        run = contexts[1]._host
+        run.interrupt("lease_lost", None)
+        await until(lambda: run.task.done())
+        assert await holders() == [second.id]
+
+
 @pytest.mark.case("MID-10")
 @pytest.mark.parametrize("drop", [False, True])
 async def test_starts_are_limited(queue: Queue, drain: Any, clock: Clock, drop: bool) -> None:

@@ -234,3 +234,20 @@ async def test_the_totals_of_a_worker_add_up(queue, make_worker, clock, events):
     assert worker.totals[State.FAILED] == len(events.of(JobFailed))
     assert worker.totals[State.DELAYED] == len(events.of(JobRetrying) + events.of(JobReleased))
     assert worker.totals.total() == 8
+
+
+async def test_every_job_that_runs_is_told_in_the_order_in_which_they_began(
+    queue, driver, clock, monkeypatch
+):
+    """However many the store tells at a time."""
+    find = driver.find
+
+    async def finds(which, *, limit, **options):
+        return await find(which, limit=min(limit, 2), **options)
+
+    monkeypatch.setattr(driver, "find", finds)
+    handles = await queue.dispatch_many([Quick() for _ in range(5)])
+    for _ in handles:
+        clock.advance(1)
+        await driver.claim([Source("default")], 1, 60, "worker")
+    assert [job.id for job in await queue.running()] == [handle.id for handle in handles]

@@ -165,7 +165,7 @@ async def test_leases_are_lost_one_by_one(driver, make_queue, make_worker, clock
 
     queue = make_queue(driver)
     events = Recorder(queue)
-    held, lost, away = [await queue.dispatch(Waiting()) for _ in range(3)]
+    away, held, lost = [await queue.dispatch(Waiting()) for _ in range(3)]
 
     was_away = False
 

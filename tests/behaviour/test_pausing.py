@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from asyncqueue import Context, Job, JobProcessed, State
+from asyncqueue import Context, Job, JobProcessed, JobProcessing, State
 
 from ..recorder import PATIENCE, until
 from .frail import frail
@@ -103,6 +103,19 @@ async def test_what_is_prefetched_of_other_queues_is_kept(
         await queue.pause("emails")
         await reach(queue, paused, State.PENDING)
         assert settled == [paused.id]
+
+
+@pytest.mark.case("WRK-31")
+async def test_every_pool_hands_back_what_is_paused(queue, make_worker, events, line, numbered):
+    for n, name in enumerate(["other", "emails"]):
+        await queue.dispatch(numbered(number=n), queue=name)
+    async with make_worker({"other": 1, "emails": 1}, prefetch=1):
+        await events.wait_for(JobProcessing, 2)
+        waiting = await queue.dispatch(numbered(number=2))
+        await reach(queue, waiting, State.PROCESSING)
+        await queue.pause("emails")
+        await reach(queue, waiting, State.PENDING)
+        line.go_on.set()
 
 
 @pytest.mark.case("WRK-31")

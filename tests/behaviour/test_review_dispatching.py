@@ -19,9 +19,14 @@ from asyncqueue import (
 from asyncqueue.after_commit import after_commit, collect_after_commit
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
+from asyncqueue.queue import dispatcher
 
 from ..recorder import PATIENCE, Recorder, until
 from .frail import frail
+
+
+on_its_own_store = pytest.mark.parametrize("driver", ["memory"], indirect=True)
+"""The test makes its store itself: once is enough."""
 
 
 def noting():
@@ -34,6 +39,7 @@ def noting():
     return Noting
 
 
+@on_its_own_store
 async def test_a_record_that_cannot_be_stored_does_not_take_others_along(tmp_path, make_queue):
     driver = SqliteDriver(tmp_path / "queue.db")
     queue, sound = make_queue(driver), driver.enqueue
@@ -56,6 +62,7 @@ async def test_a_record_that_cannot_be_stored_does_not_take_others_along(tmp_pat
 
 
 @pytest.mark.parametrize(("at_once", "groups"), [(1, [40, 5]), (2, [20, 20, 5])])
+@on_its_own_store
 async def test_callers_are_divided_among_the_calls_that_the_store_takes_at_once(
     at_once, groups, tmp_path, make_queue
 ):
@@ -85,6 +92,61 @@ async def test_callers_are_divided_among_the_calls_that_the_store_takes_at_once(
     await driver.close()
 
 
+@on_its_own_store
+async def test_a_group_has_a_largest_size(tmp_path, make_queue, monkeypatch):
+    monkeypatch.setattr(dispatcher, "LARGEST_GROUP", 10)
+    driver = Gated(tmp_path / "queue.db")
+    driver.enqueues_at_once = 1
+    queue, job = make_queue(driver), noting()
+    await queue.ready()
+    await asyncio.gather(
+        *(queue.dispatch_many([job(n) for n in range(4)]) for _ in range(4)), queue.dispatch(job())
+    )
+    assert driver.sizes == [12, 5]
+    await driver.close()
+
+
+@on_its_own_store
+async def test_a_caller_that_gives_up_before_its_job_is_sent_stores_nothing(tmp_path, make_queue):
+    driver = Gated(tmp_path / "queue.db")
+    driver.enqueues_at_once = 1
+    driver.gate.clear()
+    queue, job = make_queue(driver), noting()
+    await queue.ready()
+    first = asyncio.create_task(queue.dispatch(job()))
+    await until(lambda: driver.sizes == [1])
+    gives_up, last = [asyncio.create_task(queue.dispatch(job())) for _ in range(2)]
+    await asyncio.sleep(0)
+    gives_up.cancel()
+    await asyncio.wait([gives_up])
+    driver.gate.set()
+    await asyncio.gather(first, last)
+    assert driver.sizes == [1, 1]
+    assert await queue.size("default") == 2
+    await driver.close()
+
+
+@on_its_own_store
+async def test_after_a_call_that_was_cancelled_before_it_began_there_are_others(
+    tmp_path, make_queue
+):
+    """So the end of ``asyncio.run`` does it, in which others may still dispatch."""
+    driver = Gated(tmp_path / "queue.db")
+    queue, job = make_queue(driver), noting()
+    await queue.ready()
+    ended = asyncio.create_task(queue.dispatch(job()))
+    await asyncio.sleep(0)
+    (sending,) = queue._dispatcher._sending
+    for one in (sending, ended):
+        one.cancel()
+    await asyncio.wait([sending, ended])
+    async with asyncio.timeout(PATIENCE):
+        await queue.dispatch(job())
+    assert (driver.sizes, await queue.size("default")) == ([1], 1)
+    await driver.close()
+
+
+@on_its_own_store
 async def test_whoever_goes_on_at_once_is_not_left_waiting(tmp_path, make_queue):
     driver = SqliteDriver(tmp_path / "queue.db")
     queue, job = make_queue(driver), noting()
@@ -116,6 +178,7 @@ class Gated(SqliteDriver):
         return await super().enqueue(records, **options)
 
 
+@on_its_own_store
 async def test_a_caller_that_is_alone_sends_its_own(tmp_path, make_queue):
     driver = Gated(tmp_path / "queue.db")
     queue, job = make_queue(driver), noting()
@@ -138,6 +201,49 @@ async def test_a_caller_that_is_alone_sends_its_own(tmp_path, make_queue):
     await driver.close()
 
 
+@on_its_own_store
+async def test_whoever_has_sent_its_own_lets_the_next_be_sent(tmp_path, make_queue):
+    """Though the other call of the two that the store takes is still in flight."""
+    driver = Gated(tmp_path / "queue.db")
+    queue, job = make_queue(driver), noting()
+    await queue.dispatch(job())
+    own, driver.gate = asyncio.Event(), (other := asyncio.Event())
+    alone = asyncio.create_task(queue.dispatch(job()))
+    driver.gate = own
+    await until(lambda: len(driver.sizes) == 2)
+    driver.gate = other
+    second = asyncio.create_task(queue.dispatch(job()))
+    await until(lambda: len(driver.sizes) == 3)
+    driver.gate = own
+    third = asyncio.create_task(queue.dispatch(job()))
+    await asyncio.sleep(0)
+    assert len(driver.sizes) == 3
+    own.set()
+    try:
+        await until(lambda: third.done(), 5)
+        assert not second.done()
+    finally:
+        other.set()
+    await asyncio.gather(alone, second, third)
+    await driver.close()
+
+
+async def test_jobs_of_one_call_are_to_be_stored_in_one_part_of_the_store(queue, driver):
+    """Else a store of several parts could have some of them, and not the others."""
+    stored, sound = [], driver.enqueue
+
+    async def enqueue(records, **options):
+        stored.extend(records)
+        return await sound(records, **options)
+
+    driver.enqueue = enqueue
+    job = noting()
+    handles = await queue.dispatch_many([job(n) for n in range(3)])
+    await queue.dispatch(job())
+    assert [record.together for record in stored] == [handles[0].id] * 3 + [None]
+
+
+@on_its_own_store
 async def test_a_queue_that_closes_waits_for_the_caller_that_sends_its_own(tmp_path, make_queue):
     driver = Gated(tmp_path / "queue.db")
     queue, job = make_queue(driver), noting()
@@ -154,6 +260,7 @@ async def test_a_queue_that_closes_waits_for_the_caller_that_sends_its_own(tmp_p
     await closing
 
 
+@on_its_own_store
 async def test_a_store_that_is_away_is_asked_once_for_the_whole_group(tmp_path, make_queue):
     queue = make_queue(frail(SqliteDriver(tmp_path / "queue.db")))
     await queue.ready()

@@ -14,6 +14,7 @@ from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.record import Extension, Hold, Source
 from asyncqueue.worker import side
 from asyncqueue.worker.heartbeat import Heartbeat
+from asyncqueue.worker.holdings import Holdings
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.settler import Settler
 from asyncqueue.worker.sweeper import Pause
@@ -143,6 +144,33 @@ def test_pauses_between_renewals_are_short_against_the_lease():
     assert all(outage.failed(OSError()) <= 0.5 * 1.25 for _ in range(20))
     outage = Outage("claim jobs", 0.1, log)
     assert max(outage.failed(OSError()) for _ in range(20)) >= LONGEST_PAUSE
+
+
+@pytest.mark.parametrize(("lease", "longest"), [(0.6, 0.1), (3, 0.5), (600, LONGEST_PAUSE)])
+async def test_no_pause_between_renewals_outlasts_the_lease(clock, lease, longest):
+    beat = Heartbeat(
+        Driver,
+        Holdings(),
+        None,
+        lease=lease,
+        interrupt=lambda *_: None,
+        restart=lambda: None,
+        on_end=lambda: None,
+        log=log,
+    )
+    pauses = []
+
+    async def until_done(_duty, _driver, outage):
+        pauses.extend(outage.failed(OSError()) for _ in range(20))
+        renewing.cancel()
+
+    beat._until_done = until_done
+    renewing = asyncio.create_task(beat._renewing(MemoryDriver(clock=clock)))
+    await asyncio.sleep(0)
+    clock.advance(lease / 3)
+    with pytest.raises(asyncio.CancelledError):
+        await renewing
+    assert longest <= max(pauses) <= longest * 1.25
 
 
 class Single(MemoryDriver):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 
 import pytest
 
@@ -100,6 +101,43 @@ async def test_no_timer_outlives_the_worker(queue, make_worker, clock):
         await worker.start()
         await asyncio.gather(worker.stop(), worker.stop())
     await until(lambda: clock.pending == before)
+
+
+@pytest.mark.parametrize(("ago", "left"), [(-math.inf, 10), (3, 7), (100, 4)])
+async def test_what_jobs_took_of_the_time_to_stop_is_not_there_for_the_store(
+    make_worker, ago, left
+):
+    """But a part of it always is."""
+    async with make_worker(drain_timeout=10) as worker:
+        worker._shift._hurried_at = asyncio.get_running_loop().time() - ago
+        assert worker._shift.patience() == pytest.approx(left, abs=0.5)
+
+
+async def test_a_job_that_was_cancelled_before_its_first_step_is_handed_back(
+    queue, driver, make_worker, stage
+):
+    """As by the end of ``asyncio.run()``, which spares nobody."""
+    claim, loop = driver.claim, asyncio.get_running_loop()
+
+    def end_of_the_loop():
+        (run,) = worker._shift._holdings.runs()
+        run.task.cancel()
+        worker._main.cancel()
+
+    async def claims(*args):
+        claimed = await claim(*args)
+        if claimed.claims:
+            loop.call_soon(end_of_the_loop)  # Before the task that the worker makes of it.
+        return claimed
+
+    driver.claim = claims
+    handle = await queue.dispatch(define(obedient, stage)())
+    worker = make_worker()
+    async with asyncio.timeout(PATIENCE):
+        await worker.start()
+        await until(lambda: not worker.running)
+    info = await handle.status()
+    assert (info.state, info.attempts, stage.contexts) == (State.PENDING, 0, [])
 
 
 async def test_a_second_stop_does_not_begin_the_grace_again(queue, make_worker, clock, stage):
