@@ -6,10 +6,20 @@ import asyncio
 
 import pytest
 
-from asyncqueue import BatchCancelled, Context, JobNotFound, JobProcessed, JobProcessing, State
+from asyncqueue import (
+    BatchCancelled,
+    Context,
+    Job,
+    JobNotFound,
+    JobProcessed,
+    JobProcessing,
+    State,
+)
 from asyncqueue.events import JobCancelled
+from asyncqueue.registry import default_registry
 
 from ..recorder import until
+from .frail import frail
 from .linked import Fails, Report, Step, found, listening, numbers, run, steps
 
 
@@ -49,6 +59,29 @@ async def test_members_of_a_broken_batch_are_consumed_and_not_run(queue, scene, 
     assert not skipped & {event.job_id for event in events.of(JobProcessed)}
     assert {(await queue.status(id)).state for id in skipped} == {State.CANCELLED}
     assert numbers(await found(queue, info)) == (5, 0, 0, 1, 4)
+
+
+@pytest.mark.parametrize("driver", ["memory"], indirect=True)
+async def test_nothing_is_claimed_of_a_batch_before_it_is_stored_that_it_broke(
+    driver, make_queue, scene
+):
+    """By a job that could not be run, which takes no slot."""
+
+    class Gone(Job, name="LinkedGone"):
+        async def handle(self, ctx: Context) -> None: ...
+
+    queue = make_queue(frail(driver), services=[scene])
+    await queue.batch(Gone(), Step("b")).dispatch()
+    del default_registry._makers["LinkedGone"]
+    settle = queue.driver.held["settle"] = asyncio.Event()
+    running = asyncio.create_task(run(queue))
+    await until(lambda: queue.driver.calls["settle"])
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert queue.driver.calls["claim"] == 1
+    settle.set()
+    await running
+    assert scene.ran == []
 
 
 @pytest.mark.case("BAT-13")

@@ -14,6 +14,7 @@ from asyncqueue import (
     BatchJobFailed,
     Context,
     JobProcessed,
+    JobQueued,
 )
 from asyncqueue.events import BatchEvent, JobCancelled
 from asyncqueue.execution import skipping
@@ -21,7 +22,7 @@ from asyncqueue.record import Source
 from asyncqueue.testing import drain
 
 from ..recorder import Recorder
-from .linked import Boom, Fails, Step, found, run, steps
+from .linked import Boom, Fails, Report, Step, found, run, steps
 
 
 @pytest.fixture
@@ -112,6 +113,11 @@ async def test_a_batch_that_is_cancelled_while_nothing_of_it_runs(queue, scene, 
     await run(queue)
     assert not await queue.cancel_batch(info.id)
     assert told(events) == ["BatchCreated", "BatchCancelled", "BatchCompleted"]
+
+
+async def test_a_callback_is_not_told_as_queued_before_its_time(queue, scene, events):
+    await queue.batch(Step("a")).then(Report()).finally_("end").dispatch()
+    assert [event.name for event in events.of(JobQueued)] == ["LinkedStep"]
 
 
 async def test_of_a_large_batch_every_job_that_is_skipped_is_told(

@@ -175,6 +175,18 @@ async def test_pruning_by_kind_and_age(make_queue, driver, linking, scene, clock
 
 
 @pytest.mark.case("BAT-34")
+async def test_a_batch_that_ended_counts_from_then_also_if_it_was_cancelled(queue, scene, clock):
+    await queue.batch(Step("a")).dispatch()
+    cancelled = await queue.batch(Step("b")).on_queue("q").dispatch()
+    clock.advance(100)
+    await run(queue)
+    await queue.cancel_batch(cancelled.id)
+    clock.advance(10)
+    assert await queue.prune_batches(50) == 0
+    assert await queue.prune_batches(10) == 2
+
+
+@pytest.mark.case("BAT-34")
 async def test_pruning_takes_what_a_batch_holds_and_leaves_its_jobs(queue, scene, clock):
     info = await listening(queue.batch(*steps("a", "b"))).dispatch()
     clock.advance(10)

@@ -271,3 +271,13 @@ async def test_a_job_as_catch_of_a_chain_is_told_of_the_batch_that_failed(queue,
     (call,) = scene.calls
     assert (call.name, call.batch.id, call.error) == ("caught", batch.id, None)
     assert call.batch.error == "Boom: 1"
+
+
+async def test_what_is_added_to_a_batch_goes_to_the_queue_of_its_chain(queue, scene):
+    async def load(ctx: Context) -> None:
+        await ctx.add_to_batch(Step("c"))
+
+    scene.acts = {"b": load}
+    await queue.chain(Step("a"), queue.batch(Step("b"))).on_queue("podcasts").dispatch()
+    await run(queue, "podcasts")
+    assert scene.ran == ["a", "b", "c"]

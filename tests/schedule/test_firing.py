@@ -583,6 +583,22 @@ async def test_what_took_too_long_to_be_made_is_not_dispatched(scheduler, fake, 
     assert any("TimeoutError: it could not be dispatched within 300 s" in s for s in said())
 
 
+async def test_a_slot_that_was_late_when_it_was_noted_has_less_time(on_wall, wall, clock, said):
+    async def make() -> Report:
+        (firing,) = scheduler._firings.values()
+        firing._noted_at -= 50  # Alone not too long.
+        return Report()
+
+    async with on_wall, Scheduler(on_wall) as scheduler:
+        scheduler.cron("hourly", "@hourly", make)
+        clock.advance(3500)
+        wall.ahead = 330  # Some 270 seconds late: timers of a suspended machine stand still.
+        clock.advance(60)
+        await dispatched(scheduler)
+    on_wall.assert_nothing_pushed()
+    assert any("TimeoutError: it could not be dispatched within 300 s" in s for s in said())
+
+
 async def test_a_function_has_its_time(scheduler, fake, clock, said, monkeypatch):
     monkeypatch.setattr("asyncqueue.schedule.firing.GRACE", 0.01)
     scheduler.cron("a", "* * * * *", lambda: asyncio.Event().wait())
