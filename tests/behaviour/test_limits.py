@@ -254,7 +254,7 @@ async def test_a_lock_is_given_back_by_its_holder_only(
         assert await holders() == [second.id]
         run = contexts[1]._host
         run.interrupt("lease_lost", None)
-        await until(lambda: run.task.done())
+        await until(run.task.done)
         assert await holders() == [second.id]
 
 

@@ -24,7 +24,6 @@ from asyncqueue.queue import dispatcher
 from ..recorder import PATIENCE, Recorder, until
 from .frail import frail
 
-
 on_its_own_store = pytest.mark.parametrize("driver", ["memory"], indirect=True)
 """The test makes its store itself: once is enough."""
 
@@ -220,7 +219,7 @@ async def test_whoever_has_sent_its_own_lets_the_next_be_sent(tmp_path, make_que
     assert len(driver.sizes) == 3
     own.set()
     try:
-        await until(lambda: third.done(), 5)
+        await until(third.done, 5)
         assert not second.done()
     finally:
         other.set()
