@@ -18,6 +18,7 @@ from asyncqueue.testing.conformance.rules import (
     claim_one,
     end,
     ids,
+    instant,
     lane,
     look,
     needs,
@@ -51,7 +52,7 @@ class ClaimRules(Rules):
         stored = await look(driver, "a")
         assert stored is not None
         assert (stored.state, stored.attempts, stored.worker) == (State.PROCESSING, 1, "w7")
-        assert stored.started_at == pytest.approx(clock.time())
+        assert stored.started_at == instant(clock.time())
         await end(driver, got, State.PENDING)
         clock.advance(3)
         again = await claim_one(driver)
@@ -59,7 +60,7 @@ class ClaimRules(Rules):
         assert again.token > got.token
         stored = await look(driver, "a")
         assert stored is not None
-        assert stored.started_at == pytest.approx(clock.time())
+        assert stored.started_at == instant(clock.time())
 
     @proves("DRV-23", "DRV-24")
     async def test_a_claimed_job_is_not_claimed_again(self, driver: Driver) -> None:
@@ -131,6 +132,20 @@ class ClaimRules(Rules):
         clock.advance(60)
         assert_fifo(driver, ids(await claim(driver)), ["b", "b2", "c", "c2", "d"])
 
+    @proves("PRI-01")
+    @pytest.mark.parametrize("limit", [1, 2, 3, 100])
+    async def test_several_who_became_due_come_before_those_who_came_later(
+        self, driver: Driver, clock: Clock, limit: int
+    ) -> None:
+        await driver.enqueue([record(f"due {n}", delay=10 + n) for n in range(4)])
+        clock.advance(12)
+        await driver.enqueue(records("ready 0", "ready 1"))
+        clock.advance(5)
+        got: list[str] = []
+        while claims := await claim(driver, limit=limit):
+            got += ids(claims)
+        assert_fifo(driver, got, ["due 0", "due 1", "due 2", "ready 0", "ready 1", "due 3"])
+
     @needs("cancel", "delete")
     @pytest.mark.parametrize("verb", ["cancel", "delete"])
     @pytest.mark.parametrize("limit", [1, 2, 100])
@@ -193,6 +208,15 @@ class ClaimRules(Rules):
         due_in = (await driver.claim([lane("q", low=1)], 5, LEASE, "w1")).due_in
         assert due_in == pytest.approx(50, abs=0.01)
         assert (await driver.claim([lane("q", low=2)], 5, LEASE, "w1")).due_in is None
+
+    async def test_of_all_lines_the_first_to_be_due_is_told(self, driver: Driver) -> None:
+        """Whatever their priorities, and in whatever order the queues are asked."""
+        waits = {"a": ("q", 5, 90), "b": ("q", 9, 60), "c": ("q", 1, 70), "d": ("r", 1, 80)}
+        for id, (queue, priority, delay) in waits.items():
+            await driver.enqueue([record(id, queue, priority=priority, delay=delay)])
+        for sources in ([Q, Source("r")], [Source("r"), Q]):
+            claimed = await driver.claim(sources, 5, LEASE, "w1")
+            assert (claimed.claims, claimed.due_in) == ([], pytest.approx(60, abs=0.01))
 
     @proves("DSP-17")
     async def test_ten_thousand_jobs_come_in_order(self, driver: Driver) -> None:

@@ -17,6 +17,7 @@ from asyncqueue.testing.conformance.rules import (
     end,
     enqueue_and_claim,
     ids,
+    instant,
     look,
     needs,
     proves,
@@ -50,9 +51,9 @@ class FailedJobRules(Rules):
         assert (stored.id, stored.queue, stored.name) == ("a", "reports", "Kind")
         assert (stored.payload, stored.priority, stored.attempts) == (b"\xff", 3, 3)
         assert (stored.error, stored.traceback) == ("boom", "Traceback…")
-        assert stored.created_at == pytest.approx(began)
-        assert stored.started_at == pytest.approx(began + 1)
-        assert stored.finished_at == pytest.approx(began + 2)
+        assert stored.created_at == instant(began)
+        assert stored.started_at == instant(began + 1)
+        assert stored.finished_at == instant(began + 2)
 
     @proves("FLD-08")
     async def test_a_failed_job_was_moved_not_copied(self, driver: Driver, other: Driver) -> None:
@@ -96,7 +97,7 @@ class FailedJobRules(Rules):
         assert stored is not None
         assert (stored.state, stored.attempts, stored.queue) == (State.PENDING, 0, "emails")
         assert (stored.error, stored.traceback, stored.finished_at) == (None, None, None)
-        assert stored.created_at == pytest.approx(clock.time())
+        assert stored.created_at == instant(clock.time())
         assert await driver.count(FAILED) == 0
         again = await claim_one(driver, Source("emails"))
         assert (again.payload, again.priority, again.max_attempts) == (b"data", 4, 3)

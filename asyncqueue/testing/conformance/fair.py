@@ -144,6 +144,16 @@ class FairRules(Rules):
         if driver.fifo:
             assert "a0" in ids(await claim(driver, limit=2))
 
+    @needs("acquire")
+    async def test_turns_wait_for_those_who_are_not_due(self, driver: Driver, clock: Clock) -> None:
+        """Also where nobody was there when somebody asked meanwhile."""
+        await driver.enqueue([record(f"p{n}", delay=5) for n in range(4)])
+        await driver.enqueue([record(f"a{n}", fair="a", delay=6) for n in range(2)])
+        assert await claim(driver) == []
+        clock.advance(10)
+        order = "".join([(await claim_one(driver)).id[0] for _ in range(6)])
+        assert sorted(order[:4]) == ["a", "a", "p", "p"] or not driver.fifo
+
     @needs("acquire", "cancel", "delete", "counts")
     async def test_who_became_due_among_turns_can_be_removed(
         self, driver: Driver, clock: Clock
@@ -231,10 +241,11 @@ class FairRules(Rules):
 
     @needs("acquire", "cancel", "counts")
     async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:
+        await driver.enqueue([record(f"p{n}") for n in range(3)])
         await driver.enqueue([record(f"a{n}", fair="a") for n in range(3)])
-        await driver.cancel(Filter(ids=("a0", "a1")), 3600)
-        assert (await driver.counts())["q"].pending == 1
-        assert ids(await claim(driver)) == ["a2"]
+        await driver.cancel(Filter(ids=("a0", "a1", "p1")), 3600)
+        assert (await driver.counts())["q"].pending == 3
+        assert sorted(ids(await claim(driver))) == ["a2", "p0", "p2"]
         assert await claim(driver) == []
 
 

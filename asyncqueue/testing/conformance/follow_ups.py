@@ -195,18 +195,24 @@ class FollowUpRules(Rules):
 class RefusalRules(Rules):
     """A settlement whose follow-ups cannot be stored changes nothing."""
 
-    @needs("latches")
+    @needs("latches", "cancel")
     @pytest.mark.parametrize("latch", ["unknown", "b"])
-    async def test_a_latch_that_cannot_be_joined(self, driver: Driver, latch: str) -> None:
-        """It is unknown, or this very settlement opens it."""
-        await store(driver, members("a"))
+    @pytest.mark.parametrize("state", [State.COMPLETED, State.DELAYED])
+    async def test_a_latch_that_cannot_be_joined(
+        self, driver: Driver, latch: str, state: State
+    ) -> None:
+        """It is unknown, or this very settlement opens it: what was called off ends, too."""
+        await store(driver, members("first", "a"))
+        await run(driver, State.FAILED)
         claimed = await claim_one(driver)
+        if state is State.DELAYED:
+            await driver.cancel(Filter(ids=("a",)), 60)
         late = [record("fine"), record("late", latch=latch)]
         with pytest.raises(DriverError, match=latch):
-            await driver.settle([settlement(claimed, State.COMPLETED, follow_ups=late)])
+            await driver.settle([settlement(claimed, state, follow_ups=late)])
         assert await state_of(driver, "a") is State.PROCESSING
         assert await state_of(driver, "fine") is None
-        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
+        assert numbers(await tally(driver)) == (2, 1, 0, 1, 0)
 
     @needs("latches")
     async def test_a_latch_that_exists(self, driver: Driver) -> None:

@@ -25,6 +25,7 @@ from asyncqueue.testing.conformance.rules import (
     claim_one,
     end,
     ids,
+    instant,
     look,
     needs,
     settlement,
@@ -180,8 +181,17 @@ class RemovedHeldRules(Rules):
     """Who is held back can be removed, be it together with the members that it waits for."""
 
     @needs("latches", "cancel")
-    async def test_one_that_is_cancelled_is_held_no_more(self, driver: Driver) -> None:
-        await store(driver, [*members("a"), *CALLS])
+    async def test_one_that_is_cancelled_is_held_no_more(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        late = held("late", On.SUCCESS, delay=50)
+        await store(driver, [*members("a"), *CALLS, late])
+        stored = clock.time()
+        clock.advance(5)
+        await driver.cancel(Filter(ids=("late",)), 3600)
+        told = await look(driver, "late")
+        assert told is not None
+        assert (told.created_at, told.available_at) == (instant(stored), instant(stored + 50))
         assert await driver.cancel(Filter(ids=("then",)), 3600) == {"then": State.DELAYED}
         then = await look(driver, "then")
         assert then is not None

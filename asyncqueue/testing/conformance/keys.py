@@ -62,10 +62,13 @@ class KeyRules(Rules):
 
     @proves("UNQ-02")
     @pytest.mark.parametrize("state", FINISHED)
+    @pytest.mark.parametrize("attempts", [1, 2])
     async def test_a_key_is_free_when_its_job_is_finished(
-        self, driver: Driver, state: State
+        self, driver: Driver, state: State, attempts: int
     ) -> None:
         await driver.enqueue([record("a", key="k")])
+        for _ in range(attempts - 1):
+            await end(driver, await claim_one(driver), State.DELAYED)
         await end(driver, await claim_one(driver), state)
         assert await driver.enqueue([record("b", key="k")]) == [None]
 

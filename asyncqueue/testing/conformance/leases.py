@@ -11,6 +11,7 @@ from asyncqueue.record import Extension, Filter, Hold, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
+    assert_fifo,
     claim,
     claim_one,
     end,
@@ -60,6 +61,22 @@ class LeaseRules(Rules):
         await driver.enqueue(records("d"))
         assert await driver.sweep() == 2
         assert ids(await claim(driver)) == ["a", "b", "c", "d"]
+
+    @proves("DRV-12")
+    @needs("sweep")
+    async def test_one_that_was_retried_returns_to_the_place_of_its_retry(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        retried = await enqueue_and_claim(driver)
+        await driver.settle([settlement(retried, State.DELAYED, delay=10)])
+        clock.advance(5)
+        await driver.enqueue(records("b"))
+        clock.advance(10)
+        await driver.enqueue(records("c"))
+        for _ in range(2):
+            assert_fifo(driver, ids(await claim(driver)), ["b", "a", "c"])
+            clock.advance(LEASE)
+            assert await driver.sweep() == 3
 
     @proves("MON-13")
     @needs("sweep")

@@ -16,6 +16,7 @@ from asyncqueue.testing.conformance.rules import (
     claim_one,
     end,
     ids,
+    instant,
     lane,
     look,
     proves,
@@ -169,8 +170,8 @@ class FindRules(Rules):
             State.PROCESSING,
             State.COMPLETED,
         ]
-        assert [started for _, started, _ in told] == [None, *[pytest.approx(now - 1)] * 2]
-        assert [finished for _, _, finished in told] == [None, None, pytest.approx(now)]
+        assert [started for _, started, _ in told] == [None, *[instant(now - 1)] * 2]
+        assert [finished for _, _, finished in told] == [None, None, instant(now)]
 
 
 class CountRules(Rules):

@@ -16,6 +16,7 @@ from asyncqueue.testing.conformance.rules import (
     end,
     enqueue_and_claim,
     ids,
+    instant,
     look,
     needs,
     proves,
@@ -45,7 +46,7 @@ class CancelRules(Rules):
         stored = await look(driver, "a")
         assert stored is not None
         assert stored.state == State.CANCELLED
-        assert stored.finished_at == pytest.approx(clock.time())
+        assert stored.finished_at == instant(clock.time())
         clock.advance(60)
         assert ids(await claim(driver)) == ["c"]
         clock.advance(540)
@@ -75,11 +76,12 @@ class CancelRules(Rules):
 
     @proves("MON-16")
     @needs("cancel", "extend", "sweep")
+    @pytest.mark.parametrize("retention", [0, 600])
     async def test_an_extension_tells_of_the_request_and_holds(
-        self, driver: Driver, clock: Clock
+        self, driver: Driver, clock: Clock, retention: float
     ) -> None:
         got = await enqueue_and_claim(driver)
-        await driver.cancel(A, 600)
+        await driver.cancel(A, retention)
         clock.advance(LEASE - 1)
         assert await driver.extend([Extension("a", got.token)], LEASE) == [Hold.CANCELLED]
         clock.advance(LEASE - 1)
@@ -89,12 +91,14 @@ class CancelRules(Rules):
     @proves("MON-16")
     @needs("cancel")
     @pytest.mark.parametrize("state", WAITING)
+    @pytest.mark.parametrize("attempt", [None, b"an attempt"])
     async def test_a_called_off_job_does_not_wait_again(
-        self, driver: Driver, clock: Clock, state: State
+        self, driver: Driver, clock: Clock, state: State, attempt: bytes | None
     ) -> None:
+        """It is kept for as long as was asked for then."""
         got = await enqueue_and_claim(driver)
         await driver.cancel(A, 600)
-        assert await driver.settle([settlement(got, state, delay=5)]) == [True]
+        assert await driver.settle([settlement(got, state, delay=5, attempt=attempt)]) == [True]
         assert await state_of(driver, "a") == State.CANCELLED
         assert await driver.called_off("w1") == []
         clock.advance(599)

@@ -43,6 +43,21 @@ class RefillRules(Rules):
         assert ids([high, *await claim(driver)]) == ["high", "low"]
 
     @needs("acquire")
+    async def test_who_tried_before_waits_by_its_new_time(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue(limited("a", "b", limits=ONE))
+        first = await claim_one(driver)
+        clock.advance(5)
+        await end(driver, first, State.DELAYED)
+        assert await driver.acquire("one", "somebody", 1, 60) == 0
+        assert await claim(driver) == []
+        await driver.release("one")
+        second = await claim_one(driver)
+        await end(driver, second, State.COMPLETED)
+        assert ids([first, second, *await claim(driver)]) == ["a", "b", "a"]
+
+    @needs("acquire")
     async def test_they_keep_to_the_order_of_sources(self, driver: Driver) -> None:
         await driver.enqueue([record("plain", "second", priority=9)])
         await driver.enqueue(limited("a", "b", limits=ONE, queue="first"))

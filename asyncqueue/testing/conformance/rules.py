@@ -247,6 +247,14 @@ async def state_of(driver: Driver, id: str) -> State | None:
     return None if job is None else job.state
 
 
+def instant(time: float) -> object:
+    """What equals this instant, as near as stores write them down.
+
+    Not ``approx`` alone: a millionth of the time since 1970 is half an hour.
+    """
+    return pytest.approx(time, abs=0.01)
+
+
 def assert_fifo(driver: Driver, got: Sequence[str], expected: Sequence[str]) -> None:
     """Jobs of equal priority come in this order; from a driver that says it is not FIFO, in any."""
     if driver.fifo:

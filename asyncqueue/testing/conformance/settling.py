@@ -17,6 +17,7 @@ from asyncqueue.testing.conformance.rules import (
     end,
     enqueue_and_claim,
     ids,
+    instant,
     lane,
     look,
     needs,
@@ -59,8 +60,8 @@ class SettleRules(Rules):
         stored = await look(driver, "a")
         assert stored is not None
         assert (stored.state, stored.result, stored.progress) == (State.COMPLETED, result, 100)
-        assert stored.finished_at == pytest.approx(clock.time())
-        assert stored.started_at == pytest.approx(clock.time() - 2)
+        assert stored.finished_at == instant(clock.time())
+        assert stored.started_at == instant(clock.time() - 2)
         assert await claim(driver) == []
 
     @proves("DRV-11", "DRV-25")
@@ -123,27 +124,43 @@ class SettleRules(Rules):
             "Trace 🐛",
         )
         assert (stored.attempts, stored.finished_at) == (1, None)
-        assert stored.available_at == pytest.approx(clock.time() + 30)
+        assert stored.available_at == instant(clock.time() + 30)
         clock.advance(29)
         assert await claim(driver) == []
         clock.advance(1)
         assert (await claim_one(driver)).attempts == 2
 
-    async def test_a_success_takes_back_what_an_earlier_attempt_said(self, driver: Driver) -> None:
-        got = await enqueue_and_claim(driver)
+    @pytest.mark.parametrize("state", ENDS)
+    @pytest.mark.parametrize("attempt", [None, b"an attempt"])
+    @pytest.mark.parametrize("key", [None, "k"])
+    async def test_the_last_attempt_takes_back_what_an_earlier_one_said(
+        self, driver: Driver, state: State, attempt: bytes | None, key: str | None
+    ) -> None:
+        """Drivers may have several ways: with a key, or where attempts are told."""
+        await driver.enqueue([record("a", key=key)])
+        got = await claim_one(driver)
         retry = settlement(got, State.DELAYED, result=b"r", error="boom", traceback="Trace")
         assert await driver.settle([retry]) == [True]
-        await end(driver, await claim_one(driver), State.COMPLETED)
+        last = settlement(await claim_one(driver), state, attempt=attempt)
+        assert await driver.settle([last]) == [True]
         stored = await look(driver, "a")
         assert stored is not None
         assert (stored.result, stored.error, stored.traceback) == (None, None, None)
 
     @proves("DSP-10")
     @pytest.mark.parametrize("delay", [0, -5])
-    async def test_a_retry_without_delay_is_due_at_once(self, driver: Driver, delay: float) -> None:
-        got = await enqueue_and_claim(driver)
+    @pytest.mark.parametrize("key", [None, "k"])
+    async def test_a_retry_without_delay_is_due_at_once(
+        self, driver: Driver, clock: Clock, delay: float, key: str | None
+    ) -> None:
+        """And not earlier: it does not overtake those who are."""
+        await driver.enqueue([record("a", key=key)])
+        got = await claim_one(driver)
+        clock.advance(1)
         assert await driver.settle([settlement(got, State.DELAYED, delay=delay)]) == [True]
-        assert await state_of(driver, "a") == State.PENDING
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert (stored.state, stored.available_at) == (State.PENDING, instant(clock.time()))
         assert ids(await claim(driver)) == ["a"]
 
     @proves("PRI-01")

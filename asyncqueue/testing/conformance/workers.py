@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
-
 from asyncqueue.record import Presence, State
-from asyncqueue.testing.conformance.rules import LEASE, Rules, claim, end, needs, records
+from asyncqueue.testing.conformance.rules import LEASE, Rules, claim, end, instant, needs, records
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
@@ -32,8 +30,8 @@ class WorkerRules(Rules):
         (seen,) = await driver.workers()
         assert (seen.id, seen.host, seen.pid) == ("w1", "host 🏠", 4242)
         assert (seen.queues, seen.concurrency) == (["q", "emails:high"], 10)
-        assert seen.started_at == pytest.approx(started)
-        assert seen.last_seen == pytest.approx(clock.time())
+        assert seen.started_at == instant(started)
+        assert seen.last_seen == instant(clock.time())
         assert seen.running == []
         given.queues.append("changed later")
         assert (await driver.workers())[0].queues == ["q", "emails:high"]
