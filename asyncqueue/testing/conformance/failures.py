@@ -6,8 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec.structs import replace
 
-from asyncqueue.record import Filter, Source, State
+from asyncqueue.record import FINISHED, Extension, Filter, Source, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
@@ -102,6 +103,26 @@ class FailedJobRules(Rules):
         again = await claim_one(driver, Source("emails"))
         assert (again.payload, again.priority, again.max_attempts) == (b"data", 4, 3)
         assert (again.attempts, again.exceptions) == (1, 0)
+
+    @proves("FLD-12")
+    @needs("requeue", "extend")
+    async def test_nothing_is_seen_of_what_became_of_a_requeued_job(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue([record("a", key="k")])
+        got = await claim_one(driver)
+        await driver.extend([Extension("a", got.token, 40, "half")], LEASE)
+        clock.advance(5)
+        story = settlement(
+            got, State.FAILED, exceptions=1, result=b"r", error="e", traceback="t", attempt=b"1"
+        )
+        await driver.settle([story])
+        assert await driver.requeue(Filter(ids=("a", "a"))) == ["a"]
+        await driver.enqueue(records("new"))
+        for _ in range(2):
+            jobs = {job.id: job for job in (await driver.find(Filter())).items}
+            assert replace(jobs["a"], id="new") == jobs["new"]
+            await claim(driver)
 
     @proves("DRV-13")
     @needs("requeue")
@@ -214,6 +235,19 @@ class FailedJobRules(Rules):
         clock.advance(8e6)
         assert await driver.prune(1) == 0
         assert await driver.count(Filter()) == 3
+
+    @proves("MON-11")
+    @needs("prune", "counts")
+    @pytest.mark.parametrize("state", [State.PENDING, State.DELAYED, *FINISHED])
+    async def test_pruning_forgets_no_queue_that_has_a_job(
+        self, driver: Driver, clock: Clock, state: State
+    ) -> None:
+        got = await enqueue_and_claim(driver, queue="of its own")
+        await driver.settle([settlement(got, state, delay=60, retention=60)])
+        clock.advance(30)
+        assert await driver.prune(60) == 0
+        counts = (await driver.counts())["of its own"]
+        assert getattr(counts, state.value) == 1
 
     @proves("MON-11")
     @needs("prune", "sweep")

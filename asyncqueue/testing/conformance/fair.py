@@ -79,6 +79,15 @@ class FairRules(Rules):
         assert [set(order[n : n + 3]) for n in (0, 3, 6, 9)] == [set("abc")] * 4 or not driver.fifo
 
     @needs("acquire")
+    async def test_who_has_others_behind_it_keeps_its_turn(self, driver: Driver) -> None:
+        for key in "ab":
+            await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(2)])
+        first = (await claim_one(driver)).id[0]
+        other = "ab"[first == "a"]
+        await driver.enqueue([record(f"{other}2", fair=other)])
+        assert (await claim_one(driver)).id[0] == other or not driver.fifo
+
+    @needs("acquire")
     async def test_priority_comes_first(self, driver: Driver) -> None:
         await driver.enqueue([record(f"low{n}", fair="x", priority=0) for n in range(2)])
         await driver.enqueue([record(f"high{n}", fair="y", priority=9) for n in range(2)])

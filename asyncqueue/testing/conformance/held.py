@@ -20,6 +20,7 @@ from asyncqueue.testing.conformance.members import (
     tally,
 )
 from asyncqueue.testing.conformance.rules import (
+    LEASE,
     Rules,
     claim,
     claim_one,
@@ -169,12 +170,25 @@ class HeldRules(Rules):
         await driver.cancel(Filter(ids=("then",)), 3600)
         assert await callbacks(driver) == ["finally"]
 
-    @needs("latches", "watch")
-    async def test_who_watches_their_queue_hears_of_those_let_go_of(self, driver: Driver) -> None:
+    @needs("latches", "watch", "cancel", "delete", "sweep")
+    @pytest.mark.parametrize("way", ["settled", "cancelled", "deleted", "swept"])
+    async def test_who_watches_their_queue_hears_of_those_let_go_of(
+        self, driver: Driver, clock: Clock, way: str
+    ) -> None:
         await store(driver, [*members("a"), held("finally", On.END)])
-        last = await claim_one(driver)
+        which = Filter(ids=("a",))
+        last = await claim_one(driver) if way in ("settled", "swept") else None
+        if way == "swept":
+            await driver.cancel(which, 60)
+            clock.advance(LEASE)
         async with rings(driver, "queue:callbacks"):
-            await settle(driver, last, State.COMPLETED)
+            if way == "swept":
+                await driver.sweep()
+            elif last is not None:
+                await settle(driver, last, State.COMPLETED)
+            else:
+                await (driver.cancel(which, 60) if way == "cancelled" else driver.delete(which))
+        assert await callbacks(driver) == ["finally"]
 
 
 class RemovedHeldRules(Rules):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import pytest
 
-from asyncqueue.record import Filter, Latch, Limited, On, State
+from asyncqueue.record import WAITING, Filter, Latch, Limited, On, Source, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
@@ -134,6 +134,33 @@ class LeavingRules(Rules):
             if standing != "about to try":
                 await end(driver, first, State.COMPLETED)
             await bonds.assert_free(driver, (standing, keep))
+
+    @needs("acquire", "latches", "cancel", "delete", "counts")
+    @pytest.mark.parametrize("verb", ["cancel", "delete"])
+    @pytest.mark.parametrize("state", WAITING)
+    async def test_who_came_back_is_counted_no_more(
+        self, driver: Driver, verb: str, state: State
+    ) -> None:
+        """Whatever it wanted, and wherever it stands."""
+        wants: tuple[dict[str, Any], ...] = (
+            {},
+            {"fair": "f"},
+            {"limits": (Limited("limit:l", 1),)},
+            {"fair": "f", "limits": (Limited("limit:l", 1),)},
+        )
+        for number, wanted in enumerate(wants):
+            queue, names = f"q{number}", (f"a{number}", f"b{number}")
+            await driver.enqueue([record(name, queue, **wanted) for name in names])
+            first = await claim_one(driver, Source(queue))
+            await driver.settle([settlement(first, state, delay=50)])
+            assert (await driver.counts())[queue].pending == 2 - (state is State.DELAYED)
+            gone = Filter(ids=(first.id,))
+            await (driver.cancel(gone, KEPT) if verb == "cancel" else driver.delete(gone))
+            counts = (await driver.counts())[queue]
+            assert (counts.pending, counts.delayed, counts.processing) == (1, 0, 0), wanted
+            (second,) = await claim(driver, Source(queue))
+            assert second.id != first.id
+            await end(driver, second, State.COMPLETED)
 
     @needs("latches", "forget_latches")
     @pytest.mark.parametrize("way", ["dropped", "forgotten"])

@@ -162,6 +162,14 @@ class DeleteRules(Rules):
     """Everything but what runs can be removed."""
 
     @proves("MON-02")
+    @needs("delete", "cancel")
+    async def test_who_is_named_twice_goes_once(self, driver: Driver) -> None:
+        await driver.enqueue(records("a", "b"))
+        assert await driver.cancel(Filter(ids=("b", "b")), 60) == {"b": State.PENDING}
+        assert await driver.delete(Filter(ids=("a", "b", "a", "b"))) == 2
+        assert await driver.count(Filter()) == 0
+
+    @proves("MON-02")
     @needs("delete")
     async def test_a_running_job_is_never_deleted(self, driver: Driver) -> None:
         await driver.enqueue([*records("run", "wait"), record("later", delay=60)])

@@ -12,6 +12,7 @@ from asyncqueue.testing.conformance.rules import (
     LEASE,
     Q,
     Rules,
+    assert_fifo,
     claim,
     claim_one,
     end,
@@ -41,6 +42,17 @@ class RefillRules(Rules):
         high = await claim_one(driver)
         await end(driver, high, State.COMPLETED)
         assert ids([high, *await claim(driver)]) == ["high", "low"]
+
+    @needs("acquire")
+    async def test_they_take_their_old_places(self, driver: Driver, clock: Clock) -> None:
+        await driver.enqueue(limited("first", "a", limits=ONE))
+        first = await claim_one(driver)
+        assert await claim(driver) == []
+        clock.advance(5)
+        await driver.enqueue([record("came later")])
+        clock.advance(5)
+        await end(driver, first, State.COMPLETED)
+        assert_fifo(driver, ids(await claim(driver)), ["a", "came later"])
 
     @needs("acquire")
     async def test_who_tried_before_waits_by_its_new_time(
