@@ -108,8 +108,7 @@ def cancel(operator: Operator, batch_id: str) -> None:
 
     async def work(queue: Queue) -> None:
         info = await _found(queue, batch_id)
-        news = not info.finished and await queue.cancel_batch(info.id)
-        if not news:
+        if not await queue.cancel_batch(info.id):
             raise Failure(
                 f"Batch {info.id} is {_state(info)} already; there is nothing to cancel.",
                 kind="NotCancellable",

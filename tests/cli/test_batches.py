@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING
+from itertools import takewhile
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -89,6 +90,33 @@ def test_failed_jobs_of_one_are_retried(run, stored: Stored, put):
     again = [job.batch_id for job in stored.jobs().values() if job.state.value == "pending"]
     assert again == [id, id]
     assert data(run("batch", "retry", id, "--json")) == {"id": id, "retried": 0}
+
+
+def test_one_of_very_many_members_is_retried_like_the_first(run, stored: Stored, put, monkeypatch):
+    jobs = Queue.jobs
+
+    async def one_by_one(queue: Queue, *, limit: int, **which: Any) -> Any:
+        return await jobs(queue, limit=min(limit, 1), **which)
+
+    monkeypatch.setattr(Queue, "jobs", one_by_one)
+    id = put(False, False, False, run=3)
+    assert run("batch", "retry", id).stdout == f"3 jobs of batch {id} back on the queue.\n"
+
+
+def test_one_that_has_finished_is_not_cancelled(run, put):
+    told = run("batch", "cancel", id := put(True, run=1))
+    assert told.exit_code == 1
+    assert f"Batch {id} is finished already; there is nothing to cancel" in told.stderr
+
+
+def test_the_beginning_of_several_ids_is_refused(run, put):
+    first, second = put(True), put(True)
+    same = sum(1 for _ in takewhile(lambda two: two[0] == two[1], zip(first, second, strict=True)))
+    beginning = first[:same]
+    told = run("batch", "cancel", beginning)
+    assert told.exit_code == 2
+    assert f"{beginning!r} is the beginning of 2 ids of batches" in told.stderr
+    assert run("batch", "cancel", second[: len(beginning) + 1]).exit_code == 0
 
 
 @pytest.mark.case("CLI-07")

@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from asyncqueue.cli.errors import report, wrong_use
+
 
 @pytest.fixture(autouse=True)
 def applications(here):
@@ -153,6 +155,11 @@ def test_wrong_use_of_the_others(run, args, first):
     assert result.exit_code == 2
     assert result.stderr.startswith(first)
     assert len(result.stderr.splitlines()) <= 4
+
+
+def test_an_error_of_many_lines_is_told_in_a_few(capsys):
+    assert report(wrong_use("first", *map(str, range(9))), as_json=False, full=False) == 2
+    assert capsys.readouterr().err.splitlines() == ["Error: first", "  0", "  1", "  2"]
 
 
 def test_the_traceback_is_shown_when_asked_for(run):

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from asyncqueue import Queue, Registry
+from asyncqueue import JobNotFound, Queue, Registry
 from asyncqueue.cli import ids
+from asyncqueue.queue.failed import FailedStore
+from asyncqueue.record import Presence
 from asyncqueue.testing import drain
 
 if TYPE_CHECKING:
@@ -222,6 +224,61 @@ def test_an_ambiguous_id_of_several_changes_nothing(run, stored: Stored, verb):
     assert set(stored.states().values()) == {"failed"}
 
 
+def test_a_job_that_ends_while_it_is_cancelled_is_told_as_it_is_then(
+    run, stored: Stored, monkeypatch
+):
+    (id,) = stored.put(("Send", {}))
+    cancel = Queue.cancel
+
+    async def too_late(queue: Queue, id: str) -> bool:
+        await cancel(queue, id)
+        return False
+
+    monkeypatch.setattr(Queue, "cancel", too_late)
+    told = run("cancel", id)
+    assert told.exit_code == 1
+    assert f"Job {id} is cancelled already; there is nothing to cancel." in told.stderr
+
+
+@pytest.mark.parametrize("verb", ["retry", "forget"])
+def test_a_failed_job_that_somebody_else_took_first_is_named(
+    run, stored: Stored, monkeypatch, verb
+):
+    stored.put_failed("a-001", "b-001")
+    act = getattr(FailedStore, verb)
+
+    async def too_late(failed: FailedStore, id: str) -> None:
+        if id == "a-001":
+            raise JobNotFound(id)
+        await act(failed, id)
+
+    monkeypatch.setattr(FailedStore, verb, too_late)
+    told = run("failed", verb, "a-001", "b-001", "--json")
+    count = {"retry": "retried", "forget": "removed"}[verb]
+    assert json.loads(told.stdout) == {count: 1, "missing": ["a-001"]}
+    assert told.exit_code == 1
+
+
+def test_flush_asks_on_a_terminal_only(run, stored: Stored, monkeypatch):
+    stored.put_failed("a-001")
+    terminal = types.SimpleNamespace(stdin=types.SimpleNamespace(isatty=lambda: True))
+    monkeypatch.setattr("asyncqueue.cli.queues.sys", terminal)
+    refused = run("failed", "flush", input="n\n")
+    assert refused.exit_code == 1
+    assert "Remove failed jobs, all?" in refused.stderr
+    assert stored.states() == {"a-001": "failed"}
+    assert run("failed", "flush", "--yes").stdout == "Removed 1 failed job.\n"
+
+
+def test_what_a_job_left_behind_cannot_steer_the_terminal(run, stored: Stored):
+    stored.put_failed("a-001", error="E: \x08\u202e\nsecond line")
+    shown = run("failed", "show", "a-001").stdout
+    assert not {"\x08", "\u202e"} & set(shown)
+    assert r"E: \x08\u202e" in shown
+    assert "second line" in [line.strip() for line in shown.splitlines()]
+    assert "second line" not in shown.splitlines()
+
+
 @pytest.mark.case("CLI-07", "MON-15")
 def test_monitor_tells_the_busy_queues(run, stored: Stored):
     stored.put(*[("Send", {})] * 3, queue="emails")
@@ -323,6 +380,18 @@ def test_restart_asks_the_workers_that_live(run, stored: Stored):
     assert refused.exit_code == 1
     assert refused.stderr.startswith("Error: No live worker has the id 'nobody'.")
     assert data(run("restart", "--json")) == {"asked": []}
+
+
+def test_restart_names_those_that_do_not_live(run, stored: Stored):
+    async def announce() -> None:
+        async with stored.queue() as queue:
+            await queue.driver.announce(Presence("w-1", "host", 1, ["default"], 3, 0.0), 60)
+
+    asyncio.run(announce())
+    told = run("restart", "w-1", "nobody")
+    assert told.exit_code == 1
+    assert told.stderr.startswith("Error: No live worker has the id 'nobody'.")
+    assert data(run("restart", "w-1", "--json")) == {"asked": ["w-1"]}
 
 
 @pytest.mark.case("SEC-03")
