@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,6 +32,10 @@ CROWD: Final = 1000
 """Due jobs of which a claim looks at no more."""
 MOST_SET_ASIDE: Final = 1000
 """Jobs without a permit that one claim passes over; those behind them are due at once."""
+PARTS_OF_A_LEASE: Final = 10
+"""A claim that has some after such a part of their lease does not look for more."""
+SOON: Final = 0.25
+"""Seconds that are not too long for that, however short a lease is."""
 MOST_NEWS: Final = 5
 """How often one claim does what is due first; others may be about it."""
 
@@ -44,6 +49,12 @@ class Claimer(NamedTuple):
     crowded: set[str]
     """Queues in which very many jobs are due."""
     marks: Marks
+    began: float
+    """When, by the monotonic clock of this machine."""
+
+    def is_late(self) -> bool:
+        """Whether what was claimed must not wait for more: its leases run."""
+        return time.monotonic() - self.began > max(self.lease / PARTS_OF_A_LEASE, SOON)
 
     def call(self) -> dict[str, object]:
         """Parameters that all statements have in common."""
@@ -80,6 +91,8 @@ async def claim(
         if len(claims) >= limit:
             return Claimed(claims)
         due_in = _sooner(due_in, wait)
+        if claims and claimer.is_late():
+            return Claimed(claims, 0.0)
     return Claimed(claims, due_in)
 
 
@@ -103,6 +116,8 @@ class _Claiming:
             self._claims += claims
             if len(self._claims) >= self._limit:
                 return None
+            if self._claims and self._claimer.is_late():
+                return 0.0
             # Those of a line that are due without limits have their place among those with limits.
             late = came.restricted or (came.lane is not None and came.due > 0)
             if self._news < MOST_NEWS and (came.opens or late):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from typing import TYPE_CHECKING, Any
 
 from asyncqueue.drivers.postgres import (
@@ -99,7 +100,8 @@ class PostgresDriver(Handle):
         if self._unsure.of_claims:
             await session.work_in_steps(self._unsure.give_back)
         handout = self._unsure.new_handout()
-        claimer = claim.Claimer(worker, lease, handout, self._crowded, self._marks)
+        marks, began = self._marks, time.monotonic()
+        claimer = claim.Claimer(worker, lease, handout, self._crowded, marks, began)
         claims: list[Claim] = []
 
         async def give_back(_: Claimed) -> None:

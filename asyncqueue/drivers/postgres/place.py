@@ -30,7 +30,7 @@ class Place:
     pool_size: int
     """Connections at most, for the driver's verbs and for handlers' transactions each."""
     patience: float
-    """Seconds within which a verb must be done."""
+    """Seconds within which a verb must be done, or one of its statements answered."""
     statement_cache_size: int
     """0 behind a pooler that gives every transaction another connection."""
     listen_dsn: str | None = field(default=None, repr=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from asyncqueue.drivers.postgres.failures import (
     explained,
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TRIES: Final = 5
 """Of a call of which nothing was done."""
+ANSWERING: Final = 3
+"""How much longer than one answer may take a call goes on whose statements are all answered."""
 SLACK: Final = 0.25
 """Seconds after the server's own limit before a connection counts as dead."""
 FAREWELL: Final = 0.5
@@ -64,15 +66,18 @@ class Pool:
     ) -> T:
         """Do something on a connection of the pool.
 
-        Raises DriverUnavailable after ``patience`` seconds (default: those of the place). If the
+        Raises DriverUnavailable after ``patience`` seconds (default: those of the place) in which
+        nothing was answered: a server that is slow at each of many statements is not away. If the
         caller is cancelled, ``undo`` is done to what came of it.
         """
-        seconds = self._place.patience if patience is None else patience
-        calling = self._start(self._repeat(call, self._loop.time() + seconds + SLACK))
+        seconds = (self._place.patience if patience is None else patience) + SLACK
+        calling = self._start(self._repeat(call, seconds))
         try:
             return await asyncio.shield(calling)
         except asyncio.CancelledError:
-            if undo is not None:
+            if undo is None:
+                calling.add_done_callback(_unheard)
+            else:
                 undoing = self._start(self._undo(calling, undo))
                 self._undoing.add(undoing)
                 undoing.add_done_callback(self._undoing.discard)
@@ -137,20 +142,23 @@ class Pool:
             with contextlib.suppress(DriverError):
                 await undo(calling.result())
 
-    async def _repeat(self, call: Callable[[Connection], Awaitable[T]], give_up_at: float) -> T:
+    async def _repeat(self, call: Callable[[Connection], Awaitable[T]], seconds: float) -> T:
+        give_up_at = self._loop.time() + seconds
         for last in (*[False] * (TRIES - 1), True):
             with explained(self._place):
                 try:
-                    return await self._call(call, give_up_at)
+                    return await self._call(call, give_up_at, seconds)
                 except Exception as error:
                     if last or not is_worth_a_retry(error):
                         raise
         raise AssertionError
 
-    async def _call(self, call: Callable[[Connection], Awaitable[T]], give_up_at: float) -> T:
+    async def _call(
+        self, call: Callable[[Connection], Awaitable[T]], give_up_at: float, seconds: float
+    ) -> T:
         connection = await self._take(give_up_at)
         self._at_work.add(connection)
-        alarm = self._loop.call_at(give_up_at, connection.terminate)
+        alarm = _Alarm(self._loop, connection, give_up_at, seconds)
         try:
             answer = await call(connection)
         except asyncio.CancelledError:
@@ -160,7 +168,7 @@ class Pool:
         except Exception as error:
             if never_sent(error):
                 connection.terminate()
-            if self._loop.time() >= give_up_at:
+            if alarm.rang:
                 raise self._silence() from error
             raise
         else:
@@ -243,6 +251,42 @@ class Pool:
             if not turn.done():
                 turn.set_result(None)
                 return
+
+
+class _Alarm:
+    """Drops a connection on which nothing was answered for so many seconds."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        connection: Connection,
+        give_up_at: float,
+        seconds: float,
+    ) -> None:
+        self.rang = False
+        self._loop = loop
+        self._connection = connection
+        self._seconds = seconds
+        self._latest = give_up_at + (ANSWERING - 1) * seconds
+        connection.answered = give_up_at - seconds
+        self._timer = loop.call_at(give_up_at, self._look)
+
+    def cancel(self) -> None:
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        due = min(self._connection.answered + self._seconds, self._latest)
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self.rang = True
+            self._connection.terminate()
+
+
+def _unheard(calling: asyncio.Task[Any]) -> None:
+    """Whoever called has gone: what becomes of it is nobody's any more."""
+    if not calling.cancelled():
+        calling.exception()
 
 
 async def _bid_farewell(connection: Connection) -> None:

@@ -38,6 +38,10 @@ class Connection(Protocol):
     async def fetch(self, query: str, *args: object) -> list[Row]: ...
     async def execute(self, query: str, *args: object) -> str: ...
     def transaction(self) -> Transaction: ...
+
+    answered: float
+    """When the server last answered a statement, by the clock of the event loop."""
+
     def is_closed(self) -> bool: ...
     def is_in_transaction(self) -> bool: ...
     def terminate(self) -> None: ...
@@ -63,13 +67,25 @@ class ToldBefore(NamedTuple):
 
 
 class OwnConnection(asyncpg.Connection):
-    """Asks what arrays of built-in types are once in a process, not on every connection.
+    """Knows when it was answered, and asks what arrays of built-in types are once in a process.
 
-    The answer is the same on every server. Finding it costs the server more than 30 ms and takes
+    What they are is the same on every server. Finding it costs the server more than 30 ms and takes
     six round trips, for which the first claim and the first settlement of a connection would wait.
     """
 
-    __slots__ = ()
+    __slots__ = ("answered",)
+
+    async def fetch(self, query: str, *args: object, **options: Any) -> Any:
+        connection: Any = super()
+        answer: Any = await connection.fetch(query, *args, **options)
+        self.answered = self._loop.time()
+        return answer
+
+    async def execute(self, query: str, *args: object, **options: Any) -> Any:
+        connection: Any = super()
+        answer: Any = await connection.execute(query, *args, **options)
+        self.answered = self._loop.time()
+        return answer
 
     async def _introspect_types(self, typeoids: Iterable[int], timeout: float | None) -> Any:
         oids = frozenset(typeoids)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from asyncqueue import Context, Job, JobProcessed, Queue, Registry, State, Worker
 from asyncqueue.drivers.postgres import PostgresDriver
-from asyncqueue.drivers.postgres.pool import FAREWELL
+from asyncqueue.drivers.postgres.pool import FAREWELL, SLACK
 from asyncqueue.errors import DriverUnavailable
+from asyncqueue.record import Extension
 
+from ...faults.proxy import Proxy
 from ...recorder import Recorder, until
 from .acts import EVERYTHING, claim, ended, record, sql, states
 
@@ -94,6 +98,63 @@ async def test_a_silent_server_is_unavailable_within_the_bound(
     postgres_server.resume()
     assert await driver.settle([ended(held)]) == [True]
     assert set(await states(driver)) <= {"before", "during"}
+    await driver.close()
+
+
+TURNS = 4
+SHORT = 0.2
+
+
+async def test_a_server_that_is_slow_at_each_statement_is_not_away(
+    postgres_schema: Schema, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What takes longer than one answer may, because it is many, must come to its end some time.
+
+    Else it would fail again, and again from the beginning. So does what is only begun: it is known
+    to be lost as soon as an answer to it takes too long.
+    """
+    port = urlsplit(postgres_schema.dsn).port
+    assert port is not None
+    with Proxy(port) as proxy:
+        dsn = postgres_schema.dsn.replace(f":{port}/", f":{proxy.port}/")
+        driver = PostgresDriver(dsn, schema=postgres_schema.name, timeout=SHORT)
+        await driver.open()
+        fair = [record(f"{n}", fair=f"{n}") for n in range(TURNS)]
+        await driver.enqueue(fair)
+        proxy.hold(0.03, "from")
+        began = time.monotonic()
+        taken = await claim(driver, TURNS)
+        assert time.monotonic() - began > SHORT + SLACK
+        assert {one.id for one in taken} == {one.id for one in fair}
+        assert await driver.settle([ended(one) for one in taken]) == [True] * TURNS
+        await driver.enqueue(fair[:1])
+        proxy.cut_at(3, "before reply")
+        proxy.silence()
+        began = time.monotonic()
+        with pytest.raises(DriverUnavailable):
+            await claim(driver, TURNS)
+        assert time.monotonic() - began < 2 * (SHORT + SLACK)
+        proxy.mend()
+        await driver.close()
+
+
+async def test_nobody_is_told_of_what_a_caller_who_went_has_asked(
+    postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A call that fails after its caller was cancelled fails in silence."""
+    driver = PostgresDriver(postgres_server.url(), schema="q", timeout=0.1)
+    await driver.open()
+    await driver.ping()
+    postgres_server.pause()
+    for call in (driver.ping, lambda: driver.extend([Extension("1", 1)], 30.0)):
+        asking = asyncio.create_task(call())
+        await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.wait([asking])
+    await asyncio.sleep(0.5)
+    gc.collect()
+    assert caplog.text == ""
+    postgres_server.resume()
     await driver.close()
 
 
