@@ -59,6 +59,11 @@ def kind_of(error: ReplyError) -> str:
     return kind
 
 
+def has_wrong_type(error: BaseException | None) -> bool:
+    """True where a key is of another type than ours."""
+    return isinstance(error, ReplyError) and kind_of(error) == "WRONGTYPE"
+
+
 def is_elsewhere(error: ReplyError) -> bool:
     """True where another server should be asked: this connection leads to the wrong one."""
     return kind_of(error) in _ELSEWHERE

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from asyncqueue.drivers.redis.encoding import ON, packed, packed_wants
 from asyncqueue.drivers.redis.endings import packed_settlement
 from asyncqueue.drivers.redis.moving import check_count, chunks, places_of
+from asyncqueue.drivers.redis.settling import hold_again
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Counted, Tally
 
@@ -95,7 +96,11 @@ async def settle(
             words += ("" if one.error is None else f"={one.error}", one.attempt or b"")
             words += (len(one.latches), len(one.follow_ups))
             words += words_of(one.latches, one.follow_ups)
-        told, highest_now, *refused = await scripts.run_with("settle_linked", words)
+        try:
+            told, highest_now, *refused = await scripts.run_with("settle_linked", words)
+        except DriverError as error:
+            await hold_again(scripts, chunk, error)
+            raise
         if refused:
             raise _refusal(*refused)
         last = max(last, int(highest_now))

@@ -8,6 +8,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from asyncqueue.drivers.redis.failures import has_wrong_type
 from asyncqueue.drivers.redis.wire import ReplyError
 from asyncqueue.errors import DriverError
 
@@ -79,9 +80,25 @@ class Scripts:
         try:
             return await self._ask(("EVALSHA", sha, *rest))
         except DriverError as error:
+            if has_wrong_type(error.__cause__):
+                raise await self._telling_which(error) from error.__cause__
             if not _is_unknown(error.__cause__):
                 raise
         return await self._ask(("EVAL", text, *rest))
+
+    async def _telling_which(self, error: DriverError) -> DriverError:
+        """The same, with the names of the keys that are not ours."""
+        text, _ = script("types")
+        try:
+            found = await self._ask(("EVAL", text, 1, self.tag, self._now()))
+        except DriverError:
+            return error  # It says what is wrong, if not where.
+        told = [word.decode("utf-8", "replace") for word in found]
+        wrong = [
+            f"{name} is a {kind} and no {wanted}"
+            for name, kind, wanted in zip(told[::3], told[1::3], told[2::3], strict=True)
+        ]
+        return DriverError(f"{error} {', '.join(wrong)}.") if wrong else error
 
     async def call(self, *words: Word) -> Any:
         """The reply to a command."""

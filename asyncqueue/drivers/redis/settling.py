@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from asyncqueue.drivers.redis.endings import packed_outcome, packed_terms
+from asyncqueue.drivers.redis.failures import has_wrong_type
 from asyncqueue.drivers.redis.moving import chunks
 from asyncqueue.drivers.redis.tokens import parts_of
+from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from asyncqueue.drivers.redis.endings import Terms
     from asyncqueue.drivers.redis.scripts import Scripts
@@ -64,13 +66,28 @@ async def _settle(scripts: Scripts, settlements: Sequence[Settlement]) -> list[b
         run.numbers.append(str(number))
         if outcome is not None:
             run.outcomes.append(outcome)
-    answers = await _ask(scripts, bare, telling, len(settlements))
+    try:
+        answers = await _ask(scripts, bare, telling, len(settlements))
+    except DriverError as error:
+        await hold_again(scripts, settlements, error)
+        raise
     if again:
         # Of two for one job the second comes too late, unless the first was not held.
         later = await settle(scripts, [settlements[n] for n in again])
         for n, held in zip(again, later, strict=True):
             answers[n] = held
     return answers
+
+
+async def hold_again(
+    scripts: Scripts, settlements: Iterable[Settlement], error: DriverError
+) -> None:
+    """After an error in the middle of a script: no claim may be lost, so that it can be settled."""
+    if has_wrong_type(error.__cause__):
+        words: list[Word] = []
+        for one in settlements:
+            words += (one.id, *parts_of(one.token))
+        await scripts.run_with("hold_again", words)
 
 
 async def _ask(

@@ -21,6 +21,7 @@ local answer = { '', '' }
 local claimed = 0
 local next_due
 local until_then = score_of(now + lease)
+local taken -- the numbers of those who stand nowhere at the moment
 
 local function lease_all(queue, numbers, texts)
   local leased, written = {}, {}
@@ -32,6 +33,7 @@ local function lease_all(queue, numbers, texts)
   each('ZADD', P .. 'leased:' .. queue, leased)
   each('HSET', P .. 'state', written)
   claimed = claimed + #numbers
+  taken = nil
 end
 
 local function tell(numbers, bodies, states)
@@ -50,7 +52,8 @@ local function rare()
     even_when_full()
 -- include: claiming_rarely
     rarely = { take_due = take_due, take_in_turns = take_in_turns, hand_out_list = hand_out_list,
-      open_due = open_due_permits, adopt = adopt_old_turns }
+      open_due = open_due_permits, adopt = adopt_old_turns, give_back = give_permits_back,
+      read_body = read_body }
   end
   return rarely
 end
@@ -82,6 +85,7 @@ local function take_from_list(queue, priority, room)
   local list = P .. 'ready:' .. place
   local numbers = call('LPOP', list, room)
   if not numbers then return false end
+  taken = numbers
   local bodies = has_numbers_only(list) and values(P .. 'body', numbers)
   if not bodies or not are_plain(numbers, bodies) then
     rare().hand_out_list(queue, priority, list, numbers)
@@ -158,7 +162,17 @@ for at = 6, #ARGV, 3 do
     local low, high = tonumber(ARGV[at + 1]), tonumber(ARGV[at + 2])
     local levels = call('ZRANGEBYSCORE', P .. 'levels:' .. queue, -high, -low)
     for _, priority in ipairs(levels) do
-      if claimed < limit and not tired then take(queue, priority) end
+      if claimed < limit and not tired then
+        local fine, why = pcall(take, queue, priority)
+        if not fine then
+-- include: standing_again
+          stand_again(taken or {}, queue, priority, rare())
+          if claimed == 0 then error(why, 0) end
+          -- Those that are claimed are told of; the next call will meet the error.
+          tired = true
+          due_at(now)
+        end
+      end
     end
     if look_at > 0 then
       for _, priority in ipairs(levels) do

@@ -57,8 +57,14 @@ local function about_wants()
 -- include: wants
 -- include: adopting
   wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns,
-    turn_of = turn_of, go_last = go_last, leave_sets = leave_sets, adopt = adopt_turns }
+    give_back = give_back, turn_of = turn_of, go_last = go_last, leave_sets = leave_sets, adopt = adopt_turns }
   return wanting
+end
+
+-- These do not stand any more where they stood.
+local function took(numbers)
+  taken = taken or {}
+  for n = 1, #numbers do taken[#taken + 1] = numbers[n] end
 end
 
 -- Of these jobs those that may be claimed: others are set aside. Answers also of which it cannot be read
@@ -113,6 +119,7 @@ local function hand_out(queue, priority, numbers, bodies, states)
   end
   if #leased > 0 then lease_all(queue, leased, texts) end
   tell(numbers, bodies, told)
+  taken = nil
 end
 
 -- Of numbers from a list, those that are no gaps; nor turns of an earlier version, see adopting.
@@ -161,6 +168,7 @@ local function take_first(list, count)
   while #kept < count do
     local numbers = call('LPOP', list, look)
     if not numbers then return kept, kept_bodies, false end
+    took(numbers)
     local some, some_bodies = without_gaps(list, numbers)
     for n = 1, #some do
       local at = #kept + 1
@@ -176,6 +184,7 @@ end
 -- by the time when they became due, then by number. Answers also those of them who were in the set, and
 -- whether there may be more in the list.
 local function take_merged(list, set, due, room)
+  local before = taken and #taken or 0
   -- What is not claimed of them comes back to the front below.
   local kept, kept_bodies, more = take_first(list, room)
   local numbers, from_set = {}, {}
@@ -199,6 +208,8 @@ local function take_merged(list, set, due, room)
   local back = {}
   for n = #kept, a, -1 do back[#back + 1] = kept[n] end
   if #back > 0 then each('LPUSH', list, back) end
+  for n = taken and #taken or 0, before + 1, -1 do taken[n] = nil end
+  took(numbers)
   if #from_set > 0 then each('ZREM', set, from_set) end
   return numbers, from_set, more
 end
@@ -217,7 +228,6 @@ local function send_to_turns(place)
   local due = call('ZRANGEBYSCORE', later, '-inf', now, 'WITHSCORES', 'LIMIT', 0, MOST)
   local numbers = {}
   for n = 1, #due, 2 do numbers[#numbers + 1] = due[n] end
-  each('ZREM', later, numbers)
   local bodies = values(P .. 'body', numbers)
   for n = 1, #numbers do
     if bodies[n] then
@@ -225,6 +235,7 @@ local function send_to_turns(place)
       about_wants().take_turns(numbers[n], wants and wants.fair or '', place, due[2 * n])
     end
   end
+  each('ZREM', later, numbers)
   return #numbers > 0
 end
 
@@ -242,6 +253,7 @@ local function take_of_key(place, room, fair)
   local set, turns = about_wants().turn_of(fair, place), P .. 'fair:' .. place
   local first = call('ZRANGE', set, 0, room - 1)
   if #first > 0 then call('ZREM', set, unpack(first)) end
+  took(first)
   if call('EXISTS', set) == 1 then
     about_wants().go_last(fair, place)
   else
@@ -288,6 +300,10 @@ local function take_in_turns(queue, priority, room)
   if nobody_left then call('HSET', P .. 'fair', place, 0) end
   hand_out_known(queue, priority, numbers)
   return did_something or #numbers > 0 or close_turns(place)
+end
+
+local function give_permits_back(number, id)
+  about_wants().give_back(number, id)
 end
 
 local function open_due_permits()

@@ -143,10 +143,10 @@ if #rarely > 0 then
   return_all()
 end
 
-each('HSET', P .. 'state', written)
-for set, list in pairs(sets) do each('ZADD', set, list) end
 each('HSET', P .. 'outcome', outcomes)
 each('HDEL', P .. 'outcome', no_outcomes)
+each('HSET', P .. 'state', written)
+for set, list in pairs(sets) do each('ZADD', set, list) end
 -- Nothing but an extension has told anything of a job that was claimed once.
 forget(gone.numbers, gone.ids, { 'progress', 'message' })
 forget(gone_again.numbers, gone_again.ids)

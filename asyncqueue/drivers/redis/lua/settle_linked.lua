@@ -107,8 +107,8 @@ while at <= #ARGV and not refused do
   place = place + #jobs
   answers[#answers + 1] = answer
 end
-write_latches()
 finish_all()
 return_all()
+write_latches() -- The last: what met an error before has not been counted.
 if refused then return { answers, highest, refused, why } end
 return { answers, highest }

@@ -16,12 +16,13 @@ even_when_full()
 
 local most = tonumber(ARGV[2])
 local count, more, damaged = 0, 0, {}
+local swept = {} -- By queue. They leave its set when all of it is written: an error loses none.
 
 local function sweep_leased(queue)
   local over = call('ZRANGEBYSCORE', P .. 'leased:' .. queue, '-inf', score_of(now), 'LIMIT', 0, most)
   if #over == 0 then return end
   if #over == most then more = 1 end
-  each('ZREM', P .. 'leased:' .. queue, over)
+  swept[queue] = over
   local states, bodies = values(P .. 'state', over), values(P .. 'body', over)
   for n = 1, #over do
     local s = states[n] and read_state(states[n])
@@ -52,4 +53,5 @@ if forget_old_latches(most) == most then more = 1 end
 write_latches()
 finish_all()
 return_all()
+for queue, over in pairs(swept) do each('ZREM', P .. 'leased:' .. queue, over) end
 return { count, more, unpack(damaged) }

@@ -102,8 +102,8 @@ local function refill(limit)
       if #first == 0 then call('SREM', P .. 'aside_at:' .. limit.key, place) end
       unsure = false
       for n = 1, #first, 2 do
-        come_back(first[n], limit.key, place)
         call('ZADD', P .. 'later:' .. place, first[n + 1], first[n])
+        come_back(first[n], limit.key, place)
         local w = read_wants(first[n])
         if w and w.fair ~= '' then open_turns(place) end
         unsure = unsure or not limit_in(w, limit.key)
