@@ -165,6 +165,8 @@ class ClaimRules(Rules):
         while claims := await claim(driver, limit=limit):
             got += ids(claims)
         assert_fifo(driver, got, ["a", "b", "c", "d", "e"])
+        await driver.enqueue(records("f", "g"))
+        assert (await driver.counts())["q"].pending == 2
 
     @proves("PRI-12")
     async def test_a_job_that_is_not_due_is_not_first(self, driver: Driver) -> None:

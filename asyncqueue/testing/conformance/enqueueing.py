@@ -248,6 +248,17 @@ class EnqueueRules(Rules):
                 assert (claims[id].latch, claims[id].exceptions) == (None, 0)
 
     @proves("DRV-14")
+    @needs("delete")
+    async def test_the_retention_of_one_that_was_deleted_does_not_end_its_successor(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await end(driver, await enqueue_and_claim(driver), State.COMPLETED, retention=60)
+        await driver.delete(Filter(ids=("a",)))
+        await driver.enqueue([record("a")])
+        clock.advance(60)
+        assert ids(await claim(driver)) == ["a"]
+
+    @proves("DRV-14")
     async def test_an_id_given_twice_in_one_call_is_stored_once(self, driver: Driver) -> None:
         answers = await driver.enqueue([record("a", payload=b"1"), record("a", payload=b"2")])
         assert answers == [None, "a"]

@@ -247,6 +247,7 @@ class FairRules(Rules):
             [record(name, fair="ab"[n % 3 : n % 3 + 1] or None) for n, name in enumerate(names)]
         )
         assert ids((await driver.find(Filter())).items) == names[::-1]
+        assert sorted(ids(await claim(driver))) == sorted(names)
 
     @needs("acquire", "cancel", "counts")
     async def test_they_are_counted_and_cancelled_as_any(self, driver: Driver) -> None:

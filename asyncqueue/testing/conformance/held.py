@@ -224,6 +224,14 @@ class RemovedHeldRules(Rules):
         assert ids((await driver.find(cancelled, order="finished")).items) == ["then"]
         assert (await driver.counts())[CALLBACKS.queue].cancelled == 1
 
+    @needs("latches", "cancel", "forget_latches")
+    async def test_one_that_is_cancelled_outlives_its_latch(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), *CALLS])
+        await driver.cancel(Filter(ids=("then",)), 3600)
+        assert await driver.forget_latches(["b"]) == 1
+        assert await state_of(driver, "then") is State.CANCELLED
+        assert await state_of(driver, "finally") is None
+
     @needs("latches", "delete")
     async def test_one_that_is_deleted_guards_nobody(self, driver: Driver) -> None:
         await store(driver, [*members("a"), *CALLS])

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue.errors import DriverError
-from asyncqueue.record import Counted, Filter, Latch, State
+from asyncqueue.record import Counted, Filter, Latch, On, State
 from asyncqueue.testing.conformance.members import (
     CALLBACKS,
     CALLS,
     KEPT,
     callbacks,
+    held,
     members,
     numbers,
     run,
@@ -168,6 +169,15 @@ class LatchRules(Rules):
         assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
 
     @needs("latches")
+    async def test_a_member_given_twice_in_one_call_counts_once(self, driver: Driver) -> None:
+        twice = [*members("a", "a"), held("next", On.SUCCESS), held("next", On.SUCCESS)]
+        answers = await driver.enqueue(twice, latches=[Latch("b", b"")])
+        assert answers == [None, "a", None, "next"]
+        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == ["next"]
+
+    @needs("latches")
     async def test_an_unknown_latch_and_one_that_exists_are_refused(self, driver: Driver) -> None:
         with pytest.raises(DriverError, match="b"):
             await driver.enqueue([record("first"), *members("a")])
@@ -213,6 +223,23 @@ class LatchRules(Rules):
         await end(driver, then, State.COMPLETED)
         assert await callbacks(driver) == ["finally"]
 
+    @needs("latches")
+    @pytest.mark.parametrize("guarded", [False, True])
+    async def test_its_id_is_free_once_its_retention_is_over(
+        self, driver: Driver, clock: Clock, guarded: bool
+    ) -> None:
+        """That counts from when it opened, and whether or not anybody cleaned up."""
+        await store(driver, [*members("a"), *(CALLS[:1] if guarded else [])])
+        await run(driver, State.COMPLETED)
+        clock.advance(KEPT / 2)
+        assert await callbacks(driver) == (["then"] if guarded else [])
+        clock.advance(KEPT / 2)
+        assert list(await driver.latches(["b"])) == []
+        await store(driver, members("c"))
+        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
+        await run(driver, State.COMPLETED)
+        assert numbers(await tally(driver)) == (1, 0, 1, 0, 0)
+
     @needs("latches", "forget_latches")
     async def test_a_forgotten_one_leaves_its_members_and_nobody_else(self, driver: Driver) -> None:
         await store(driver, [*members("a"), *CALLS])
@@ -222,6 +249,19 @@ class LatchRules(Rules):
             await driver.settle([settlement(await claim_one(driver), State.COMPLETED)])
         ) == [True]
         assert await callbacks(driver) == []
+
+    @needs("latches", "forget_latches", "prune", "sweep")
+    async def test_a_forgotten_one_does_not_end_its_successor(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await store(driver, members("a"))
+        await run(driver, State.COMPLETED)
+        assert await driver.forget_latches(["b"]) == 1
+        await store(driver, members("c"))
+        clock.advance(KEPT + 1)
+        await driver.sweep()
+        await driver.prune(1e9)
+        assert numbers(await tally(driver)) == (1, 1, 0, 0, 0)
 
     @needs("latches", "clone")
     async def test_two_handles_count_as_one(self, driver: Driver, other: Driver) -> None:

@@ -47,7 +47,9 @@ class LeaseRules(Rules):
         assert await claim(driver, worker="w2") == []
         clock.advance(1)
         assert await driver.sweep() == 1
-        assert await state_of(driver, "a") == State.PENDING
+        stored = await look(driver, "a")
+        assert stored is not None
+        assert (stored.state, stored.worker) == (State.PENDING, None)
         again = await claim_one(driver, worker="w2")
         assert (again.id, again.attempts) == ("a", 2)
         assert again.token > first.token

@@ -83,6 +83,8 @@ class Bonds(NamedTuple):
         (following,) = await claim(driver)
         (permit,) = await driver.holders(self.limit.key)
         assert (following.id, permit.holder) == (f"{self.word} next",) * 2, what
+        counts = (await driver.counts())["q"]
+        assert (counts.pending, counts.delayed, counts.processing) == (0, 0, 1), what
         await end(driver, following, State.COMPLETED)
         heir = record(f"{self.word} heir", "elsewhere", key=self.word)
         assert await driver.enqueue([heir]) == [None], what
@@ -178,6 +180,17 @@ class LeavingRules(Rules):
             assert await driver.forget_latches(["b"]) == 1
         assert await driver.enqueue([record("heir", key="b")]) == [None]
         assert await driver.enqueue([record("held")]) == [None]
+
+    @needs("latches")
+    async def test_who_was_held_back_leaves_nothing_behind_either(self, driver: Driver) -> None:
+        held = record("held", key="b", latch="b", held=On.SUCCESS)
+        await driver.enqueue([record("a", latch="b"), held], latches=[Latch("b", b"")])
+        for name in ("a", "held"):
+            assert await driver.enqueue([record("early", key="b")]) == ["held"]
+            only = await claim_one(driver)
+            assert only.id == name
+            await driver.settle([settlement(only, State.COMPLETED)])
+        assert await driver.enqueue([record("heir", key="b")]) == [None]
 
 
 async def leave(

@@ -123,7 +123,7 @@ class SettleRules(Rules):
             "boom",
             "Trace 🐛",
         )
-        assert (stored.attempts, stored.finished_at) == (1, None)
+        assert (stored.attempts, stored.finished_at, stored.worker) == (1, None, None)
         assert stored.available_at == instant(clock.time() + 30)
         clock.advance(29)
         assert await claim(driver) == []

@@ -112,7 +112,6 @@ async def test_nothing_is_left(redis_url: str, redis_prefix: str, way, standing:
             await driver.settle([ended(one, State.PENDING) for one in await claim(driver)])
         clock.advance(6)
         await way(driver, clock)
-        await driver.forget_latches(["l", "new"])
         assert await claim(driver, limit=10) == []
         assert await driver.claim([Q], 10, 30, "w1")
         await driver.release("two")

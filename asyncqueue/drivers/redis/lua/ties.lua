@@ -26,12 +26,18 @@ end
 
 -- Latches that this script has looked at; those that changed are written by write_latches.
 local met_latches = {}
+local forget_latches
 
+-- One whose retention is over is known no longer, whether or not somebody swept.
 local function latch_of(id)
   local l = met_latches[id]
   if l == nil then
     local text = call('HGET', P .. 'latches', id)
     l = text and read_latch(id, text) or false
+    if l and l.ended and l.opened + l.retention <= now then
+      forget_latches({ id })
+      l = false
+    end
     met_latches[id] = l
   end
   return l or nil
@@ -155,7 +161,7 @@ local function bind_again(number, tie)
 end
 
 -- Forget latches, with those that they hold back.
-local function forget_latches(ids)
+forget_latches = function(ids)
   for _, id in ipairs(ids) do
     for _, number in ipairs(call('HKEYS', P .. 'held:' .. id)) do drop_held(number) end
     call('DEL', P .. 'held:' .. id, P .. 'members:' .. id)
