@@ -70,6 +70,19 @@ class HeldRules(Rules):
         assert await callbacks(driver) == ["finally"]
         assert await state_of(driver, "then") is None
 
+    @needs("latches", "call_off")
+    @pytest.mark.parametrize("called_off", [False, True])
+    async def test_it_breaks_once(self, driver: Driver, called_off: bool) -> None:
+        await store(driver, [*members("a", "c", "d"), *CALLS])
+        claims = await claim(driver)
+        if called_off:
+            await driver.call_off(["b"])
+        answers = [await settle(driver, one, State.FAILED) for one in claims]
+        assert [answer.broke for answer in answers] == [not called_off, False, False]
+        assert [answer.opened for answer in answers] == [False, False, True]
+        assert await callbacks(driver) == ["catch"]
+        assert await callbacks(driver) == ["finally"]
+
     @needs("latches")
     async def test_the_end_waits_for_a_catch_that_still_runs(self, driver: Driver) -> None:
         await store(driver, [*members("a", "c"), *CALLS], breaks=False)
@@ -232,11 +245,14 @@ class RemovedHeldRules(Rules):
         assert await state_of(driver, "then") is State.CANCELLED
         assert await state_of(driver, "finally") is None
 
-    @needs("latches", "delete")
-    async def test_one_that_is_deleted_guards_nobody(self, driver: Driver) -> None:
+    @needs("latches", "delete", "cancel")
+    @pytest.mark.parametrize("verb", ["cancel", "delete"])
+    @pytest.mark.parametrize("name", ["then", "catch"])
+    async def test_one_that_goes_guards_nobody(self, driver: Driver, verb: str, name: str) -> None:
         await store(driver, [*members("a"), *CALLS])
-        assert await driver.delete(Filter(ids=("then",))) == 1
-        await run(driver, State.COMPLETED)
+        which = Filter(ids=(name,))
+        await (driver.cancel(which, 60) if verb == "cancel" else driver.delete(which))
+        await run(driver, State.COMPLETED if name == "then" else State.FAILED)
         assert await callbacks(driver) == ["finally"]
 
     @needs("latches", "delete")

@@ -66,8 +66,9 @@ class LeaseRules(Rules):
 
     @proves("DRV-12")
     @needs("sweep")
+    @pytest.mark.parametrize("way", ["swept", "handed back"])
     async def test_one_that_was_retried_returns_to_the_place_of_its_retry(
-        self, driver: Driver, clock: Clock
+        self, driver: Driver, clock: Clock, way: str
     ) -> None:
         retried = await enqueue_and_claim(driver)
         await driver.settle([settlement(retried, State.DELAYED, delay=10)])
@@ -76,9 +77,13 @@ class LeaseRules(Rules):
         clock.advance(10)
         await driver.enqueue(records("c"))
         for _ in range(2):
-            assert_fifo(driver, ids(await claim(driver)), ["b", "a", "c"])
-            clock.advance(LEASE)
-            assert await driver.sweep() == 3
+            claims = await claim(driver)
+            assert_fifo(driver, ids(claims), ["b", "a", "c"])
+            if way == "swept":
+                clock.advance(LEASE)
+                assert await driver.sweep() == 3
+            else:
+                await driver.settle([settlement(one, State.PENDING) for one in claims])
 
     @proves("MON-13")
     @needs("sweep")
@@ -93,6 +98,22 @@ class LeaseRules(Rules):
         assert sum(answers) == 20
         assert await driver.sweep() == 0
         assert len(await claim(driver)) == 20
+
+    @proves("MON-13")
+    @needs("sweep", "extend")
+    async def test_each_comes_back_when_its_own_lease_runs_out(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        await driver.enqueue(records("a", "b", "c", "d"))
+        a, b, c, d = await claim(driver, lease=90)
+        for one, lease in ((c, 30), (a, 10), (b, 20)):
+            assert await driver.extend([Extension(one.id, one.token)], lease) == [Hold.HELD]
+        for one in (a, b, c):
+            assert await driver.sweep() == 0
+            clock.advance(10)
+            assert await driver.sweep() == 1
+            assert await state_of(driver, one.id) is State.PENDING
+        assert await state_of(driver, d.id) is State.PROCESSING
 
     @proves("MON-13")
     @needs("sweep")

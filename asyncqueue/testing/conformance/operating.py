@@ -224,6 +224,24 @@ class PauseRules(Rules):
     """A paused queue starts nothing new."""
 
     @needs("pause")
+    async def test_a_queue_named_twice_is_paused_once(self, driver: Driver) -> None:
+        assert await driver.pause(["q", "q"], on=True) == ["q"]
+        assert await driver.pause(["q", "other"], on=True) == ["other"]
+        assert await driver.pause(["q", "other", "q"], on=False) == ["q", "other"]
+
+    @needs("pause")
+    async def test_nobody_is_told_when_a_job_of_a_paused_queue_is_due(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """Else workers would ask again and again once it is."""
+        await driver.enqueue([record("a", delay=5), record("b", priority=7)])
+        await driver.pause(["q"], on=True)
+        for _ in range(2):
+            claimed = await driver.claim([Q], 10, LEASE, "w1")
+            assert (claimed.claims, claimed.due_in) == ([], None)
+            clock.advance(10)
+
+    @needs("pause")
     async def test_a_paused_queue_gives_no_jobs(self, driver: Driver) -> None:
         """Contract, ``queue.pause``: only new starts stop."""
         await driver.enqueue([record("a"), record("x", "elsewhere")])
