@@ -7,6 +7,7 @@ import gc
 import logging
 import os
 import shutil
+import sys
 import tempfile
 from collections import Counter
 from functools import partial
@@ -20,6 +21,7 @@ from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.postgres import PostgresDriver
 from asyncqueue.drivers.redis import RedisDriver
 from asyncqueue.drivers.sqlite import SqliteDriver
+from asyncqueue.registry import default_registry
 from asyncqueue.testing import Clock
 
 from .recorder import PATIENCE, Recorder
@@ -55,7 +57,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator
+    from collections.abc import AsyncIterator, Callable, Generator, Iterator
 
     from asyncqueue import Driver
 
@@ -127,6 +129,18 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.section("skipped, and why")
         for reason, tests in reasons.most_common():
             terminalreporter.line(f"{tests:5} {reason}")
+
+
+@pytest.fixture(autouse=True)
+def registry_as_it_was() -> Iterator[None]:
+    """Job classes of one test are unknown to the next; but not those of modules that it loaded."""
+    makers, modules = default_registry._makers, set(sys.modules)
+    before = dict(makers)
+    yield
+    for name in makers.keys() - before.keys():
+        if makers[name].__module__ in modules:
+            del makers[name]
+    makers.update(before)
 
 
 def _postgres(request: pytest.FixtureRequest, clock: Clock) -> Driver:

@@ -1,4 +1,4 @@
-"""Job classes of one test are unknown to the next."""
+"""What jobs of batches and chains share with their test, and tables for effects."""
 
 from __future__ import annotations
 
@@ -7,26 +7,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from asyncqueue.callbacks import callbacks
-from asyncqueue.registry import default_registry
 
 from .ledgers import PostgresLedger, SqliteLedger
 from .linked import Scene
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from asyncqueue import Queue
     from asyncqueue.testing import Clock
-
-
-@pytest.fixture(autouse=True)
-def registry_as_it_was() -> Iterator[None]:
-    makers = default_registry._makers
-    before = dict(makers)
-    yield
-    makers.clear()
-    makers.update(before)
 
 
 @pytest.fixture

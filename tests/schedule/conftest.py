@@ -10,11 +10,10 @@ import pytest
 
 from asyncqueue import Queue, Scheduler
 from asyncqueue.drivers.memory import MemoryDriver
-from asyncqueue.registry import default_registry
 from asyncqueue.testing import Clock, FakeQueue
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import AsyncIterator, Callable
 
     from asyncqueue.clock import Timer
 
@@ -46,16 +45,6 @@ async def dispatched(*schedulers: Scheduler) -> None:
     for scheduler in schedulers:
         while scheduler._firings:
             await asyncio.wait(scheduler._firings)
-
-
-@pytest.fixture(autouse=True)
-def registry_as_it_was() -> Iterator[None]:
-    """Job classes of one test are unknown to the next."""
-    makers = default_registry._makers
-    before = dict(makers)
-    yield
-    makers.clear()
-    makers.update(before)
 
 
 @pytest.fixture
