@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 
 from asyncqueue import Context, Job, Queue, Worker
 
@@ -29,7 +30,7 @@ async def place_order(queue: Queue, order: int) -> None:
 
 
 async def main() -> None:
-    with sqlite3.connect("shop.db") as connection:
+    with closing(sqlite3.connect("shop.db")) as connection, connection:
         connection.execute("CREATE TABLE orders (id INTEGER PRIMARY KEY, label TEXT)")
         connection.execute("CREATE TABLE shipped (count INTEGER)")
         connection.execute("INSERT INTO shipped VALUES (0)")
@@ -40,7 +41,7 @@ async def main() -> None:
         except sqlite3.IntegrityError as error:
             print(error)
         await Worker(queue, stop_when_empty=True).run()
-    with sqlite3.connect("shop.db") as connection:
+    with closing(sqlite3.connect("shop.db")) as connection:
         print(connection.execute("SELECT * FROM orders").fetchall())
         print(connection.execute("SELECT count FROM shipped").fetchall())
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -147,7 +148,7 @@ async def test_a_queue_uses_the_driver_that_it_is_given_and_leaves_it_open(drive
 async def ids_in(kind, request, table):
     """The ids in a table, as a stranger sees them."""
     if kind == "sqlite":
-        with sqlite3.connect("env.db") as connection:
+        with closing(sqlite3.connect("env.db")) as connection:
             return [id for (id,) in connection.execute(f"SELECT id FROM {table}")]
     schema = request.getfixturevalue("postgres_schema")
     connection = await asyncpg.connect(schema.dsn)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,13 +49,12 @@ async def test_no_verb_reads_a_whole_table(driver: SqliteDriver, verb: str) -> N
         with kept.using() as connection:
             connection.set_trace_callback(statements.add)
     await VERBS[verb](driver)
-    with sqlite3.connect(driver.path) as connection:
+    with closing(sqlite3.connect(driver.path)) as connection:
         plans = {
             statement: [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}")]
             for statement in statements
             if statement.startswith(("SELECT", "UPDATE", "DELETE"))
         }
-    connection.close()
     assert plans
     for statement, plan in plans.items():
         for step in plan:
