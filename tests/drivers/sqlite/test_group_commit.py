@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import sys
 import threading
+import traceback
 from typing import TYPE_CHECKING
 
 import pytest
 
 from asyncqueue.drivers.sqlite import SqliteDriver
 from asyncqueue.drivers.sqlite.calls import Outcome
+from asyncqueue.drivers.sqlite.connection import begin
 from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.record import Filter, State
 from tests.drivers.sqlite.acts import EVERYTHING, claim, ended, record, sql, states
@@ -32,10 +35,17 @@ class Blocker:
 
 
 async def until_taken(driver: SqliteDriver) -> None:
-    """Wait until the writer has taken every call."""
+    """Wait until the writer has taken every call, and waits for the lock with them."""
     await asyncio.sleep(0)
-    while not driver._writer._calls.empty():
+    while not (driver._writer._calls.empty() and waits_for_lock(driver)):
         await asyncio.sleep(0.001)
+
+
+def waits_for_lock(driver: SqliteDriver) -> bool:
+    thread = driver._writer._thread.ident
+    assert thread is not None
+    frames = traceback.walk_stack(sys._current_frames()[thread])
+    return any(frame.f_code is begin.__code__ for frame, _ in frames)
 
 
 async def until_done(driver: SqliteDriver) -> None:
