@@ -134,8 +134,11 @@ class Link:
         """The reply to a command."""
         return await self.ask(words, shard)
 
-    async def ask(self, words: Sequence[Word], shard: int = 0) -> Any:
-        """The reply to a command from the server that holds this shard."""
+    async def ask(self, words: Sequence[Word], shard: int = 0, *, moved: bool = False) -> Any:
+        """The reply to a command from the server that holds this shard.
+
+        One that does not hold it any more has done nothing: then it is looked for once.
+        """
         loop = asyncio.get_running_loop()
         lines = self._lines.get(loop) or self._new_lines(loop)
         line = lines.to.get(shard)
@@ -157,6 +160,8 @@ class Link:
         if isinstance(reply, ReplyError):
             if is_elsewhere(reply):
                 lines.lost(shard, line)
+                if self._router.divided and not moved:
+                    return await self.ask(words, shard, moved=True)
             raise explain(reply, self.place) from reply
         return reply
 

@@ -67,6 +67,21 @@ async def test_jobs_lie_on_all_nodes_of_a_cluster(
         assert await driver.settle([ended(one) for one in claims]) == [True] * 300
 
 
+async def test_a_shard_that_has_moved_to_another_node_is_found_by_the_same_call(
+    redis_cluster_server: RedisCluster, redis_prefix: str
+) -> None:
+    """Nobody is told when a cluster is given other nodes: who was asked has done nothing."""
+    cluster = redis_cluster_server
+    prefix = cluster.spread(redis_prefix)
+    async with opened(cluster.url, prefix=prefix, shards=3) as driver:
+        await driver.enqueue([record(f"{n}") for n in range(30)])
+        (lines,) = driver._link._lines.values()
+        for shard in range(3):
+            lines.to[shard] = lines.to[(shard + 1) % 3]
+            assert (await driver.counts())["q"].pending == 30
+        assert await driver.count(Filter()) == 30
+
+
 def test_who_belongs_where_is_the_same_for_ever(redis_url: str) -> None:
     """Stored data relies on it."""
     shards = RedisDriver(redis_url, shards=4)._shards
