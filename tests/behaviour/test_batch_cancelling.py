@@ -14,6 +14,7 @@ from asyncqueue import (
     JobProcessed,
     JobProcessing,
     State,
+    Worker,
 )
 from asyncqueue.events import JobCancelled
 from asyncqueue.registry import default_registry
@@ -137,6 +138,13 @@ async def test_what_a_worker_holds_unstarted_is_skipped_as_well(queue, scene, pr
     assert scene.ran == ["a"]
     assert numbers(await found(queue, info)) == (4, 0, 0, 1, 3)
     assert scene.called == ["catch", "finally"]
+
+
+async def test_what_is_handed_back_of_a_broken_batch_does_not_count_as_started(queue, scene):
+    await queue.batch(Fails("a"), Step("b")).dispatch()
+    worker = Worker(queue, concurrency=1, prefetch=1, stop_when_empty=True, max_jobs=2)
+    await worker.run()
+    assert (scene.ran, worker.stop_reason) == (["a"], "empty")
 
 
 @pytest.mark.case("BAT-17")

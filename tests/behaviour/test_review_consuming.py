@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from asyncqueue import Context, Job, Registry, State
+from asyncqueue.execution.runner import Runner
 from asyncqueue.record import Claimed
 from asyncqueue.worker.heartbeat import Heartbeat
 
@@ -56,6 +57,45 @@ async def test_a_claim_that_says_there_is_more_does_not_tell_that_the_queue_is_e
     handle = await queue.dispatch(define(at_once, stage)())
     await make_worker(on=queue, stop_when_empty=True).run()
     assert (await handle.status()).state is State.COMPLETED
+
+
+async def test_what_follows_a_job_is_run_before_the_end_though_a_claim_just_missed_it(
+    driver, make_queue, make_worker
+):
+    """One pool asked before the job of another was stored, and has its answer afterwards."""
+    claim, answered, late = driver.claim, asyncio.Event(), asyncio.Event()
+    may_end, followed = asyncio.Event(), []
+
+    class Leads(Job, queue="one", replace=True):
+        async def handle(self, ctx: Context) -> None:
+            await may_end.wait()
+
+    class Follows(Job, queue="two", replace=True):
+        async def handle(self, ctx: Context) -> None:
+            followed.append(ctx.job_id)
+
+    async def claims(sources, *args):
+        for _ in range(20 if late.is_set() else 0):
+            await asyncio.sleep(0)  # A worker that ends has its turn.
+        claimed = await claim(sources, *args)
+        if sources[0].queue == "two" and not answered.is_set():
+            answered.set()
+            await late.wait()
+        return claimed
+
+    driver.claim = claims
+    queue = make_queue(driver)
+    await queue.chain(Leads(), Follows()).dispatch()
+    worker = make_worker({"one": 1, "two": 1}, on=queue, stop_when_empty=True)
+    await worker.start()
+    await answered.wait()
+    may_end.set()
+    await until(lambda: worker.totals[State.COMPLETED] and worker._shift._settler.idle)
+    one, quota = worker._shift._consumers[0], worker._shift._quota
+    await until(lambda: one.looked_at == quota.changes)
+    late.set()
+    await until(lambda: not worker.running)
+    assert len(followed) == 1
 
 
 async def test_a_job_that_comes_while_a_claim_is_answered_is_not_overlooked(
@@ -174,6 +214,33 @@ async def test_errors_that_cannot_be_told_do_not_cost_a_slot(queue, make_worker,
     async with make_worker(concurrency=1):
         handle = await queue.dispatch(define(at_once, stage)())
         assert await handle.result(PATIENCE) == 1
+
+
+@pytest.mark.parametrize("step", ["begin", "judge"])
+async def test_a_fault_of_the_worker_costs_an_attempt_and_nothing_else(
+    queue, make_worker, clock, stage, caplog, monkeypatch, step
+):
+    """Not the slot, and the job comes back: nobody renews its lease, or times it out."""
+    sound, broken = getattr(Runner, step), []
+
+    def breaks(runner, run, *args):
+        answer = sound(runner, run, *args)
+        if not broken:
+            broken.append(run)
+            raise KeyError("a fault")
+        return answer
+
+    monkeypatch.setattr(Runner, step, breaks)
+    handle = await queue.dispatch(define(at_once, stage, timeout=10)())
+    async with make_worker(concurrency=1, lease=60) as worker, asyncio.timeout(PATIENCE):
+        await until(lambda: "cannot be run" in caplog.text and not worker.busy)
+        assert len(worker._shift._holdings) == 0
+        clock.advance(11)
+        assert broken[0].cancelled.cause is None
+        while (info := await handle.status()).state is not State.COMPLETED:
+            clock.advance(5)
+            await asyncio.sleep(0.002)
+    assert (info.attempts, info.result) == (2, 1)
 
 
 @pytest.mark.parametrize("raised", [ValueError, asyncio.CancelledError, SystemExit])

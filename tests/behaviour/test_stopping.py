@@ -166,6 +166,37 @@ async def test_what_a_handler_decides_while_stopping_counts(queue, make_worker, 
     assert (info.state, info.attempts) == expected[type(raised)]
 
 
+async def test_a_stop_waits_for_the_last_job_to_unwind(queue, make_worker, stage):
+    quick, slow = define(obedient, stage), Stage()
+
+    class Slow(quick, name="HandledSlowly", replace=True):
+        async def handle(self, ctx: Context) -> None:
+            slow.enter(ctx)
+            await cleans_up(slow)
+
+    handles = [await queue.dispatch(job()) for job in (quick, Slow)]
+    worker = make_worker()
+    await worker.start()
+    await stage.started.wait()
+    await slow.started.wait()
+    stopping = asyncio.create_task(worker.stop())
+    await until(lambda: worker.busy == 1)
+    await settled(stopping)
+    slow.proceed.set()
+    await stopping
+    for handle in handles:
+        info = await handle.status()
+        assert (info.state, info.attempts) == (State.PENDING, 0)
+
+
+async def test_a_worker_that_waits_for_jobs_ends_at_once(make_worker):
+    worker = make_worker(poll_interval=1_000, drain_timeout=1_000)
+    await worker.start()
+    await until(lambda: worker._shift._consumers[0].looked_at >= 0)
+    async with asyncio.timeout(PATIENCE):
+        await worker.stop()
+
+
 async def test_hurry_skips_the_rest_of_the_grace(queue, make_worker, stage):
     await queue.dispatch(define(obedient, stage)())
     worker = make_worker(grace=1000)
@@ -469,13 +500,16 @@ async def test_what_a_late_claim_brings_is_handed_back(weak, make_worker, stage)
     assert stage.contexts == []
 
 
-async def test_a_claim_that_never_answers_does_not_hold_up_a_bounded_stop(weak, make_worker):
+async def test_a_claim_that_never_answers_does_not_hold_up_a_bounded_stop(
+    weak, make_worker, caplog
+):
     weak.driver.held["claim"] = asyncio.Event()
     worker = make_worker(on=weak)
     await worker.start()
     await until(lambda: weak.driver.calls["claim"])
     async with asyncio.timeout(PATIENCE):
         await worker.stop(timeout=0.02)
+    assert "Cannot claim jobs" not in caplog.text  # It was given up, and did not fail.
 
 
 async def test_a_settlement_in_flight_is_waited_for(weak, make_worker, stage):

@@ -219,7 +219,7 @@ async def test_a_deaf_handler_loses_its_slot_after_the_drain(
     queue, make_worker, clock, stage, events, caplog
 ):
     handle = await queue.dispatch(define(deaf, stage, timeout=10)())
-    async with make_worker(concurrency=1, drain_timeout=5, lease=60):
+    async with make_worker(concurrency=1, drain_timeout=5, lease=60, max_jobs=3):
         await begun(stage)
         clock.advance(10)
         await stage.cancelled.wait()
