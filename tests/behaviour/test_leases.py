@@ -203,6 +203,36 @@ async def _steal(thief, ctx):
     assert [claim.id for claim in claimed.claims] == [held.id]
 
 
+@pytest.mark.parametrize("batched", [False, True])
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_outcome_that_comes_too_late_counts_nowhere_and_holds_nothing(
+    driver, queue, make_worker, clock, caplog, batched, fails
+):
+    """Neither a slot, nor a lease that is to be renewed."""
+    thief = driver.clone()
+    thief.clock = clock
+    await thief.open()
+
+    class Late(Job, name="ComesTooLate", max_attempts=1):
+        async def handle(self, ctx: Context) -> None:
+            await _steal(thief, ctx)
+            if fails:
+                raise ValueError("too late")
+
+    class Next(Job, name="ComesNext"):
+        async def handle(self, ctx: Context) -> str:
+            return "ran"
+
+    await (queue.batch(Late()).dispatch() if batched else queue.dispatch(Late()))
+    async with make_worker(lease=600, concurrency=1) as worker:
+        await until(lambda: "lost its lease" in caplog.text)
+        after = await queue.dispatch(Next())
+        assert await after.result(PATIENCE) == "ran"
+        await until(lambda: not len(worker._shift._holdings))
+        assert +worker.totals == {State.COMPLETED: 1}
+    await thief.close()
+
+
 @pytest.mark.parametrize("ending", ["returns", "raises", "retries"])
 async def test_a_stale_outcome_changes_nothing_and_is_not_reported(
     driver, queue, make_worker, clock, stage, events, caplog, ending

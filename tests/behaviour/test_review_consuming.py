@@ -98,6 +98,38 @@ async def test_what_follows_a_job_is_run_before_the_end_though_a_claim_just_miss
     assert len(followed) == 1
 
 
+async def test_what_follows_a_job_is_run_before_the_end_however_long_it_takes_to_be_stored(
+    driver, make_queue, make_worker
+):
+    """Every pool looks for it once more when it is, at its own pace."""
+    queue, followed = make_queue(frail(driver)), []
+    claim, settle = queue.driver.claim, asyncio.Event()
+
+    class Leads(Job, queue="one", name="LeadsSlowly"):
+        async def handle(self, ctx: Context) -> None: ...
+
+    class Follows(Job, queue="two", name="FollowsSlowly"):
+        async def handle(self, ctx: Context) -> None:
+            followed.append(ctx.job_id)
+
+    async def claims(sources, *args):
+        for _ in range(20 if sources[0].queue == "two" else 0):
+            await asyncio.sleep(0)
+        return await claim(sources, *args)
+
+    queue.driver.claim = claims
+    queue.driver.held["settle"] = settle
+    await queue.chain(Leads(), Follows()).dispatch()
+    worker = make_worker({"one": 1, "two": 1}, on=queue, stop_when_empty=True)
+    await worker.start()
+    await until(lambda: queue.driver.calls["settle"])
+    pools, quota = worker._shift._consumers, worker._shift._quota
+    await until(lambda: all(pool.looked_at == quota.changes for pool in pools))
+    settle.set()
+    await until(lambda: not worker.running)
+    assert len(followed) == 1
+
+
 async def test_a_job_that_comes_while_a_claim_is_answered_is_not_overlooked(
     driver, make_queue, make_worker, stage
 ):

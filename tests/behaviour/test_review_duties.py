@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 
@@ -11,11 +12,13 @@ import pytest
 from asyncqueue import DriverUnavailable, Queue, State, Worker
 from asyncqueue.drivers.base import Driver
 from asyncqueue.drivers.memory import MemoryDriver
-from asyncqueue.record import Extension, Hold, Source
+from asyncqueue.errors import PartlyUnavailable
+from asyncqueue.record import Claim, Extension, Hold, Presence, Source
 from asyncqueue.worker import side
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holdings
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
+from asyncqueue.worker.pulse import Pulse
 from asyncqueue.worker.settler import Settler
 from asyncqueue.worker.sweeper import Pause
 
@@ -146,18 +149,79 @@ def test_pauses_between_renewals_are_short_against_the_lease():
     assert max(outage.failed(OSError()) for _ in range(20)) >= LONGEST_PAUSE
 
 
-@pytest.mark.parametrize(("lease", "longest"), [(0.6, 0.1), (3, 0.5), (600, LONGEST_PAUSE)])
-async def test_no_pause_between_renewals_outlasts_the_lease(clock, lease, longest):
-    beat = Heartbeat(
+def heartbeat(lease: float = 30) -> Heartbeat:
+    """One that is driven by hand."""
+    return Heartbeat(
         Driver,
         Holdings(),
-        None,
+        Presence("w", "host", 1, [], 1, 0.0),
         lease=lease,
         interrupt=lambda *_: None,
         restart=lambda: None,
         on_end=lambda: None,
         log=log,
     )
+
+
+@pytest.mark.parametrize(("lease", "seconds"), [(30, 30), (0.5, 2)])
+async def test_a_worker_is_seen_while_a_part_of_the_store_is_away(clock, lease, seconds):
+    class Parted(MemoryDriver):
+        async def extend(self, extensions, lease, worker=None):
+            raise PartlyUnavailable("away", [Hold.HELD], frozenset({0}))
+
+        async def announce(self, worker, ttl):
+            announced.append((worker.id, ttl))
+
+    beat, announced = heartbeat(lease), []
+    beat._holdings.add(Claim("id", 1, "q", "Kind", b"", 1, 1, 0, None, 0.0))
+    with pytest.raises(PartlyUnavailable):
+        await beat._renew(Parted(clock=clock))
+    assert announced == [("w", seconds)]
+
+
+async def test_who_gave_its_jobs_up_renews_nothing(clock):
+    beat, renewed = heartbeat(), []
+
+    async def until_done(*_):
+        renewed.append(clock.time())
+
+    beat._until_done = until_done
+    renewing = asyncio.create_task(beat._renewing(MemoryDriver(clock=clock)))
+    begin = clock.time()
+    for beat._gave_up in (False, True, True, False):
+        await asyncio.sleep(0)
+        clock.advance(10)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    renewing.cancel()
+    assert [round(at - begin) for at in renewed] == [10, 40]
+
+
+async def test_a_duty_ends_though_what_it_called_swallows_its_cancellation():
+    async def swallows(_driver):
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    beat = heartbeat()
+    duty = asyncio.create_task(beat._until_done(swallows, None, Outage("look", 0.1, log)))
+    await asyncio.sleep(0)
+    duty.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await duty
+
+
+async def test_nothing_beats_after_the_end(clock, monkeypatch):
+    pulses = []
+    monkeypatch.setattr(Pulse, "_beat", lambda pulse: pulses.append(pulse))  # noqa: PLW0108 - bound
+    async with Worker(Queue(MemoryDriver(clock=clock)), logger=log):
+        (pulse,) = pulses
+        pulse._timer = timer = asyncio.get_running_loop().call_later(1_000, lambda: None)
+    assert timer.cancelled()
+
+
+@pytest.mark.parametrize(("lease", "longest"), [(0.6, 0.1), (3, 0.5), (600, LONGEST_PAUSE)])
+async def test_no_pause_between_renewals_outlasts_the_lease(clock, lease, longest):
+    beat = heartbeat(lease)
     pauses = []
 
     async def until_done(_duty, _driver, outage):

@@ -24,7 +24,7 @@ from asyncqueue import (
 from asyncqueue.events import JobCancelled
 
 from ..recorder import PATIENCE, until
-from .stopping import Stage, define, obedient
+from .stopping import Stage, deaf, define, obedient
 
 
 @pytest.fixture
@@ -93,14 +93,20 @@ async def test_a_bounded_stop_ends_a_start_that_hangs(queue, make_worker, stage)
     assert not worker.running
 
 
-async def test_no_timer_outlives_the_worker(queue, make_worker, clock):
+async def test_neither_a_timer_nor_its_queue_outlives_the_worker(queue, make_worker, clock, stage):
     await queue.ready()
     before = clock.pending
     for _ in range(3):
         worker = make_worker(grace=3600, max_time=7200)
         await worker.start()
         await asyncio.gather(worker.stop(), worker.stop())
+    await queue.dispatch(define(deaf, stage, timeout=7200)())
+    worker = make_worker(drain_timeout=0)
+    await worker.start()
+    await stage.started.wait()
+    await worker.stop()  # It leaks.
     await until(lambda: clock.pending == before)
+    assert not queue._workers
 
 
 @pytest.mark.parametrize(("ago", "left"), [(-math.inf, 10), (3, 7), (100, 4)])
@@ -110,6 +116,8 @@ async def test_what_jobs_took_of_the_time_to_stop_is_not_there_for_the_store(
     """But a part of it always is."""
     async with make_worker(drain_timeout=10) as worker:
         worker._shift._hurried_at = asyncio.get_running_loop().time() - ago
+        assert worker._shift.patience() == pytest.approx(left, abs=0.5)
+        worker.hurry()  # Once more.
         assert worker._shift.patience() == pytest.approx(left, abs=0.5)
 
 
