@@ -193,3 +193,49 @@ async def test_one_without_a_key_that_it_removed_is_passed_over(
     assert (await driver.counts())["q"].pending == 0
     clock.advance(60)
     assert await one_by_one(driver) == ["a1"]
+
+
+@pytest.mark.parametrize("keys", [3, 700], ids=["of few keys", "of many keys"])
+async def test_many_are_taken_over_in_steps(
+    driver: RedisDriver, clock: Clock, other: Link, tag: str, keys: int
+) -> None:
+    """No claim takes them all; meanwhile all are counted, and any can be removed."""
+    many = 1400
+    await driver.enqueue(
+        [record(f"{n % keys}/{n}", fair=f"k{n % keys}", delay=1) for n in range(many)]
+    )
+    await driver.enqueue([record("plain 0"), record("plain 1")])
+    clock.advance(2)
+    for n in range(keys):
+        mine = [f"{n}/{number}" for number in range(n, many, keys)]
+        numbers = await other.call("HMGET", f"{tag}:ids", *mine)
+        await other.call("ZREM", f"{tag}:later:{PLACE}", *numbers)
+        await other.call("RPUSH", f"{tag}:turn:{PLACE}:k{n}", *numbers)
+        await other.call("HINCRBY", f"{tag}:turning", PLACE, len(mine))
+        await other.call("SADD", f"{tag}:turns:{PLACE}", f"k{n}")
+        await other.call("RPUSH", f"{tag}:ready:{PLACE}", f"~k{n}")
+    for name in ("fair", f"fair:{PLACE}"):
+        await other.call("DEL", f"{tag}:{name}")
+    left = many + 2
+    assert (await driver.counts())["q"].pending == left
+    order = [one.id for one in await claim(driver, limit=6)]
+    left -= len(order)
+    assert (await driver.counts())["q"].pending == left
+    assert await other.call("EXISTS", f"{tag}:turns:{PLACE}") == 1
+    removed = [f"{n}/{n}" for n in range(keys) if f"{n}/{n}" not in order][-2:]
+    removed += [f"{(many - 1) % keys}/{many - 1}", "plain 1"]
+    removed = [id for id in dict.fromkeys(removed) if id not in order]
+    left -= await driver.delete(Filter(ids=tuple(removed)))
+    assert (await driver.counts())["q"].pending == left
+    for _ in range(many):
+        claims = await claim(driver, limit=50)
+        order += [one.id for one in claims]
+        left -= len(claims)
+        assert (await driver.counts())["q"].pending == left
+        if not left:
+            break
+    assert len(order) == len(set(order)) == many + 2 - len(removed)
+    mine = [id for id in order if id.startswith("2/")]
+    assert mine == sorted(mine, key=lambda id: int(id[2:]))
+    assert await claim(driver) == []
+    assert not await names(other, tag) & {"turn", "turns", "turning", "adopting"}

@@ -45,6 +45,9 @@ local function due_at(time)
   if not next_due or time < next_due then next_due = time end
 end
 
+-- Whether a script that ran for long enough left somebody behind who may be claimed now.
+local tired = false
+
 -- What is made when the first job comes that is not like most.
 local rarely
 local function rare()
@@ -98,15 +101,13 @@ local function take_from_list(queue, priority, room)
   return #numbers == room
 end
 
--- Whether a script that ran for long enough left somebody behind who may be claimed now.
-local tired = false
-
 local function take(queue, priority)
   local place = queue .. ':' .. priority
   local later = P .. 'later:' .. place
   for _ = 1, 100 do -- Gaps may make a round fruitless; there is no end of rounds, but of patience.
     local room = limit - claimed
     if room <= 0 then return end
+    if tired then return due_at(now) end
     local first = tonumber(call('ZRANGE', later, 0, 0, 'WITHSCORES')[2])
     if first and first > now then due_at(first) end
     local before, more = claimed, true
@@ -153,7 +154,7 @@ if not is_simple then
   for _, queue in ipairs(call('SMEMBERS', P .. 'paused')) do paused[queue] = true end
   local opens = next_opening()
   if opens and opens <= now then rare().open_due() end
-  if call('EXISTS', P .. 'turning') == 1 then rare().adopt() end
+  if call('EXISTS', P .. 'turning') == 1 and rare().adopt() then due_at(now) end
 end
 
 for at = 6, #ARGV, 3 do

@@ -57,7 +57,8 @@ local function about_wants()
 -- include: wants
 -- include: adopting
   wanting = { admit = admit, open_due = open_due, read = read_wants, take_turns = take_turns,
-    give_back = give_back, turn_of = turn_of, go_last = go_last, leave_sets = leave_sets, adopt = adopt_turns }
+    give_back = give_back, turn_of = turn_of, go_last = go_last, leave_sets = leave_sets, adopt = adopt_turns,
+    adopt_key = adopt_key }
   return wanting
 end
 
@@ -131,7 +132,8 @@ local function without_gaps(list, numbers)
       count = count + 1
       kept[count], kept_bodies[count] = numbers[n], bodies[n]
     elseif string.sub(numbers[n], 1, 1) == '~' then
-      about_wants().adopt(string.sub(list, #P + #'ready:' + 1))
+      tired = true -- There may be any number of them.
+      about_wants().adopt_key(string.sub(numbers[n], 2), string.sub(list, #P + #'ready:' + 1))
     else
       gaps = gaps + 1
     end
@@ -174,7 +176,7 @@ local function take_first(list, count)
       local at = #kept + 1
       kept[at], kept_bodies[at] = some[n], some_bodies[n]
     end
-    if look >= MOST then break end
+    if look >= MOST or tired then break end
     look = math.min(2 * look, MOST)
   end
   return kept, kept_bodies, true
@@ -291,7 +293,7 @@ local function take_in_turns(queue, priority, room)
     if #some == 0 and fair == '' then
       -- Nothing but gaps so far.
       did_something = true
-      if more then break end
+      if more and not tired then break end
       keyless = false
     end
   end
@@ -310,6 +312,9 @@ local function open_due_permits()
   about_wants().open_due()
 end
 
+-- Answers whether some are left for another time.
 local function adopt_old_turns()
-  for _, place in ipairs(call('HKEYS', P .. 'turning')) do about_wants().adopt(place) end
+  local left = false
+  for _, place in ipairs(call('HKEYS', P .. 'turning')) do left = about_wants().adopt(place) or left end
+  return left
 end

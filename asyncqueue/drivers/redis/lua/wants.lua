@@ -171,7 +171,8 @@ local function leave_old_turn(number, fair, place)
   count_some('turning', place, -1)
   if call('EXISTS', list) == 0 then
     call('SREM', P .. 'turns:' .. place, fair)
-    call('LREM', P .. 'ready:' .. place, 0, '~' .. fair)
+    local in_line = call('LREM', P .. 'ready:' .. place, 0, '~' .. fair) > 0
+    if not in_line then count_some('turning', place, -1) end
   end
   return true
 end
