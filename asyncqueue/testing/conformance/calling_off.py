@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from asyncqueue.record import Counted, Filter, On, State
 from asyncqueue.testing.conformance.members import (
     CALLS,
+    KEPT,
     callbacks,
     held,
     members,
@@ -49,6 +50,18 @@ class CallOffRules(Rules):
         assert numbers(await tally(driver)) == (2, 0, 1, 0, 1)
         assert await callbacks(driver) == ["finally"]
         assert await driver.call_off(["b"]) == []
+
+    @needs("latches", "call_off", "forget_latches")
+    async def test_one_that_has_opened_is_not_called_off(
+        self, driver: Driver, clock: Clock
+    ) -> None:
+        """Nor is one forgotten that is known no longer."""
+        await store(driver, members("a"))
+        await run(driver, State.COMPLETED)
+        assert await driver.call_off(["b"]) == []
+        assert not (await tally(driver)).called_off
+        clock.advance(KEPT)
+        assert await driver.forget_latches(["b"]) == 0
 
     @needs("latches", "call_off")
     async def test_members_that_join_one_called_off_are_called_off(self, driver: Driver) -> None:

@@ -161,6 +161,8 @@ class ClaimRules(Rules):
         await driver.enqueue(records("e"))
         which = Filter(ids=(*gone, "b2"))
         await (driver.cancel(which, 3600) if verb == "cancel" else driver.delete(which))
+        for _ in range(2):
+            assert (await driver.counts())["q"].pending == 5
         got: list[str] = []
         while claims := await claim(driver, limit=limit):
             got += ids(claims)

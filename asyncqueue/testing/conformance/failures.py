@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from msgspec.structs import replace
 
-from asyncqueue.record import FINISHED, Extension, Filter, Source, State
+from asyncqueue.record import FINISHED, Extension, Filter, Limited, Source, State
 from asyncqueue.testing.conformance.rules import (
     LEASE,
     Rules,
@@ -248,6 +248,19 @@ class FailedJobRules(Rules):
         assert await driver.prune(60) == 0
         counts = (await driver.counts())["of its own"]
         assert getattr(counts, state.value) == 1
+
+    @proves("MON-11")
+    @needs("acquire", "prune", "counts")
+    async def test_pruning_forgets_no_queue_in_which_somebody_waits_for_a_permit(
+        self, driver: Driver
+    ) -> None:
+        await driver.acquire("one", "somebody", 1, 60)
+        await driver.enqueue([record("a", "of its own", limits=(Limited("one", 1),))])
+        assert await claim(driver, Source("of its own")) == []
+        await driver.prune(1)
+        assert (await driver.counts())["of its own"].pending == 1
+        await driver.release("one")
+        assert ids(await claim(driver, Source("of its own"))) == ["a"]
 
     @proves("MON-11")
     @needs("prune", "sweep")

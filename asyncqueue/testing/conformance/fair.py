@@ -192,6 +192,7 @@ class FairRules(Rules):
 
     @needs("acquire")
     async def test_those_that_are_not_due_have_none(self, driver: Driver, clock: Clock) -> None:
+        await driver.enqueue([record("last", fair="c", delay=90)])
         await driver.enqueue([record("later", fair="a", delay=60), record("now", fair="b")])
         for source in (Q, lane("q", 0, 5)):
             claimed = await driver.claim([source], 10, LEASE, "w1")
@@ -199,6 +200,12 @@ class FairRules(Rules):
         assert await state_of(driver, "now") is State.PROCESSING
         clock.advance(61)
         assert ids(await claim(driver)) == ["later"]
+
+    @needs("acquire")
+    async def test_those_that_are_not_due_keep_nobody_from_going_on(self, driver: Driver) -> None:
+        await driver.enqueue([record("later", fair="a", delay=60)])
+        await driver.enqueue([record(f"b{n}", fair="b") for n in range(5)])
+        assert len(await claim(driver, limit=5)) == 5
 
     @needs("acquire")
     async def test_keys_of_which_nobody_is_left_are_in_nobodys_way(self, driver: Driver) -> None:
