@@ -244,6 +244,8 @@ class FailedJobRules(Rules):
     ) -> None:
         got = await enqueue_and_claim(driver, queue="of its own")
         await driver.settle([settlement(got, state, delay=60, retention=60)])
+        if state in FINISHED:
+            assert await claim(driver, Source("of its own")) == []
         clock.advance(30)
         assert await driver.prune(60) == 0
         counts = (await driver.counts())["of its own"]

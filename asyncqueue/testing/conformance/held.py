@@ -176,6 +176,39 @@ class HeldRules(Rules):
             assert one.latch == "b"
             await end(driver, one, State.COMPLETED)
 
+    @needs("latches", "requeue")
+    async def test_a_guard_that_is_requeued_does_not_end_for_another(self, driver: Driver) -> None:
+        await store(driver, [*members("a"), held("other", On.SUCCESS, guards=True), *CALLS])
+        await run(driver, State.COMPLETED)
+        both = {one.id: one for one in await claim(driver, CALLBACKS)}
+        await end(driver, both["then"], State.FAILED)
+        await driver.requeue(Filter(ids=("then",)))
+        assert await callbacks(driver) == ["then"]
+        assert await callbacks(driver) == []
+        await end(driver, both["other"], State.COMPLETED)
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches")
+    async def test_a_catch_that_ended_early_does_not_end_it(self, driver: Driver) -> None:
+        await store(driver, [*members("a", "c"), *CALLS], breaks=False)
+        await run(driver, State.FAILED)
+        assert await callbacks(driver) == ["catch"]
+        assert await callbacks(driver) == []
+        await run(driver, State.COMPLETED)
+        assert await callbacks(driver) == ["finally"]
+
+    @needs("latches")
+    async def test_a_catch_that_comes_after_the_first_failure_is_dropped(
+        self, driver: Driver
+    ) -> None:
+        await store(driver, members("a", "c", "d"), breaks=False)
+        await run(driver, State.FAILED)
+        assert await driver.enqueue([held("late", On.FAILURE)]) == [None]
+        await run(driver, State.FAILED)
+        assert await state_of(driver, "late") is State.DELAYED
+        await run(driver, State.COMPLETED)
+        assert await state_of(driver, "late") is None
+
     @needs("latches", "cancel")
     async def test_a_cancelled_guard_keeps_nobody_waiting(self, driver: Driver) -> None:
         await store(driver, [*members("a"), *CALLS])

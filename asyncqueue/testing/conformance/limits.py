@@ -22,7 +22,6 @@ from asyncqueue.testing.conformance.rules import (
     settlement,
     state_of,
 )
-from asyncqueue.testing.conformance.watching import rings
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
@@ -65,12 +64,14 @@ class LimitRules(Rules):
             assert (first, rest) == (["a", "b", "e"], ["f"])
 
     @needs("acquire")
-    async def test_they_still_wait_for_those_who_look(self, driver: Driver) -> None:
+    async def test_they_still_wait_for_those_who_look(self, driver: Driver, clock: Clock) -> None:
         await driver.enqueue(limited("a", "b", "c", "d"))
         await claim(driver)
+        clock.advance(5)
         assert await driver.count(Filter(source=Q, states=WAITING)) == 2
         counts = (await driver.counts())["q"]
         assert (counts.pending, counts.delayed, counts.processing) == (2, 0, 2)
+        assert counts.oldest_seconds == pytest.approx(5, abs=0.01)
         job = await look(driver, "c")
         assert job is not None
         assert (job.state, job.limits) == (State.PENDING, TWO)
@@ -287,16 +288,6 @@ class LimitRules(Rules):
         await end(driver, third, State.COMPLETED)
         assert await claim(driver) == []
         assert await state_of(driver, "b") is State.CANCELLED
-
-    @needs("acquire", "watch")
-    async def test_who_watches_their_queue_hears_of_a_permit(self, driver: Driver) -> None:
-        one = (Limited("one", 1),)
-        await driver.enqueue([*limited("a", limits=one), *limited("b", limits=one, queue="r")])
-        first = await claim_one(driver)
-        assert await claim(driver, Source("r")) == []
-        async with rings(driver, "queue:r"):
-            await end(driver, first, State.COMPLETED)
-        assert ids(await claim(driver, Source("r"))) == ["b"]
 
     @needs("acquire")
     async def test_many_that_wait_cost_the_others_nothing(self, driver: Driver) -> None:

@@ -20,6 +20,7 @@ from asyncqueue.testing.conformance.rules import (
     needs,
     record,
 )
+from asyncqueue.testing.conformance.watching import rings
 
 if TYPE_CHECKING:
     from asyncqueue.drivers.base import Driver
@@ -100,4 +101,26 @@ class RefillRules(Rules):
         claimed = await driver.claim([Q], 10, LEASE, "w1")
         assert (claimed.claims, claimed.due_in) == ([], pytest.approx(10, abs=0.01))
         clock.advance(11)
+        assert ids(await claim(driver)) == ["a"]
+
+    @needs("acquire", "watch")
+    async def test_who_watches_their_queue_hears_of_a_permit(self, driver: Driver) -> None:
+        await driver.enqueue([*limited("a", limits=ONE), *limited("b", limits=ONE, queue="r")])
+        first = await claim_one(driver)
+        assert await claim(driver, Source("r")) == []
+        async with rings(driver, "queue:r"):
+            await end(driver, first, State.COMPLETED)
+        assert ids(await claim(driver, Source("r"))) == ["b"]
+
+    @needs("acquire")
+    async def test_where_more_are_taken_than_there_are_they_wait_for_all(
+        self, driver: Driver
+    ) -> None:
+        """Somebody else may think that there are more of them."""
+        for holder in "xyz":
+            assert await driver.acquire("one", holder, 3, 60) == 0
+        await driver.enqueue(limited("a", limits=ONE))
+        for holder in "xyz":
+            assert await claim(driver) == []
+            assert await driver.release("one", holder) == 1
         assert ids(await claim(driver)) == ["a"]

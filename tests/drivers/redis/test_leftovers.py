@@ -81,8 +81,9 @@ async def completed_and_stored_again(driver: RedisDriver, clock: Clock) -> None:
     told = [ended(one, retention=5, latch=one.latch, attempt=b"one") for one in held]
     await driver.settle(told)
     clock.advance(6)
-    again = [record("plain"), record("bound"), record("member", latch="new")]
-    await driver.enqueue(again, latches=[Latch("new", b"", retention=0)])
+    await driver.enqueue([record("plain"), record("bound")])
+    latches = [Latch("new", b"", retention=0)]
+    await driver.enqueue([record("member", latch="new")], latches=latches)
     await driver.settle([ended(one, retention=0, latch=one.latch) for one in await claim(driver)])
     await cancelled(driver, clock)
 
