@@ -108,9 +108,16 @@ class PostgresDriver(Handle):
             if claims:
                 await session.work_in_steps(lambda work: giving_back.give_back(work, claims))
 
+        async def give_back_unseen() -> None:
+            self._unsure.lost_handout(claimer.handout)
+            await session.work_in_steps(self._unsure.give_back)
+            await session.told()
+
         try:
             return await session.work_in_steps(
-                lambda work: claim.claim(work, sources, limit, claimer, claims), undo=give_back
+                lambda work: claim.claim(work, sources, limit, claimer, claims),
+                undo=give_back,
+                undo_unseen=give_back_unseen,
             )
         except DriverError:
             self._unsure.lost_handout(claimer.handout)

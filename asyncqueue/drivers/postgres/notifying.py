@@ -51,6 +51,11 @@ class Notifier:
                 self._tell(), name="asyncqueue-postgres-notifier"
             )
 
+    async def told(self) -> None:
+        """Return when all that is to be told was sent."""
+        while self._task is not None:
+            await asyncio.wait([self._task])
+
     async def close(self, *, heard: bool = True) -> None:
         """Send what is left, unless a server that is silent would not hear it."""
         task = self._task

@@ -13,7 +13,7 @@ from asyncqueue.drivers.postgres.failures import (
     never_sent,
     silent,
 )
-from asyncqueue.drivers.postgres.wire import connect
+from asyncqueue.drivers.postgres.wire import Alarm, connect
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 TRIES: Final = 5
 """Of a call of which nothing was done."""
-ANSWERING: Final = 3
-"""How much longer than one answer may take a call goes on whose statements are all answered."""
 SLACK: Final = 0.25
 """Seconds after the server's own limit before a connection counts as dead."""
 FAREWELL: Final = 0.5
@@ -62,20 +60,24 @@ class Pool:
         call: Callable[[Connection], Awaitable[T]],
         *,
         undo: Callable[[T], Awaitable[object]] | None = None,
+        undo_unseen: Callable[[], Awaitable[object]] | None = None,
         patience: float | None = None,
     ) -> T:
         """Do something on a connection of the pool.
 
         Raises DriverUnavailable after ``patience`` seconds (default: those of the place) in which
         nothing was answered: a server that is slow at each of many statements is not away. If the
-        caller is cancelled, ``undo`` is done to what came of it.
+        caller is cancelled, ``undo`` is done to what came of it. Where the end of the event loop
+        cancels the call as well, nobody sees that: then ``undo_unseen`` is done and waited for.
         """
         seconds = (self._place.patience if patience is None else patience) + SLACK
         calling = self._start(self._repeat(call, seconds))
         try:
             return await asyncio.shield(calling)
         except asyncio.CancelledError:
-            if undo is None:
+            if calling.cancelling():
+                await self._cut_off(calling, undo_unseen)
+            elif undo is None:
                 calling.add_done_callback(_unheard)
             else:
                 undoing = self._start(self._undo(calling, undo))
@@ -128,6 +130,15 @@ class Pool:
             with contextlib.suppress(RuntimeError):
                 connection.terminate()
 
+    async def _cut_off(
+        self, calling: asyncio.Task[T], undo_unseen: Callable[[], Awaitable[object]] | None
+    ) -> None:
+        await asyncio.wait([calling])
+        if undo_unseen is not None:
+            # Where that fails it is done by the lease, which nobody renews.
+            with contextlib.suppress(DriverError):
+                await undo_unseen()
+
     def _start(self, act: Awaitable[T]) -> asyncio.Task[T]:
         task = asyncio.ensure_future(act)
         assert isinstance(task, asyncio.Task)  # noqa: S101 - it was given a coroutine
@@ -158,7 +169,7 @@ class Pool:
     ) -> T:
         connection = await self._take(give_up_at)
         self._at_work.add(connection)
-        alarm = _Alarm(self._loop, connection, give_up_at, seconds)
+        alarm = Alarm(self._loop, connection, give_up_at, seconds)
         try:
             answer = await call(connection)
         except asyncio.CancelledError:
@@ -251,36 +262,6 @@ class Pool:
             if not turn.done():
                 turn.set_result(None)
                 return
-
-
-class _Alarm:
-    """Drops a connection on which nothing was answered for so many seconds."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        connection: Connection,
-        give_up_at: float,
-        seconds: float,
-    ) -> None:
-        self.rang = False
-        self._loop = loop
-        self._connection = connection
-        self._seconds = seconds
-        self._latest = give_up_at + (ANSWERING - 1) * seconds
-        connection.answered = give_up_at - seconds
-        self._timer = loop.call_at(give_up_at, self._look)
-
-    def cancel(self) -> None:
-        self._timer.cancel()
-
-    def _look(self) -> None:
-        due = min(self._connection.answered + self._seconds, self._latest)
-        if due > self._loop.time():
-            self._timer = self._loop.call_at(due, self._look)
-        else:
-            self.rang = True
-            self._connection.terminate()
 
 
 def _unheard(calling: asyncio.Task[Any]) -> None:

@@ -145,17 +145,22 @@ class Session:
         verb: Callable[[Work], Awaitable[T]],
         *,
         undo: Callable[[T], Awaitable[object]] | None = None,
+        undo_unseen: Callable[[], Awaitable[object]] | None = None,
     ) -> T:
         """The same of a verb of several steps, each of which is committed by itself."""
 
         async def steps(connection: Connection) -> T:
             return await verb(partial(self._do, connection))
 
-        return await self._working.run(steps, undo=undo)
+        return await self._working.run(steps, undo=undo, undo_unseen=undo_unseen)
 
     async def undone(self) -> None:
         """Return when all that had to be undone is undone."""
         await self._working.undone()
+
+    async def told(self) -> None:
+        """Return when others were told of what was done."""
+        await self._notifier.told()
 
     async def look(self, verb: Callable[[Store], Awaitable[T]]) -> T:
         """Read something that no index was made for, perhaps."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 import asyncpg as untyped  # pyright: ignore[reportMissingTypeStubs]
 
 if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
     from collections.abc import Callable, Iterable, Sequence
 
     from asyncqueue.drivers.postgres.place import Place
@@ -60,6 +61,10 @@ class Lending(Protocol):
     def terminate(self) -> None: ...
 
 
+ANSWERING: Final = 3
+"""How much longer than one answer may take a call goes on whose statements are all answered."""
+
+
 class ToldBefore(NamedTuple):
     """Stands for the statement that would have asked; asyncpg reads its name only."""
 
@@ -106,6 +111,37 @@ FIRST_OF_USERS: Final = 10_000
 ARRAYS: Final = frozenset({1000, 1001, 1005, 1007, 1016, 1022})
 """Of bool, bytea, smallint, integer, bigint and float8: what statements of this driver take."""
 _built_in: Final[dict[frozenset[int], Any]] = {}
+
+
+class Alarm:
+    """Drops a connection on which nothing was answered for so many seconds."""
+
+    def __init__(
+        self,
+        loop: AbstractEventLoop,
+        connection: Connection,
+        give_up_at: float,
+        seconds: float,
+    ) -> None:
+        self.rang = False
+        self._loop = loop
+        self._connection = connection
+        self._seconds = seconds
+        self._latest = give_up_at + (ANSWERING - 1) * seconds
+        connection.answered = give_up_at - seconds
+        self._timer = loop.call_at(give_up_at, self._look)
+
+    def cancel(self) -> None:
+        """Nothing is waited for any more."""
+        self._timer.cancel()
+
+    def _look(self) -> None:
+        due = min(self._connection.answered + self._seconds, self._latest)
+        if due > self._loop.time():
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self.rang = True
+            self._connection.terminate()
 
 
 async def connect(

@@ -138,6 +138,39 @@ async def test_a_server_that_is_slow_at_each_statement_is_not_away(
         await driver.close()
 
 
+def test_what_the_end_of_asyncio_run_has_cut_off_is_given_back(postgres_schema: Schema) -> None:
+    """The call that claims is cancelled, too: its jobs must not wait for their leases."""
+    port = urlsplit(postgres_schema.dsn).port
+    assert port is not None
+    records = [record(f"{n}") for n in range(3)]
+
+    async def main(driver: PostgresDriver, proxy: Proxy) -> None:
+        await driver.open()
+        for _ in range(2):  # All is prepared then.
+            await driver.enqueue(records)
+            assert await driver.settle([ended(one) for one in await claim(driver)])
+            await driver.delete(EVERYTHING)
+        await driver.enqueue(records)
+        proxy.stall("from")
+        claiming = asyncio.create_task(claim(driver))
+        await asyncio.sleep(0.1)
+        assert not claiming.done()
+        asyncio.get_running_loop().call_later(0.1, proxy.resume)
+
+    async def look() -> dict[str, State]:
+        driver = PostgresDriver(postgres_schema.dsn, schema=postgres_schema.name)
+        await driver.open()
+        found = await states(driver)
+        await driver.close()
+        return found
+
+    with Proxy(port) as proxy:
+        dsn = postgres_schema.dsn.replace(f":{port}/", f":{proxy.port}/")
+        driver = PostgresDriver(dsn, schema=postgres_schema.name)
+        asyncio.run(main(driver, proxy))
+    assert asyncio.run(look()) == dict.fromkeys((one.id for one in records), State.PENDING)
+
+
 async def test_nobody_is_told_of_what_a_caller_who_went_has_asked(
     postgres_server: PostgresServer, caplog: pytest.LogCaptureFixture
 ) -> None:
