@@ -173,11 +173,14 @@ class Claimed(msgspec.Struct):
     """The answer to a claim: what was claimed, and when to look again.
 
     ``due_in`` is the number of seconds until the next delayed job of these sources is due;
-    None where there is none, or where fewer jobs than asked for may be waiting elsewhere.
+    None where there is none, or where fewer jobs than asked for may be waiting elsewhere. ``now``
+    is the time of the store, by which its jobs were created; where it is not told, it is taken for
+    that of the worker.
     """
 
     claims: list[Claim]
     due_in: float | None = None
+    now: float | None = None
 
 
 class Extension(msgspec.Struct, gc=False):

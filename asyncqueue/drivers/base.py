@@ -141,7 +141,8 @@ class Driver(ABC):
         the attempt and the token. Paused queues give none. A job whose limits have no permit left
         is passed over, and those behind it are claimed instead; as soon as there is a permit, its
         queue is rung, or ``due_in`` told when that will be. However many such jobs wait, they
-        cost a claim nothing once they were passed over.
+        cost a claim nothing once they were passed over. The answer may tell the store's time, by
+        which ``retry_until`` is judged then, whatever the clock of the worker says.
         """
 
     async def extend(self, extensions: Sequence[Extension], lease: float) -> list[Hold]:

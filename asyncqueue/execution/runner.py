@@ -111,6 +111,21 @@ class Runner:
         self._lease = lease
         self._unknown_jobs = unknown_jobs
         self._hooks_apart = hooks_apart
+        self._store_zero: float | None = None
+        """What the store's clock said when the monotonic one of this machine was at zero."""
+
+    # The store's time, by which jobs were created: clocks of workers may be wrong
+
+    def hear_time(self, now: float | None) -> None:
+        """The store told its time just now; None where it does not tell."""
+        if now is not None:
+            self._store_zero = now - self.clock.monotonic()
+
+    def store_time(self) -> float:
+        """What the clock of the store says; where it never told, that of this machine."""
+        if self._store_zero is None:
+            return self.clock.time()
+        return self._store_zero + self.clock.monotonic()
 
     # From a claim to a verdict
 
@@ -129,7 +144,7 @@ class Runner:
             # A factory may raise anything.
             return self._refuse(claim, error, envelope, release=False)
         run = Run(self, claim, job, plan, envelope)
-        if claim.attempts > 1 and run.budget.exhausted(claim, self.clock.time()):
+        if claim.attempts > 1 and run.budget.exhausted(claim, self.store_time()):
             return self._exhausted(run)
         return run
 
@@ -152,7 +167,8 @@ class Runner:
         now = self.clock.time()
         duration = self.clock.monotonic() - run.started
         retention = max(run.plan.retention, run.remembered)
-        settlement = decide(run.claim, outcome, run.budget, now=now, retention=retention)
+        by_store = now if run.budget.retry_until is None else self.store_time()
+        settlement = decide(run.claim, outcome, run.budget, now=by_store, retention=retention)
         if settlement is None:
             return None
         if settlement.result is not None:

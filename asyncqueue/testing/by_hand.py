@@ -89,6 +89,7 @@ class Hand:
         """The next due job of these sources; None where there is none."""
         driver = await self.queue.ready()
         claimed = await driver.claim(sources, 1, self.queue.settings.lease, self._name)
+        self._runner.hear_time(claimed.now)
         return claimed.claims[0] if claimed.claims else None
 
     async def run(self, claim: Claim) -> Attempt:

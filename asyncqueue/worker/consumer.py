@@ -163,6 +163,7 @@ class Consumer:
             await self._pause(self._outage.failed(error))
             return None
         self._outage.over()
+        self._runner.hear_time(claimed.now)
         return claimed
 
     async def _pause(self, seconds: float) -> None:

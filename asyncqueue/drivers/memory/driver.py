@@ -93,7 +93,7 @@ class MemoryDriver(Driver):
             now = store.now()
             until = now + lease
             store.first_lease = min(store.first_lease, until)
-            claimed = Claimed([])
+            claimed = Claimed([], now=now)
             if limit <= 0:
                 return claimed
             store.limits.open(now)

@@ -26,7 +26,8 @@ _SINCE: Final = itemgetter(10, 11)
 _LATCH: Final = 12
 _NO_LATCH: Final = {None}
 _PART: Final = 13
-_OF_CALL: Final = 14
+_NOW: Final = 14
+_OF_CALL: Final = 15
 """The first of those columns that are the same in all rows."""
 CROWD: Final = 1000
 """Due jobs of which a claim looks at no more."""
@@ -51,6 +52,8 @@ class Claimer(NamedTuple):
     marks: Marks
     began: float
     """When, by the monotonic clock of this machine."""
+    times: list[float]
+    """When its steps claimed something, by the clock of the store."""
 
     def is_late(self) -> bool:
         """Whether what was claimed must not wait for more: its leases run."""
@@ -89,11 +92,13 @@ async def claim(
     for lanes in _disjoint(sources):
         wait = await _Claiming(work, limit, claimer, claims).claim(lanes)
         if len(claims) >= limit:
-            return Claimed(claims)
+            break
         due_in = _sooner(due_in, wait)
         if claims and claimer.is_late():
-            return Claimed(claims, 0.0)
-    return Claimed(claims, due_in)
+            due_in = 0.0
+            break
+    due_in = None if len(claims) >= limit else due_in
+    return Claimed(claims, due_in, max(claimer.times, default=None))
 
 
 class _Claiming:
@@ -155,7 +160,7 @@ class _Claiming:
         async def hand_out(store: Store) -> tuple[list[Claim], restricted.Handed]:
             call = self._claimer.call()
             handed = await restricted.hand_out(store, lane.queue, priority, room, call)
-            return await _claims(store, handed.rows), handed
+            return await _claims(store, handed.rows, self._claimer), handed
 
         claims, handed = await self._work(hand_out, atomic=True)
         self._claims += claims
@@ -200,10 +205,12 @@ async def _claim(
         claimer.crowded.update(lane.queue for lane in lanes)
     taken = _in_order(taken, lanes)
     claimer.marks.advance(lanes, taken, limit, quiet=not came.due)
-    return await _claims(store, taken), came
+    return await _claims(store, taken, claimer), came
 
 
-async def _claims(store: Store, rows: Sequence[Row]) -> list[Claim]:
+async def _claims(store: Store, rows: Sequence[Row], claimer: Claimer) -> list[Claim]:
+    if rows:
+        claimer.times.append(rows[0][_NOW])
     claims = [Claim(*row[:_FIELDS]) for row in rows]
     if {row[_LATCH] for row in rows} - _NO_LATCH:
         await _name_latches(store, claims, rows)

@@ -101,7 +101,7 @@ class PostgresDriver(Handle):
             await session.work_in_steps(self._unsure.give_back)
         handout = self._unsure.new_handout()
         marks, began = self._marks, time.monotonic()
-        claimer = claim.Claimer(worker, lease, handout, self._crowded, marks, began)
+        claimer = claim.Claimer(worker, lease, handout, self._crowded, marks, began, [])
         claims: list[Claim] = []
 
         async def give_back(_: Claimed) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from asyncqueue.drivers.redis.lookout import plan, read_left
-from asyncqueue.drivers.redis.moving import CHUNK, read_claims, words_of
+from asyncqueue.drivers.redis.moving import CHUNK, read_claims, time_of, words_of
 from asyncqueue.drivers.redis.shards import answered, outcome
 from asyncqueue.errors import DriverError, DriverUnavailable
 from asyncqueue.record import Claimed
@@ -52,6 +52,7 @@ class Told(NamedTuple):
 
     claims: list[Claim]
     left: Left
+    now: float
 
 
 class Claiming:
@@ -85,6 +86,7 @@ class _Claim:
         self._known = claiming.lookout.known(wish.sources, claiming.clock())
         self._asked: dict[int, Told | DriverError] = {}
         self._found: dict[int, list[Claim]] = {}
+        self._now: float | None = None
 
     async def run(self) -> Claimed:
         """Ask until there is nothing left to ask."""
@@ -138,7 +140,7 @@ class _Claim:
         reply = await scripts.run("claim", room, repr(wish.lease), wish.worker, LOOK_AT, *where)
         due_in = float(reply[0]) if reply[0] else None
         left = read_left(reply[1], due_in, most=LOOK_AT, now=self._claiming.clock())
-        return Told(await read_claims(scripts, reply), left)
+        return Told(await read_claims(scripts, reply), left, time_of(reply))
 
     def _note(self, shard: int, told: Told | DriverError) -> None:
         self._asked[shard] = told
@@ -148,6 +150,7 @@ class _Claim:
             return
         self._known[shard] = told.left
         self._claiming.lookout.learn(self._wish.sources, shard, told.left)
+        self._now = told.now
         if told.claims:
             self._found.setdefault(shard, []).extend(told.claims)
 
@@ -158,7 +161,7 @@ class _Claim:
         if self._missing > 0:
             dues = [left.due for left in self._known.values() if left.due is not None]
             due_in = min(dues) - self._claiming.clock() if dues else None
-        return Claimed(_merged(self._wish.sources, list(self._found.values())), due_in)
+        return Claimed(_merged(self._wish.sources, list(self._found.values())), due_in, self._now)
 
 
 def _merged(sources: Sequence[Source], found: list[list[Claim]]) -> list[Claim]:

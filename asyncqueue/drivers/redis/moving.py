@@ -100,7 +100,8 @@ async def claim(
             if claimed.claims:  # They are ours already; the next call will meet the error.
                 return claimed
             raise
-        found = sum(map(len, reply[2::3]))
+        found = sum(map(len, reply[3::3]))
+        claimed.now = time_of(reply)
         claimed.claims += await read_claims(scripts, reply)
         if found < room:
             claimed.due_in = float(reply[0]) if reply[0] else None
@@ -113,12 +114,17 @@ def words_of(sources: Iterable[Source]) -> list[Word]:
     return [word for source in sources for word in (source.queue, source.low, source.high)]
 
 
+def time_of(reply: Sequence[Any]) -> float:
+    """The store's time in the answer to a claim."""
+    return reply[2] / 1000
+
+
 async def read_claims(scripts: Scripts, reply: list[Any]) -> list[Claim]:
     """The claims of a reply. Jobs that cannot be read are put aside."""
     shard = scripts.shard
     claims: list[Claim] = []
     damaged: list[bytes] = []
-    for at in range(2, len(reply), 3):
+    for at in range(3, len(reply), 3):
         numbers, bodies, states = reply[at : at + 3]
         for number, body, state in zip(numbers, bodies, states or repeat(None), strict=False):
             try:

@@ -65,7 +65,7 @@ def claim(
     hand = Hand(store, lease, worker, limit)
     for lane in lanes:
         _take(store, lane, hand)
-    claimed = Claimed(hand.claims)
+    claimed = Claimed(hand.claims, now=store.now)
     if hand.room > 0:
         if hand.set_aside:
             opens_at = _opens_at(store.value("limits.opens_at"))

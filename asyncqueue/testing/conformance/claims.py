@@ -196,6 +196,15 @@ class ClaimRules(Rules):
         got = await claim(driver, lane("q", low=5, high=9), lane("q", low=0, high=7), limit=2)
         assert ids(got) == ["both", "low"]
 
+    async def test_it_may_tell_the_time_of_the_store(self, driver: Driver, clock: Clock) -> None:
+        """That by which jobs were created; who does not tell says nothing."""
+        await driver.enqueue([record("a")])
+        clock.advance(20)
+        claimed = await driver.claim([Q], 1, LEASE, "w1")
+        (only,) = claimed.claims
+        if claimed.now is not None:
+            assert abs(claimed.now - only.created_at - 20) < 0.01
+
     async def test_it_tells_when_the_next_job_is_due(self, driver: Driver, clock: Clock) -> None:
         jobs = [record("a"), record("b", delay=60), record("c", delay=40)]
         await driver.enqueue([*jobs, record("x", "elsewhere", delay=5)])

@@ -236,6 +236,6 @@ async def test_many_are_taken_over_in_steps(
             break
     assert len(order) == len(set(order)) == many + 2 - len(removed)
     mine = [id for id in order if id.startswith("2/")]
-    assert mine == sorted(mine, key=lambda id: int(id[2:]))
+    assert mine == sorted(mine, key=lambda one: int(one[2:]))
     assert await claim(driver) == []
     assert not await names(other, tag) & {"turn", "turns", "turning", "adopting"}

@@ -82,7 +82,7 @@ taken AS (
     WHERE seq = ANY (ARRAY(SELECT seq FROM chosen))
     RETURNING
         id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
-        available_at, seq, latch, part
+        available_at, seq, latch, part, started_at
 )
 SELECT
     taken.*, upcoming.*, coalesce(news.opens_at <= {now}, false), news.due, hurdle.*
@@ -111,7 +111,7 @@ CROSS JOIN news LEFT JOIN hurdle ON true LEFT JOIN taken ON true;
 
 -- name: take_plain
 -- Less work for a whole queue in which nothing has limits or takes turns, and nothing delayed is due:
--- the same columns up to part, then the time until something delayed is due or somebody may try to
+-- the same columns up to started_at, then the time until something delayed is due or somebody may try to
 -- get a permit, and whether the queue is such a one. At least one row; where it is none, or is
 -- paused, nothing is claimed.
 WITH news AS MATERIALIZED (
@@ -150,13 +150,13 @@ taken AS (
     ))
     RETURNING
         id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
-        available_at, seq, latch, part
+        available_at, seq, latch, part, started_at
 )
 SELECT taken.*, found.due_in, found.plain FROM found LEFT JOIN taken ON true;
 
 -- name: take_next
 -- Less work for the common case: one lane, from which the last claim got all it had asked for. ->
--- the same columns up to part; no row where something delayed is due, or the queue is paused, or
+-- the same columns up to started_at; no row where something delayed is due, or the queue is paused, or
 -- there is anything with limits or turns.
 -- By ctid, which needs no index. A row that was changed in the instant before it was locked stands
 -- elsewhere by now: it is not found there, so it is left for the next claim.
@@ -184,7 +184,7 @@ WHERE ctid = ANY (ARRAY(
 ))
 RETURNING
     id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
-    available_at, seq, latch, part;
+    available_at, seq, latch, part, started_at;
 
 -- name: from_the_beginning
 SELECT ctid, seq, priority, available_at FROM {jobs}

@@ -95,7 +95,7 @@ SELECT seq FROM {jobs} WHERE seq = ANY (:seqs::bigint[]) AND (state = 0 OR state
 FOR UPDATE SKIP LOCKED;
 
 -- name: hand_out
--- Rows that are locked -> the columns of claim.take up to part.
+-- Rows that are locked -> the columns of claim.take up to started_at.
 UPDATE {jobs} SET
     state = 2,
     attempts = attempts + 1,
@@ -108,4 +108,4 @@ UPDATE {jobs} SET
 WHERE seq = ANY (:seqs::bigint[])
 RETURNING
     id, token, queue, name, payload, priority, attempts, exceptions, max_attempts, created_at,
-    available_at, seq, latch, part;
+    available_at, seq, latch, part, started_at;

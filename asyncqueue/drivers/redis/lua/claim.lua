@@ -4,8 +4,8 @@
 --          each source: queue, lowest and highest priority.
 -- Answers  seconds until the next delayed job is due (empty: there is none; where the limit was
 --          reached, it is told only with what is left); what is left for each source: its index from
---          0, priority, and how many or more, with spaces between; then for each group of jobs three
---          lists: their numbers, their bodies, and the states that they had before (false: it was never
+--          0, priority, and how many or more, with spaces between; the time in milliseconds; then for
+--          each group of jobs three lists: their numbers, their bodies, and the states that they had before (false: it was never
 --          claimed; a lone ! where body or state cannot be read: such a job is not leased; a ? before it
 --          where it runs without what it wants, as that cannot be read; an empty list where none was
 --          claimed).
@@ -17,7 +17,7 @@
 
 local limit, lease, worker = tonumber(ARGV[2]), tonumber(ARGV[3]), ARGV[4]
 local look_at = tonumber(ARGV[5])
-local answer = { '', '' }
+local answer = { '', '', math.floor(now * 1000) }
 local claimed = 0
 local next_due
 local until_then = score_of(now + lease)
