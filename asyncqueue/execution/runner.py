@@ -175,7 +175,7 @@ class Runner:
             claim = run.claim
             settlement.result = self._seal.close_result(claim.name, claim.id, settlement.result)
         verdict = Verdict(run.claim, outcome, settlement, run, duration)
-        if settlement.delay > 0 or settlement.error is not None:
+        if settlement.error is not None:
             verdict.keep_attempt(now, self._worker)
         return verdict if run.rest is None else self.follow(verdict, run.rest)
 

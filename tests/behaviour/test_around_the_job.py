@@ -683,3 +683,15 @@ async def test_a_deadline_beyond_the_end_of_time_is_the_end_of_time(queue, make_
     await (await queue.dispatch(Endless())).status()
     await make_worker(stop_when_empty=True).run()
     assert seen == [datetime.max.replace(tzinfo=UTC)]
+
+
+@pytest.mark.parametrize("level", [logging.INFO, logging.WARNING])
+async def test_completed_jobs_are_logged_where_that_is_wanted(queue, make_worker, caplog, level):
+    """Also if nobody listens."""
+    caplog.set_level(level, "tests.worker")
+    handle = await queue.dispatch(quick(1)())
+    async with make_worker():
+        await handle.result(PATIENCE)
+    assert (f"{handle.id} on default (attempt 1/3) completed in" in caplog.text) is (
+        level == logging.INFO
+    )

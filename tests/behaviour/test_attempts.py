@@ -53,6 +53,15 @@ async def test_three_retries_thirty_seconds_apart_are_four_runs(queue, make_work
     assert len(events.of(JobProcessing)) == 4
 
 
+async def test_attempts_that_follow_each_other_at_once_are_told_as_well(
+    queue, make_worker, clock, events
+):
+    handle = await queue.dispatch(breaking(max_attempts=3, backoff=0)())
+    assert await waits_until_failed(make_worker(), clock, events) == [0, 0]
+    told = [(one.number, one.error) for one in (await handle.status()).history]
+    assert told == [(n, f"ValueError: broken in attempt {n}") for n in (1, 2, 3)]
+
+
 @pytest.mark.case("RTY-28")
 async def test_the_settings_decide_for_jobs_that_say_nothing(make_queue, make_worker, clock):
     queue = make_queue(settings=Settings(max_attempts=4, retry_delay=1))

@@ -9,6 +9,7 @@ import pytest
 from asyncqueue import (
     BatchCancelled,
     Context,
+    DriverUnavailable,
     Job,
     JobNotFound,
     JobProcessed,
@@ -138,6 +139,17 @@ async def test_what_a_worker_holds_unstarted_is_skipped_as_well(queue, scene, pr
     assert scene.ran == ["a"]
     assert numbers(await found(queue, info)) == (4, 0, 0, 1, 3)
     assert scene.called == ["catch", "finally"]
+
+
+@pytest.mark.parametrize("driver", ["memory"], indirect=True)
+async def test_a_member_whose_batch_cannot_be_looked_at_is_run(queue, driver, scene, monkeypatch):
+    async def away(_ids):
+        raise DriverUnavailable("the store is away")
+
+    await queue.batch(*steps("a", "b")).dispatch()
+    monkeypatch.setattr(driver, "latches", away)
+    await run(queue, prefetch=1, max_jobs=2)
+    assert scene.ran == ["a", "b"]
 
 
 async def test_what_is_handed_back_of_a_broken_batch_does_not_count_as_started(queue, scene):

@@ -115,6 +115,14 @@ async def test_a_batch_that_is_cancelled_while_nothing_of_it_runs(queue, scene, 
     assert told(events) == ["BatchCreated", "BatchCancelled", "BatchCompleted"]
 
 
+async def test_an_end_that_several_see_is_told_once(queue, scene, events):
+    info = await queue.batch(Step("a")).dispatch()
+    assert await queue.clear("default") == 1
+    for _ in range(2):
+        await queue.skipping.tell_ended([info.id])
+    assert len(events.of(BatchCompleted)) == 1
+
+
 async def test_a_callback_is_not_told_as_queued_before_its_time(queue, scene, events):
     await queue.batch(Step("a")).then(Report()).finally_("end").dispatch()
     assert [event.name for event in events.of(JobQueued)] == ["LinkedStep"]

@@ -8,6 +8,7 @@ import pytest
 
 from asyncqueue import (
     Context,
+    DriverUnavailable,
     Job,
     JobFailed,
     JobQueued,
@@ -85,6 +86,53 @@ async def test_a_hook_whose_end_nobody_can_tell_holds_up_the_catch_for_a_bounded
     await run(queue)
     assert scene.called == ["hook", "chain catch"]
     assert "a" in str(scene.calls[-1].error)
+
+
+@pytest.mark.parametrize("driver", ["memory"], indirect=True)
+async def test_a_worker_does_not_end_as_empty_before_it_was_told_that_the_hook_has_ended(
+    queue, driver, scene, monkeypatch
+):
+    cancel, telling, may_be_told = driver.cancel, asyncio.Event(), asyncio.Event()
+
+    async def cancels(*args):
+        telling.set()
+        await may_be_told.wait()
+        return await cancel(*args)
+
+    class Hooked(Fails):
+        async def failed(self, ctx: Context, error: BaseException) -> None:
+            scene.calls.append(Call("hook"))
+
+    monkeypatch.setattr(driver, "cancel", cancels)
+    await queue.chain(Hooked("a")).catch("chain_catch").dispatch()
+    running = asyncio.create_task(run(queue))
+    await telling.wait()
+    await asyncio.sleep(0.05)  # It looks several times meanwhile.
+    assert not running.done()
+    may_be_told.set()
+    await running
+    assert scene.called == ["hook", "chain catch"]
+
+
+@pytest.mark.parametrize("driver", ["memory"], indirect=True)
+async def test_a_worker_ends_though_the_store_cannot_be_told_that_the_hook_has_ended(
+    queue, driver, scene, monkeypatch, caplog, clock
+):
+    class Hooked(Fails, timeout=20):
+        async def failed(self, ctx: Context, error: BaseException) -> None:
+            scene.calls.append(Call("hook"))
+
+    async def away(*_args):
+        raise DriverUnavailable("the store is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "cancel", away)
+        await queue.chain(Hooked("a")).catch("chain_catch").dispatch()
+        await run(queue)
+    assert "waits for up to a minute longer: the store is away" in caplog.text
+    clock.advance(51)
+    await run(queue)
+    assert scene.called == ["hook", "chain catch"]
 
 
 @pytest.mark.case("CHN-05")

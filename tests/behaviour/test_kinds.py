@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from asyncqueue import Context, Job, Registry, State, job, register
+from asyncqueue import Context, Job, Registry, State, job
 from asyncqueue.registry import default_registry
 
 from ..recorder import PATIENCE
@@ -148,19 +148,18 @@ async def test_importing_a_module_declares_its_jobs(queue, make_worker, monkeypa
         assert [await handle.result(PATIENCE) for handle in handles] == [1, 2, 3]
 
 
+def answering(text):
+    class Answers(Job, name="AnswersAnew", replace=True):
+        async def handle(self, ctx: Context) -> str:
+            return text
+
+    return Answers
+
+
 async def test_a_class_that_takes_the_place_of_another_is_run_from_then_on(queue, make_worker):
     """By a worker, too, that has run jobs of the other."""
-
-    class Answers(Job, name="AnswersAnew"):
-        async def handle(self, ctx: Context) -> str:
-            return "before"
-
-    class AnswersLater(Job, name="AnswersAnew", replace=True):
-        async def handle(self, ctx: Context) -> str:
-            return "after"
-
-    register("AnswersAnew", Answers, replace=True)
+    job_class = answering("before")
     async with make_worker():
-        assert await (await queue.dispatch(Answers())).result(PATIENCE) == "before"
-        register("AnswersAnew", AnswersLater, replace=True)
-        assert await (await queue.dispatch(Answers())).result(PATIENCE) == "after"
+        assert await (await queue.dispatch(job_class())).result(PATIENCE) == "before"
+        answering("after")
+        assert await (await queue.dispatch(job_class())).result(PATIENCE) == "after"

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,8 +20,9 @@ from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holdings
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
 from asyncqueue.worker.pulse import Pulse
+from asyncqueue.worker.quota import Quota
 from asyncqueue.worker.settler import Settler
-from asyncqueue.worker.sweeper import Pause
+from asyncqueue.worker.sweeper import Pause, Sweeper
 
 from ..recorder import PATIENCE, until
 from .frail import frail
@@ -147,6 +149,49 @@ def test_pauses_between_renewals_are_short_against_the_lease():
     assert all(outage.failed(OSError()) <= 0.5 * 1.25 for _ in range(20))
     outage = Outage("claim jobs", 0.1, log)
     assert max(outage.failed(OSError()) for _ in range(20)) >= LONGEST_PAUSE
+
+
+async def test_only_the_first_sweep_after_an_outage_or_a_standstill_waits():
+    waits, broken = [], [DriverUnavailable("away")]
+
+    async def sweep():
+        if broken:
+            raise broken.pop()
+        return 0
+
+    async def nothing(*args):
+        waits.extend(args)
+
+    driver = SimpleNamespace(clock=SimpleNamespace(sleep=nothing), sweep=sweep, paused=nothing)
+    sweeper = Sweeper(driver, SimpleNamespace(lease=30), log)
+    with pytest.raises(DriverUnavailable):
+        await sweeper._sweep()
+    for _ in range(2):
+        await sweeper._sweep()
+    assert waits == [10]
+    sweeper._pause._monotonic -= 60
+    sweeper._pause._time -= 60
+    for _ in range(2):
+        await sweeper._sweep()
+    assert waits == [10, 10]
+
+
+@pytest.mark.parametrize(("monotonic", "wall"), [(60, 0), (0, 60), (60, -3600)])
+def test_a_pause_is_the_longer_of_what_two_clocks_say(monotonic, wall):
+    """One of them stands still while a machine does, the other may be set."""
+    pause = Pause()
+    pause._monotonic -= monotonic
+    pause._time -= wall
+    assert pause.seconds() == pytest.approx(60, abs=1)
+
+
+def test_what_is_given_back_is_told_to_all_who_wait_for_it():
+    quota = Quota(1, on_used_up=lambda: None, on_nothing=lambda: None)
+    waiting = [asyncio.Event() for _ in range(3)]
+    assert [quota.take(2, event) for event in waiting] == [1, 0, 0]
+    quota.give_back(1)
+    assert [event.is_set() for event in waiting] == [False, True, True]
+    assert quota.take(2, waiting[0]) == 1
 
 
 def heartbeat(lease: float = 30) -> Heartbeat:

@@ -295,7 +295,7 @@ async def test_a_hook_that_takes_too_long_unwinds_before_the_services_leave(
                 stage.started.set()
                 await asyncio.Event().wait()
             finally:
-                await asyncio.sleep(0)
+                await asyncio.sleep(0.05)
                 unwound.append(service.left)
 
     await queue.dispatch(Breaks())

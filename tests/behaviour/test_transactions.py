@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from functools import partial
 
 import pytest
 
 from asyncqueue import (
     Context,
     DriverError,
+    DriverUnavailable,
     Job,
     JobFailed,
     JobProcessed,
@@ -145,6 +147,59 @@ async def test_a_cancellation_that_is_swallowed_cannot_be_completed_any_more(
     assert "was interrupted (cancelled)" in refused[0]
     assert await rows() == []
     assert events.of(JobProcessed) == []
+
+
+async def test_a_commit_that_fails_is_a_failure(queue, driver, make_worker, rows, insert):
+    sound, failed = driver.transaction, []
+
+    @contextlib.asynccontextmanager
+    async def transaction(settlement):
+        async with sound(settlement) as connection:
+            yield connection
+            if not failed:
+                failed.append(settlement.id)
+                raise DriverUnavailable("the store went away")
+
+    class Pays(Job, name="PaysAgain", backoff=0):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction() as connection:
+                await insert(connection, f"attempt {ctx.attempt}")
+
+    driver.transaction = transaction
+    info = await run_alone(queue, make_worker, Pays)
+    assert (info.state, info.attempts) == (State.COMPLETED, 2)
+    assert await rows() == ["attempt 2"]
+
+
+async def test_a_job_is_completed_once_and_by_itself(
+    queue, make_worker, clock, events, rows, insert
+):
+    kept, refused = [], []
+
+    async def completes(ctx: Context) -> None:
+        try:
+            async with ctx.transaction() as connection:
+                await insert(connection, ctx.job_name)
+        except LeaseLost as error:
+            refused.append(str(error))
+
+    class Pays(Job, name="PaysOnce"):
+        async def handle(self, ctx: Context) -> None:
+            async with ctx.transaction():
+                clock.advance(5)
+            await completes(ctx)
+
+    class Ends(Job, name="EndsByItself"):
+        async def handle(self, ctx: Context) -> None:
+            kept.append(ctx)
+
+    await run_alone(queue, partial(make_worker, lease=600), Pays)
+    await run_alone(queue, make_worker, Ends)
+    await completes(kept[0])
+    assert len(refused) == 2
+    assert all("is not running any more" in text for text in refused)
+    assert await rows() == []
+    assert next(event.duration for event in events.of(JobProcessed)) == pytest.approx(5, abs=0.5)
 
 
 async def test_a_stop_after_the_commit_does_not_undo_it(queue, make_worker, events, rows, insert):

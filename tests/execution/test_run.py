@@ -9,9 +9,16 @@ from types import SimpleNamespace
 import msgspec
 import pytest
 
-from asyncqueue import Context, Job, JobTimeout, exponential
+from asyncqueue import Context, Job, JobTimeout, Retry, exponential
 from asyncqueue.codec import Envelope
-from asyncqueue.execution.outcome import Cancelled, Completed, Errored, Ignored, Interrupted
+from asyncqueue.execution.outcome import (
+    Cancelled,
+    Completed,
+    Errored,
+    Ignored,
+    Interrupted,
+    Released,
+)
 from asyncqueue.execution.plan import Defaults, Plan
 from asyncqueue.execution.run import Run
 from asyncqueue.record import Claim
@@ -248,6 +255,39 @@ async def test_a_deaf_run_is_given_up_after_its_drain(make_run, clock, caplog):
     assert f"{__file__}:" in caplog.text or "locks.py:" in caplog.text
     proceed.set()
     assert type(await task) is Ignored
+
+
+def test_a_coroutine_that_is_closed_is_no_failure_of_the_handler(make_run, monkeypatch):
+    """So it is with what is left when a loop was closed: its handler is asked nothing."""
+    asked = []
+    monkeypatch.setattr(Runs, "should_retry", lambda _job, error: asked.append(error))
+
+    async def breaks(ctx):
+        raise GeneratorExit
+
+    run = make_run(breaks)
+    run.task = object()  # Not the current one.
+    with pytest.raises(GeneratorExit):
+        run.execute().send(None)
+    assert asked == []
+
+
+def test_an_interrupt_of_the_process_ends_it(make_run):
+    async def breaks(ctx):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_run(breaks).execute().send(None)
+
+
+@pytest.mark.parametrize(("given", "delay"), [(None, 1), (0, 0), (7, 7)])
+async def test_a_retry_waits_as_it_says_or_as_the_backoff_does(make_run, given, delay):
+    async def asks(ctx):
+        raise Retry(given)
+
+    outcome = await make_run(asks).execute()
+    assert isinstance(outcome, Released)
+    assert (outcome.delay, outcome.counts) == (delay, True)
 
 
 @pytest.mark.parametrize("error", [ValueError(), SystemExit(), asyncio.CancelledError()], ids=repr)
