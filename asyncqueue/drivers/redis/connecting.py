@@ -36,6 +36,8 @@ class Router:
 
     def __init__(self, place: Place, tags: Sequence[str]) -> None:
         self.place = place
+        self.unheard: Callable[[Sequence[Word], Any], object] | None = None
+        """Told of commands whose callers were cancelled, and of their replies."""
         self._slots = [crc_hqx(tag.strip("{}").encode(), 0) % SLOTS for tag in tags]
         self._nodes = list(place.nodes)
         self._holders: dict[int, Address] = {}

@@ -89,7 +89,10 @@ class RedisDriver(Handle):
         except asyncio.CancelledError:
             # What the server hands out all the same must not wait for its lease to run out.
             wish.withdrawn = True
-            self._giving_back.begin(claiming)
+            if claiming.cancelling():  # By the end of asyncio.run(), which spares nobody.
+                await self._giving_back.cut_off()
+            else:
+                self._giving_back.begin(claiming)
             raise
 
     def _claim(self, wish: Wish) -> Coroutine[Any, Any, Claimed]:

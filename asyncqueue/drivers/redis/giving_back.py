@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from asyncqueue.drivers.redis import spreading
+from asyncqueue.drivers.redis.moving import read_claims
+from asyncqueue.drivers.redis.scripts import script
+from asyncqueue.drivers.redis.wire import ReplyError
 from asyncqueue.errors import DriverError
 from asyncqueue.record import Settlement, State
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from asyncqueue.drivers.redis.claiming import Told
     from asyncqueue.drivers.redis.shards import Shards
+    from asyncqueue.drivers.redis.wire import Word
     from asyncqueue.record import Claim, Claimed
 
     Claiming = asyncio.Future[Claimed] | asyncio.Task[Told]
+
+_EVALUATING: Final = ("EVALSHA", "EVAL")
 
 log = logging.getLogger("asyncqueue.redis")
 
@@ -26,12 +34,34 @@ class GivingBack:
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
         self._tasks: set[asyncio.Task[None]] = set()
+        self._unheard: list[tuple[Word, list[Any]]] = []
 
     def begin(self, claiming: Claiming) -> None:
         """Return what this one claims, as soon as it is known."""
         task = asyncio.create_task(self._give_back(claiming))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def unheard(self, words: Sequence[Word], reply: Any) -> None:
+        """A reply came to a command that was cut off."""
+        is_claim = words[0] in _EVALUATING and words[1] in script("claim")
+        if is_claim and not isinstance(reply, ReplyError):
+            self._unheard.append((words[3], reply))
+
+    async def cut_off(self) -> None:
+        """Return what claims got that were cancelled themselves, as the end of a loop does.
+
+        Replies come in order: all of theirs have come when the next one is there.
+        """
+        try:
+            await self._shards.some(lambda shard: shard.call("PING"))
+            while self._unheard:
+                tag, reply = self._unheard.pop()
+                shard = next(one for one in self._shards.all if one.tag == tag)
+                claims = await read_claims(shard, reply)
+                await spreading.settle(self._shards, [_unclaimed(claim) for claim in claims])
+        except DriverError as error:
+            log.warning("Claims that nobody waits for are left to their leases: %s", error)
 
     async def ended(self) -> None:
         """Return when all that came too late in this event loop was given back."""

@@ -66,6 +66,7 @@ class Handle(Driver):
         self._lookout = Lookout(place.shards, self._hears)
         self._watches = Subscriptions(router, tags, None if self.fifo else self._heard)
         self._giving_back = GivingBack(self._shards)
+        router.unheard = self._giving_back.unheard
         self._claiming = Claiming(
             self._shards, self._lookout, self._monotonic, self._giving_back.begin
         )

@@ -70,6 +70,7 @@ class Line:
         self.connecting = None
         if not connecting.cancelled() and connecting.exception() is None:
             self.wire = connecting.result()
+            self.wire.unheard = self._router.unheard
 
 
 class Lines:

@@ -44,10 +44,12 @@ class Wire(asyncio.Protocol):
     """A connection that is given up when the server is silent for ``patience`` seconds."""
 
     def __init__(self, patience: float) -> None:
+        self.unheard: Callable[[Sequence[Word], Any], object] | None = None
+        """Told of commands whose callers were cancelled, and of their replies."""
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._reader = hiredis.Reader(replyError=ReplyError)
-        self._waiting: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._waiting: deque[tuple[asyncio.Future[Any], float, Sequence[Word]]] = deque()
         self._heard = self._loop.time()
         self._watchdog: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -80,9 +82,11 @@ class Wire(asyncio.Protocol):
     def received(self, reply: Any) -> None:
         """A whole reply came."""
         if self._waiting:
-            future, _ = self._waiting.popleft()
+            future, _, words = self._waiting.popleft()
             if not future.done():
                 future.set_result(reply)
+            elif self.unheard is not None:
+                self.unheard(words, reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Part of the protocol of asyncio."""
@@ -94,7 +98,7 @@ class Wire(asyncio.Protocol):
         )
         error.__cause__ = error.__cause__ or exc
         while self._waiting:
-            future, _ = self._waiting.popleft()
+            future = self._waiting.popleft()[0]
             if not future.done():
                 future.set_exception(error)
         if not self.ended.done():
@@ -110,7 +114,7 @@ class Wire(asyncio.Protocol):
             self._transport.write(_packed(tuple(words)))
         else:
             self._held.append(_packed(tuple(words)))
-        self._waiting.append((future, self._loop.time()))
+        self._waiting.append((future, self._loop.time(), words))
         if self._watchdog is None:
             self._watchdog = self._loop.call_later(self._patience, self._watch)
         return future

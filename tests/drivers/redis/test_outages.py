@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import time
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -14,6 +15,7 @@ from asyncqueue.drivers.redis.scripts import script
 from asyncqueue.errors import AccessDenied, DriverError, DriverUnavailable
 from asyncqueue.record import Extension, Filter, Hold, State
 
+from ...faults.proxy import Proxy
 from .acts import Q, claim, ended, opened, operator, record
 
 if TYPE_CHECKING:
@@ -201,3 +203,39 @@ async def test_the_right_password_and_another_database_serve(own_redis) -> None:
 async def test_a_database_that_is_not_there_is_told(redis_url: str) -> None:
     with pytest.raises(DriverError, match="out of range"):
         await RedisDriver(redis_url.removesuffix("/0") + "/99").open()
+
+
+def test_what_the_end_of_asyncio_run_has_cut_off_is_given_back(
+    redis_url: str, redis_prefix: str
+) -> None:
+    """The call that claims is cancelled, too: its jobs must not wait for their leases."""
+    port = urlsplit(redis_url).port
+    assert port is not None
+    records = [record(f"{n}") for n in range(6)]
+
+    async def claim_and_close(driver: RedisDriver) -> None:
+        try:
+            await driver.claim([Q], 10, 30, "w1")
+        finally:
+            await driver.close()
+
+    async def main(driver: RedisDriver, proxy: Proxy) -> None:
+        await driver.open()
+        await driver.enqueue(records)
+        (first,) = (await driver.claim([Q], 1, 30, "w1")).claims
+        await driver.settle([ended(first)])  # It knows the scripts.
+        proxy.stall("from")
+        claiming = asyncio.create_task(claim_and_close(driver))
+        await asyncio.sleep(0.1)
+        assert not claiming.done()
+        asyncio.get_running_loop().call_later(0.1, proxy.resume)
+
+    async def look() -> list[tuple[State, int]]:
+        async with opened(redis_url, prefix=redis_prefix) as driver:
+            left = await driver.find(Filter(ids=tuple(one.id for one in records)))
+            return [(job.state, job.attempts) for job in left.items]
+
+    with Proxy(port) as proxy:
+        url = redis_url.replace(f":{port}", f":{proxy.port}")
+        asyncio.run(main(RedisDriver(url, prefix=redis_prefix), proxy))
+    assert asyncio.run(look()) == [(State.PENDING, 0)] * 5
