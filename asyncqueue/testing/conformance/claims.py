@@ -170,6 +170,16 @@ class ClaimRules(Rules):
         await driver.enqueue(records("f", "g"))
         assert (await driver.counts())["q"].pending == 2
 
+    @needs("delete")
+    @proves("PRI-01")
+    async def test_most_of_those_who_wait_may_go(self, driver: Driver, clock: Clock) -> None:
+        delays = {f"{n}": n * 37 % 101 for n in range(1, 101)}
+        await driver.enqueue([record(id, delay=delay) for id, delay in delays.items()])
+        left = [id for id in delays if int(id) % 4 == 0]
+        await driver.delete(Filter(ids=tuple(delays.keys() - left)))
+        clock.advance(101)
+        assert_fifo(driver, ids(await claim(driver)), sorted(left, key=delays.__getitem__))
+
     @proves("PRI-12")
     async def test_a_job_that_is_not_due_is_not_first(self, driver: Driver) -> None:
         await driver.enqueue([record("high", priority=10, delay=3600), record("low", priority=0)])

@@ -72,11 +72,37 @@ class FairRules(Rules):
             assert sorted(order[3 * n : 3 * n + 3]) == [f"a{n}", f"b{n}", f"c{n}"]
 
     @needs("acquire")
-    async def test_turns_go_on_where_the_last_claim_ended(self, driver: Driver) -> None:
-        for key in "abc":
-            await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(4)])
-        order = "".join([one.id[0] for _ in range(6) for one in await claim(driver, limit=2)])
-        assert [set(order[n : n + 3]) for n in (0, 3, 6, 9)] == [set("abc")] * 4 or not driver.fifo
+    @pytest.mark.parametrize(("keys", "limit"), [("abc", 2), ("ab", 3)])
+    async def test_turns_go_on_where_the_last_claim_ended(
+        self, driver: Driver, keys: str, limit: int
+    ) -> None:
+        for key in keys:
+            await driver.enqueue([record(f"{key}{n}", fair=key) for n in range(6)])
+        order = ""
+        while claims := await claim(driver, limit=limit):
+            order += "".join(one.id[0] for one in claims)
+        rounds = [order[n : n + len(keys)] for n in range(0, len(order), len(keys))]
+        assert [set(each) for each in rounds] == [set(keys)] * 6 or not driver.fifo
+
+    @needs("acquire")
+    async def test_those_without_a_key_who_come_later_have_a_turn(self, driver: Driver) -> None:
+        await driver.enqueue([record(f"a{n}", fair="a") for n in range(6)])
+        await driver.enqueue([record("p0")])
+        assert "p0" in ids(await claim(driver, limit=2)) or not driver.fifo
+        await driver.enqueue([record("p1")])
+        assert "p1" in ids(await claim(driver, limit=2)) or not driver.fifo
+
+    @needs("acquire")
+    @pytest.mark.parametrize("key", [None, "a"])
+    async def test_of_a_key_the_first_to_be_due_comes_first(
+        self, driver: Driver, clock: Clock, key: str | None
+    ) -> None:
+        await driver.enqueue([record("b0", fair="b"), record("late", fair=key, delay=10)])
+        clock.advance(5)
+        await driver.enqueue([record("early", fair=key)])
+        clock.advance(10)
+        order = [(await claim_one(driver)).id for _ in range(3)]
+        assert order.index("early") < order.index("late") or not driver.fifo
 
     @needs("acquire")
     async def test_who_has_others_behind_it_keeps_its_turn(self, driver: Driver) -> None:

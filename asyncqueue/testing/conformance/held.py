@@ -170,6 +170,7 @@ class HeldRules(Rules):
         await run(driver, State.COMPLETED)
         await end(driver, await claim_one(driver, CALLBACKS), State.FAILED)
         assert await driver.requeue(Filter(ids=("then",))) == ["then"]
+        assert numbers(await tally(driver)) == (1, 0, 1, 0, 0)
         both = await claim(driver, CALLBACKS)
         assert sorted(ids(both)) == ["finally", "then"]
         for one in both:
