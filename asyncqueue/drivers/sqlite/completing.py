@@ -102,9 +102,11 @@ class Completing:
 
     async def _opened(self, settlement: Settlement, give_up_at: float) -> Lendable:
         opening = self._step(self._open, settlement, give_up_at)
+        opened = asyncio.wrap_future(opening)
         try:
-            return (await asyncio.shield(asyncio.wrap_future(opening))).pop()
+            return (await asyncio.shield(opened)).pop()
         except asyncio.CancelledError:
+            opened.add_done_callback(lambda _: opened.cancelled() or opened.exception())
             # The thread goes on: what it opens must not keep the lock.
             if not opening.cancel():
                 opening.add_done_callback(self._discard)
