@@ -224,13 +224,16 @@ async def test_a_job_that_waits_for_a_slot_and_is_claimed_anew_is_started_once(
     monkeypatch.setattr(Heartbeat, "_renew", cut_off)
     await queue.dispatch(define(obedient, stage, timeout=10_000)())
     waits = await queue.dispatch(Waits())
-    async with make_worker(lease=60, concurrency=1, prefetch=5), asyncio.timeout(PATIENCE):
+    worker = make_worker(lease=60, concurrency=1, prefetch=5, max_jobs=10)
+    async with worker, asyncio.timeout(PATIENCE):
         while (await waits.status()).state is not State.PROCESSING:
             await asyncio.sleep(0.001)
         clock.advance(61)
         await queue.driver.sweep()
         await until(lambda: len(stage.contexts) == 2)
         assert started == []
+        # Of the four claims three count: this is as if the first had never been.
+        await until(lambda: worker._shift._quota._left == 7)
 
 
 class Hostile(Exception):  # noqa: N818

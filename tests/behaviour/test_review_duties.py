@@ -19,6 +19,7 @@ from asyncqueue.worker import side
 from asyncqueue.worker.heartbeat import Heartbeat
 from asyncqueue.worker.holdings import Holdings
 from asyncqueue.worker.outage import LONGEST_PAUSE, Outage
+from asyncqueue.worker.pauses import Pauses
 from asyncqueue.worker.pulse import Pulse
 from asyncqueue.worker.quota import Quota
 from asyncqueue.worker.settler import Settler
@@ -374,3 +375,34 @@ async def test_a_worker_whose_duty_breaks_ends_and_says_so(
 def broken_by(proceed):
     proceed.wait(PATIENCE)
     raise ValueError("a bug of ours")
+
+
+async def test_a_duty_on_the_same_loop_that_breaks_is_told_at_once():
+    may_break, told = asyncio.Event(), []
+
+    async def breaks(started, _stopped):
+        started()
+        await may_break.wait()
+        raise KeyError("broken")
+
+    with pytest.raises(KeyError):
+        async with side.beside(breaks, lambda: told.append("ended")):
+            may_break.set()
+            for _ in range(5):
+                await asyncio.sleep(0)
+            told.append("the block goes on")
+    assert told == ["ended", "the block goes on"]
+
+
+async def test_a_look_for_pauses_ends_though_the_store_swallows_its_cancellation():
+    async def swallows():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return []
+
+    pauses = Pauses(SimpleNamespace(paused=swallows), [SimpleNamespace(holds_unstarted=True)], log)
+    look = asyncio.create_task(pauses._look())
+    await asyncio.sleep(0)
+    look.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await look
