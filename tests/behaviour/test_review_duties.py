@@ -385,12 +385,15 @@ async def test_a_duty_on_the_same_loop_that_breaks_is_told_at_once():
         await may_break.wait()
         raise KeyError("broken")
 
-    with pytest.raises(KeyError):
+    async def work() -> None:
         async with side.beside(breaks, lambda: told.append("ended")):
             may_break.set()
             for _ in range(5):
                 await asyncio.sleep(0)
             told.append("the block goes on")
+
+    with pytest.raises(KeyError):
+        await work()
     assert told == ["ended", "the block goes on"]
 
 
