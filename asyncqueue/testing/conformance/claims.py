@@ -60,6 +60,7 @@ class ClaimRules(Rules):
         assert again.token > got.token
         stored = await look(driver, "a")
         assert stored is not None
+        assert stored.attempts == 2
         assert stored.started_at == instant(clock.time())
 
     @proves("DRV-23", "DRV-24")

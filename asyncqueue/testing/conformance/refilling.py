@@ -113,6 +113,15 @@ class RefillRules(Rules):
         assert ids(await claim(driver, Source("r"))) == ["b"]
 
     @needs("acquire")
+    async def test_who_waits_for_longer_makes_nobody_wait_for_longer(self, driver: Driver) -> None:
+        for holder, seconds in (("x", 10), ("y", 60)):
+            assert await driver.acquire("one", holder, 2, seconds) == 0
+        for name, most in (("a", 2), ("b", 1)):
+            await driver.enqueue(limited(name, limits=(Limited("one", most),)))
+            claimed = await driver.claim([Q], 10, LEASE, "w1")
+            assert (claimed.claims, claimed.due_in) == ([], pytest.approx(10, abs=0.01))
+
+    @needs("acquire")
     async def test_where_more_are_taken_than_there_are_they_wait_for_all(
         self, driver: Driver
     ) -> None:

@@ -88,6 +88,17 @@ class SettleRules(Rules):
         counts = (await driver.counts()).get("q")
         assert counts is None or (counts.completed, counts.cancelled) == (0, 0)
 
+    async def test_each_is_kept_for_as_long_as_it_says(self, driver: Driver, clock: Clock) -> None:
+        times = {"a": 600.0, "b": 0.0, "c": 60.0}
+        await driver.enqueue(records(*times))
+        ends = [
+            settlement(one, State.COMPLETED, retention=times[one.id]) for one in await claim(driver)
+        ]
+        assert await driver.settle(ends) == [True] * 3
+        assert sorted(ids((await driver.find(Filter())).items)) == ["a", "c"]
+        clock.advance(60)
+        assert ids((await driver.find(Filter())).items) == ["a"]
+
     @proves("MON-16")
     async def test_a_cancelled_job_is_not_completed(self, driver: Driver) -> None:
         await end(driver, await enqueue_and_claim(driver), State.CANCELLED)
