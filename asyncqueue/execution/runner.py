@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 import msgspec
 
 from asyncqueue import codec
+from asyncqueue.cancellation import raise_if_cancelled
 from asyncqueue.errors import AttemptsExhausted, LeaseLost, UnknownJob
 from asyncqueue.execution.deadlines import Deadlines
 from asyncqueue.execution.following import follow
@@ -199,7 +200,8 @@ class Runner:
         """Whether the batch of a claim that has waited here was called off meanwhile."""
         try:
             tallies = await self._driver.latches([claim.latch or ""])
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            raise_if_cancelled(error)
             self.log.exception("%s %s runs without a look at its batch", claim.name, claim.id)
             return False
         return any(tally.called_off for tally in tallies)

@@ -253,7 +253,10 @@ class Consumer:
 
         Whether it is to be skipped then is told by the next claim.
         """
-        called_off = await self._runner.is_called_off(run.claim)
+        try:
+            called_off = await self._runner.is_called_off(run.claim)
+        except asyncio.CancelledError:  # By the end of asyncio.run(), before the job has begun.
+            called_off = True
         if called_off:
             self._hand_back(run.claim)
             self._free(run, ended=False)

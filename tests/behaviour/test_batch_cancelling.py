@@ -142,9 +142,36 @@ async def test_what_a_worker_holds_unstarted_is_skipped_as_well(queue, scene, pr
 
 
 @pytest.mark.parametrize("driver", ["memory"], indirect=True)
-async def test_a_member_whose_batch_cannot_be_looked_at_is_run(queue, driver, scene, monkeypatch):
+async def test_a_member_whose_batch_is_being_looked_at_when_all_tasks_are_cancelled_is_handed_back(
+    queue, driver, scene, make_worker, monkeypatch
+):
+    """As by the end of ``asyncio.run()``, which spares nobody."""
+    looked = asyncio.Event()
+
+    async def hangs(_ids):
+        looked.set()
+        await asyncio.Event().wait()
+
+    await queue.batch(*steps("a", "b")).dispatch()
+    monkeypatch.setattr(driver, "latches", hangs)
+    worker = make_worker(on=queue, concurrency=1, prefetch=1, drain_timeout=None)
+    await worker.start()
+    await looked.wait()
+    (run,) = worker._shift._holdings.runs()
+    for task in (worker._main, run.task):
+        task.cancel()
+    await until(lambda: not worker.running)
+    (waits,) = (await queue.jobs(state="pending")).items
+    assert (waits.attempts, scene.ran) == (0, ["a"])
+
+
+@pytest.mark.parametrize("driver", ["memory"], indirect=True)
+@pytest.mark.parametrize("raised", [DriverUnavailable("away"), asyncio.CancelledError()], ids=repr)
+async def test_a_member_whose_batch_cannot_be_looked_at_is_run(
+    queue, driver, scene, monkeypatch, raised
+):
     async def away(_ids):
-        raise DriverUnavailable("the store is away")
+        raise raised
 
     await queue.batch(*steps("a", "b")).dispatch()
     monkeypatch.setattr(driver, "latches", away)
