@@ -45,3 +45,4 @@ async def test_all_that_is_kept_of_it_is_its_own(
     assert (again["key"], again["seq"] + 1) == ("again", fresh["seq"])
     tokens = {one.id: one.token for one in both}
     assert {row["id"]: row["token"] for row in (again, fresh)} == tokens
+    assert (again["exceptions"], again["error"], again["history"]) == (3, "boom", b"new")

@@ -6,9 +6,10 @@ import pytest
 
 from asyncqueue import Queue, Worker
 from asyncqueue.errors import DriverError
-from asyncqueue.record import Filter, State
+from asyncqueue.record import Filter, Latch, Limited, On, Source, State
+from asyncqueue.testing import Clock
 
-from .acts import Q, claim, ended, operator, record
+from .acts import Q, claim, ended, opened, operator, record
 from .working import RedisNumber
 
 
@@ -78,3 +79,26 @@ async def test_a_key_of_another_type_is_told_and_spares_other_queues(
             handle = await queue.dispatch(RedisNumber(1), queue="q")
             await handle.result(timeout=10)
         await queue.close()
+
+
+@pytest.mark.parametrize("what", ["state", "body"])
+async def test_what_a_damaged_job_held_is_free(redis_url, redis_prefix, what: str) -> None:
+    """Its key, its permit, its id; and nobody waits for it any more."""
+    tag, clock = f"{{{redis_prefix}:0}}", Clock()
+    one = (Limited("one", 1),)
+    jobs = [record("a", key="k", limits=one, latch="l"), record("next", limits=one)]
+    then = record("then", queue="after", latch="l", held=On.END)
+    async with opened(redis_url, prefix=redis_prefix, clock=clock) as driver:
+        await driver.enqueue([*jobs, then], latches=[Latch("l", b"")])
+        assert [one.id for one in await claim(driver)] == ["a"]
+        async with operator(redis_url) as other:
+            number = await other.call("HGET", f"{tag}:ids", "a")
+            await other.call("HSET", f"{tag}:{what}", number, b"nonsense")
+        clock.advance(31)
+        await driver.sweep()
+        (counted,) = await driver.latches(["l"])
+        assert (counted.total, counted.skipped) == (1, 1)
+        assert [one.id for one in await claim(driver)] == ["next"]
+        ready = (await driver.claim([Source("after")], 10, 30, "w1")).claims
+        assert [one.id for one in ready] == ["then"]
+        assert await driver.enqueue([record("b", key="k"), record("a")]) == [None, None]
