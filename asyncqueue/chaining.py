@@ -30,6 +30,14 @@ def begin(whole: Rest) -> Stored:
     return [_with_rest(_job(first), rest)], []
 
 
+def later(whole: Rest) -> list[Record]:
+    """What may be stored later on, when one of these links after the first begins, or fails."""
+    links = whole.links[1:]
+    jobs = [link.job for link in links if link.job is not None]
+    jobs += [record for link in links if link.batch is not None for record in link.batch.records]
+    return jobs if whole.catch is None else [*jobs, whole.catch]
+
+
 def catch(record: Record, cause: Cause) -> Record:
     """What is stored, of the catch of a chain, when a job of it failed for good."""
     payload = codec.extended(record.payload, cause=cause)

@@ -130,6 +130,14 @@ class Driver(ABC):
         its transaction, which is neither committed nor closed.
         """
 
+    def before(self, records: Sequence[Record], following: Sequence[Record]) -> Sequence[Record]:
+        """These records as they are to be stored, so that the others can follow them later.
+
+        Raises DriverError where the limits of those could not be heeded where they will be stored.
+        """
+        del following
+        return records
+
     @abstractmethod
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str

@@ -193,6 +193,7 @@ class Linking(Producer):
         """Store what begins it; answers that. A fake queue notes the whole here."""
         records, latches = chaining.begin(whole)
         self._refuse_too_large(records)
+        records = list(self.driver.before(records, chaining.later(whole)))
         await self._store_linked(records, latches, within)
         return records
 

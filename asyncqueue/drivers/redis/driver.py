@@ -76,6 +76,10 @@ class RedisDriver(Handle):
         self.refuse_within(within)
         return await storing.enqueue(self._open_shards, records, latches)
 
+    def before(self, records: Sequence[Record], following: Sequence[Record]) -> Sequence[Record]:
+        """See :meth:`asyncqueue.drivers.base.Driver.before`."""
+        return self._shards.before(records, following)
+
     async def claim(
         self, sources: Sequence[Source], limit: int, lease: float, worker: str
     ) -> Claimed:

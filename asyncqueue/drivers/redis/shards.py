@@ -9,12 +9,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 from zlib import crc32
 
+from msgspec.structs import replace
+
 from asyncqueue.drivers.redis.resting import Rest
 from asyncqueue.drivers.redis.scripts import Scripts
 from asyncqueue.errors import ConfigError, DriverError, DriverUnavailable, PartlyUnavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 
     from asyncqueue.drivers.redis.link import Link
     from asyncqueue.record import Record
@@ -61,6 +63,28 @@ class Shards:
     def home_of_permits(self, key: str) -> int:
         """The shard that keeps the permits of this key: that of the word behind its kind."""
         return self.home(key.partition(":")[2])
+
+    def before(self, records: Sequence[Record], following: Sequence[Record]) -> Sequence[Record]:
+        """These records in the shard of the limits of those that follow them, as those will be.
+
+        Raises DriverError where that cannot be.
+        """
+        limited = [record for record in following if record.limits]
+        if self.only is not None or not limited:
+            return records
+        words = [limit.key.partition(":")[2] for record in limited for limit in record.limits]
+        if not any(one.latch or one.key or one.limits for one in records):
+            records = [replace(record, together=words[0]) for record in records]
+        homes = {self.of(record) for record in records} | {self.home(word) for word in words}
+        if len(homes) > 1:
+            told = dict.fromkeys(_bonds(one) for one in (*records, *limited))
+            bonds = [bond for bond in told if bond]
+            raise DriverError(
+                f"A chain is stored in one of the {len(self)} shards of this store, and is bound "
+                f"to {' and '.join(bonds)}, in different ones. Bind its jobs to one limit only, or "
+                "open the store without ?shards=."
+            )
+        return records
 
     def _home_of_limits(self, record: Record) -> int:
         """Where the permits are that a record needs: all it needs must be in one shard."""
