@@ -102,3 +102,30 @@ async def test_what_a_damaged_job_held_is_free(redis_url, redis_prefix, what: st
         ready = (await driver.claim([Source("after")], 10, 30, "w1")).claims
         assert [one.id for one in ready] == ["then"]
         assert await driver.enqueue([record("b", key="k"), record("a")]) == [None, None]
+
+
+async def test_what_a_job_held_that_clients_cannot_read_is_free(
+    redis_url, redis_prefix, driver
+) -> None:
+    """The store can read its body as far as it has to."""
+    tag, one = f"{{{redis_prefix}:0}}", (Limited("one", 1),)
+    jobs = [record("a", key="k", limits=one, latch="l"), record("next", limits=one)]
+    then = record("then", queue="after", latch="l", held=On.END)
+    await driver.enqueue([*jobs, then], latches=[Latch("l", b"")])
+    async with operator(redis_url) as other:
+        number = await other.call("HGET", f"{tag}:ids", "a")
+        body = await other.call("HGET", f"{tag}:body", number)
+        assert body[25:28] == b"aqk"
+        await other.call("HSET", f"{tag}:body", number, body[:28])
+        with driver.watch(["queue:after"]) as watch:
+            assert await claim(driver) == []
+            await watch.wait(10)
+            assert watch.rung
+        assert await other.call("ZCARD", f"{tag}:leased:q") == 0
+    (counted,) = await driver.latches(["l"])
+    assert (counted.total, counted.skipped) == (1, 1)
+    assert [one.id for one in await claim(driver)] == ["next"]
+    assert [one.id for one in (await driver.claim([Source("after")], 10, 30, "w1")).claims] == [
+        "then"
+    ]
+    assert await driver.enqueue([record("b", key="k"), record("a")]) == [None, None]
