@@ -7,10 +7,12 @@ import contextlib
 import logging
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -484,7 +486,9 @@ async def test_a_paused_process_that_wakes_up_changes_nothing(start, shared):
     handle = await shared.dispatch(Endless(), max_attempts=3)
     first = start(0.5)
     await first.said("running 1")
-    os.kill(first.process.pid, signal.SIGSTOP)
+    with closing(sqlite3.connect(shared.driver.path, isolation_level=None)) as nobody_else:
+        nobody_else.execute("BEGIN IMMEDIATE")  # One that stands still with the lock stops all.
+        os.kill(first.process.pid, signal.SIGSTOP)
     second = start(5)  # However busy the machine is, this one keeps its own lease.
     await second.said("running 2")
     os.kill(first.process.pid, signal.SIGCONT)

@@ -140,6 +140,11 @@ class Scene:
         """Its exit code, when it has ended."""
         return await asyncio.to_thread(worker.ended)
 
+    def suspend(self, worker: Process) -> None:
+        """SIGSTOP, but not while it holds the lock of a file: that would stop everybody."""
+        with self.store.locked():
+            worker.send(signal.SIGSTOP)
+
     async def terminated(self, worker: Process) -> tuple[int, float]:
         """SIGTERM; its exit code, and how many seconds it took."""
         at = time.monotonic()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from asyncqueue import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
     from ..servers.process import ServerProcess
@@ -36,6 +40,17 @@ class Store:
             return self.url
         sign = "&" if "?" in self.url else "?"
         return f"{self.url.format(port=port or self.port)}{sign}timeout={self.timeout}"
+
+    @contextlib.contextmanager
+    def locked(self) -> Generator[None]:
+        """While nobody else holds the lock of the file, where it is one."""
+        if self.kind != "sqlite":
+            yield
+            return
+        path = self.url.removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path, timeout=30.0, isolation_level=None)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            yield
 
     def variables(self, port: int | None = None) -> dict[str, str]:
         """The environment of a worker."""

@@ -83,7 +83,7 @@ async def test_a_worker_that_stood_still(scene: Scene, figure: Figure) -> None:
     ids = await scene.dispatch([*(Labour(seconds=0.8) for _ in range(3)), Labour(first=60.0)])
     first = await scene.hired(lease=1.0)
     await scene.begun(4)
-    first.send(signal.SIGSTOP)
+    scene.suspend(first)
     await scene.hired(lease=1.0)
     await scene.done(ids)
     await asyncio.sleep(1.0)

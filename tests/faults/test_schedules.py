@@ -74,7 +74,7 @@ async def test_one_that_is_killed_and_stands_still_beside_another(
     for round in range(2):
         victim = await running_scheduler(scene, FAULTS_SHIFT=str(shift))
         await ran(scene, begun + 3 * (round + 1))
-        victim.send(signal.SIGSTOP)
+        scene.suspend(victim)
         await asyncio.sleep(2 * EVERY)
         victim.send(signal.SIGCONT)
         await asyncio.sleep(EVERY / 3 * round)
