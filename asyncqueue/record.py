@@ -175,12 +175,14 @@ class Claimed(msgspec.Struct):
     ``due_in`` is the number of seconds until the next delayed job of these sources is due;
     None where there is none, or where fewer jobs than asked for may be waiting elsewhere. ``now``
     is the time of the store, by which its jobs were created; where it is not told, it is taken for
-    that of the worker.
+    that of the worker. ``more`` says that others could be claimed beside them; it is told by
+    :meth:`~asyncqueue.drivers.base.Driver.claim_next` only.
     """
 
     claims: list[Claim]
     due_in: float | None = None
     now: float | None = None
+    more: bool = False
 
 
 class Extension(msgspec.Struct, gc=False):

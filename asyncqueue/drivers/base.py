@@ -173,6 +173,19 @@ class Driver(ABC):
         """Watch topics. A watch that never rings is a correct implementation."""
         return Watch(topics)
 
+    async def claim_next(
+        self, sources: Sequence[Source], lease: float, worker: str, watch: Watch, patience: float
+    ) -> Claimed | None:
+        """Return when the watch rings, or after ``patience`` seconds: it is time to claim again.
+
+        A store that can hands the next job to who waits, in the step that makes it claimable: then
+        this answers what a claim of a single job would have. Such an answer may come at any
+        time, and be empty. Where the job of a ring came by this answer, the watch need not ring.
+        Only for who just found less to claim than he has room for.
+        """
+        await watch.wait(patience)
+        return None
+
     async def sweep(self) -> int:
         """Return jobs whose lease ran out to the front of their queue; answers how many.
 

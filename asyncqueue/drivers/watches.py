@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,6 +25,7 @@ class Watch:
         self._loop = asyncio.get_running_loop()
         self._thread = threading.get_ident()
         self._event = asyncio.Event()
+        self._woken: asyncio.Future[None] | None = None
         self._rung = False
 
     def ring(self) -> None:
@@ -35,9 +36,9 @@ class Watch:
         # The loop of a waiter that is gone may be closed: nobody is left to wake.
         with contextlib.suppress(RuntimeError):
             if threading.get_ident() == self._thread:
-                self._event.set()
+                self._set()
             else:
-                self._loop.call_soon_threadsafe(self._event.set)
+                self._loop.call_soon_threadsafe(self._set)
 
     @property
     def rung(self) -> bool:
@@ -55,6 +56,26 @@ class Watch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout):
                     await self._event.wait()
+
+    async def wait_or(self, other: asyncio.Future[Any]) -> None:
+        """Return when it rang since :meth:`clear`, or when the other is done."""
+        if self._event.is_set() or other.done():
+            return
+        woken = self._woken = self._loop.create_future()
+        other.add_done_callback(self._wake)
+        try:
+            await woken
+        finally:
+            other.remove_done_callback(self._wake)
+            self._woken = None
+
+    def _wake(self, _: object = None) -> None:
+        if self._woken is not None and not self._woken.done():
+            self._woken.set_result(None)
+
+    def _set(self) -> None:
+        self._event.set()
+        self._wake()
 
     def close(self) -> None:
         """Stop watching."""
@@ -105,10 +126,14 @@ class Watches:
         with self._lock:
             return set(self._open)
 
+    def on(self, topic: str) -> tuple[Watch, ...]:
+        """The watches on this topic."""
+        return tuple(self._open.get(topic, ()))
+
     def ring(self, topics: Iterable[str]) -> None:
         """Ring every watch on one of these topics."""
         for topic in topics:
-            for watch in tuple(self._open.get(topic, ())):
+            for watch in self.on(topic):
                 watch.ring()
 
     def ring_all(self) -> None:

@@ -149,7 +149,43 @@ class Consumer:
             if not claimed.claims and not there_is_more:
                 self.looked_at = changes
                 self._quota.found_nothing()
-            await watch.wait(_shorter(self._timing.poll_interval, claimed.due_in))
+            await self._wait(watch, claimed)
+
+    async def _wait(self, watch: Watch, found: Claimed) -> None:
+        """Wait until it is time to claim; take what the store hands out meanwhile."""
+        while not found.more and self._has_only_to_wait(watch):
+            if found.claims:
+                await asyncio.sleep(0)  # What came starts before the next one is waited for.
+            patience = _shorter(self._timing.poll_interval, found.due_in)
+            if self._quota.is_limited:  # A claim that waits would keep it from other pools.
+                await watch.wait(patience)
+                return
+            claimed = await self._claim_next(watch, patience)
+            if claimed is None:
+                return
+            self._runner.hear_time(claimed.now)
+            await self._accept_all(claimed.claims)
+            found = claimed
+
+    def _has_only_to_wait(self, watch: Watch) -> bool:
+        """Whether there is nothing else to look after, and room for what may come."""
+        return (
+            not self.closed
+            and not watch.rung
+            and self._refused is None
+            and len(self.running) + len(self._buffer) < self._capacity
+            and not self._settler.is_behind(MOST_UNSETTLED + self._capacity, self._freed)
+        )
+
+    async def _claim_next(self, watch: Watch, patience: float) -> Claimed | None:
+        try:
+            return await self._driver.claim_next(
+                self._pool.sources, self._timing.lease, self._worker_id, watch, patience
+            )
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - none ends the pump
+            raise_if_cancelled(error)
+            await self._pause(self._outage.failed(error))
+            return None
 
     async def _claim(self, limit: int) -> Claimed | None:
         """None where the store could not be asked: after a pause, to be tried again."""

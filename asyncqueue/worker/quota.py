@@ -28,6 +28,11 @@ class Quota:
         self._on_used_up = on_used_up
         self._on_nothing = on_nothing
 
+    @property
+    def is_limited(self) -> bool:
+        """Whether there is an end to what may be started."""
+        return self._limit is not None
+
     def take(self, wanted: int, waiting: asyncio.Event) -> int:
         """How many of ``wanted`` jobs may be claimed; they count as taken.
 

@@ -63,7 +63,7 @@ class Claiming:
         shards: Shards,
         lookout: Lookout,
         clock: Callable[[], float],
-        too_late: Callable[[Asking], None],
+        too_late: Callable[[Asking], object],
     ) -> None:
         self.shards = shards
         self.lookout = lookout

@@ -23,7 +23,7 @@ from asyncqueue.record import Claimed
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
-    from asyncqueue.drivers.base import Order
+    from asyncqueue.drivers.base import Order, Watch
     from asyncqueue.record import (
         Counted,
         Extension,
@@ -87,9 +87,11 @@ class RedisDriver(Handle):
         if limit <= 0:
             return Claimed([])
         wish = Wish(sources, limit, lease, worker)
+        if self._waiting is not None:
+            self._waiting.looks(sources)
         claiming = asyncio.ensure_future(self._claim(wish))
         try:
-            return await asyncio.shield(claiming)
+            claimed = await asyncio.shield(claiming)
         except asyncio.CancelledError:
             # What the server hands out all the same must not wait for its lease to run out.
             wish.withdrawn = True
@@ -98,6 +100,17 @@ class RedisDriver(Handle):
             else:
                 self._giving_back.begin(claiming)
             raise
+        if self._waiting is not None and claimed.claims:
+            self._waiting.found(sources, claimed.claims[-1])
+        return claimed
+
+    async def claim_next(
+        self, sources: Sequence[Source], lease: float, worker: str, watch: Watch, patience: float
+    ) -> Claimed | None:
+        """See :meth:`asyncqueue.drivers.base.Driver.claim_next`."""
+        if self._waiting is None or not self._is_open:
+            return await super().claim_next(sources, lease, worker, watch, patience)
+        return await self._waiting.claim(Wish(sources, 1, lease, worker), watch, patience)
 
     def _claim(self, wish: Wish) -> Coroutine[Any, Any, Claimed]:
         shards = self._open_shards

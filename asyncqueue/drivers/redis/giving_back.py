@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.redis.wire import Word
     from asyncqueue.record import Claim, Claimed
 
-    Claiming = asyncio.Future[Claimed] | asyncio.Task[Told]
+    Claiming = asyncio.Future[Claimed] | asyncio.Task[Claimed] | asyncio.Task[Told]
 
 _EVALUATING: Final = ("EVALSHA", "EVAL")
 
@@ -36,11 +36,12 @@ class GivingBack:
         self._tasks: set[asyncio.Task[None]] = set()
         self._unheard: list[tuple[Word, list[Any]]] = []
 
-    def begin(self, claiming: Claiming) -> None:
+    def begin(self, claiming: Claiming) -> asyncio.Task[None]:
         """Return what this one claims, as soon as it is known."""
         task = asyncio.create_task(self._give_back(claiming))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def unheard(self, words: Sequence[Word], reply: Any) -> None:
         """A reply came to a command that was cut off."""

@@ -18,6 +18,7 @@ from asyncqueue.drivers.redis.locations import place_of
 from asyncqueue.drivers.redis.lookout import Lookout
 from asyncqueue.drivers.redis.place import check_prefix, check_shards, check_timeout
 from asyncqueue.drivers.redis.shards import Shards, tags_of
+from asyncqueue.drivers.redis.waiting_claims import WaitingClaims
 from asyncqueue.drivers.redis.watching import Subscriptions
 from asyncqueue.errors import DriverError
 from asyncqueue.forks import tell_of_forks
@@ -64,8 +65,11 @@ class Handle(Driver):
         self._link = Link(router)
         self._shards = Shards(self._link, prefix, place.shards, self._now)
         self._lookout = Lookout(place.shards, self._hears)
-        self._watches = Subscriptions(router, tags, None if self.fifo else self._heard)
         self._giving_back = GivingBack(self._shards)
+        self._waiting = self._make_waiting(router)
+        self._watches = Subscriptions(
+            router, tags, None if self.fifo else self._heard, self._waiting
+        )
         router.unheard = self._giving_back.unheard
         self._claiming = Claiming(
             self._shards, self._lookout, self._monotonic, self._giving_back.begin
@@ -134,6 +138,8 @@ class Handle(Driver):
         self._is_inherited = self._is_inherited or self._is_open
         self._is_open = False
         self._giving_back.forget()
+        if self._waiting is not None:
+            self._waiting.forget()
         self._link.forget()
         self._watches.forget()
 
@@ -141,6 +147,8 @@ class Handle(Driver):
         """Let go of the connections. Harmless when it is closed."""
         self._is_open = self._is_inherited = False
         await self._watches.stop()
+        if self._waiting is not None:
+            self._waiting.close()
         await self._giving_back.ended()
         await self._link.close()
 
@@ -160,6 +168,12 @@ class Handle(Driver):
         return self._watches.open(topics)
 
     # Inside
+
+    def _make_waiting(self, router: Router) -> WaitingClaims | None:
+        """For the only shard, by whose clock jobs are due: a server waits by its own."""
+        if self._shards.only is None or self.clock is not SYSTEM_CLOCK:
+            return None
+        return WaitingClaims(router, self._shards.only, self._giving_back.begin)
 
     def _hears(self, shard: int, queue: str) -> bool:
         return self._watches.hears(shard, f"queue:{queue}")

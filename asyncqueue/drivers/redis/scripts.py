@@ -75,16 +75,19 @@ class Scripts:
 
     async def run_with(self, verb: str, arguments: Iterable[Word]) -> Any:
         """As :meth:`run`; a server that has lost the script is given it again."""
-        text, sha = script(verb)
-        rest = (1, self.tag, self._now(), *arguments)
+        words = self.command(verb, arguments)
         try:
-            return await self._ask(("EVALSHA", sha, *rest))
+            return await self._ask(words)
         except DriverError as error:
             if has_wrong_type(error.__cause__):
                 raise await self._telling_which(error) from error.__cause__
             if not _is_unknown(error.__cause__):
                 raise
-        return await self._ask(("EVAL", text, *rest))
+        return await self._ask(("EVAL", script(verb).text, *words[2:]))
+
+    def command(self, verb: str, arguments: Iterable[Word]) -> tuple[Word, ...]:
+        """What is sent for that, to a server that has the script."""
+        return ("EVALSHA", script(verb).sha, 1, self.tag, self._now(), *arguments)
 
     async def _telling_which(self, error: DriverError) -> DriverError:
         """The same, with the names of the keys that are not ours."""

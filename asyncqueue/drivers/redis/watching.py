@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from asyncqueue.drivers.redis.connecting import Router
+    from asyncqueue.drivers.redis.waiting_claims import WaitingClaims
 
 SHORTEST_PAUSE: Final = 0.1
 LONGEST_PAUSE: Final = 5.0
@@ -58,7 +59,8 @@ _NOTICES: Final = (b"message", b"subscribe", b"unsubscribe")
 class Subscriptions(Watches):
     """The open watches of one handle; what they watch is subscribed to while it is open.
 
-    ``heard`` is called with each ring: the shard, the topic and what was told with it.
+    ``heard`` is called with each ring: the shard, the topic and what was told with it. Watches are
+    not rung by what comes to them by claims that are ``waiting``.
     """
 
     def __init__(
@@ -66,12 +68,15 @@ class Subscriptions(Watches):
         router: Router,
         tags: Sequence[str],
         heard: Callable[[int, str, bytes], None] | None = None,
+        waiting: WaitingClaims | None = None,
     ) -> None:
         super().__init__()
+        self._heard = heard
+        self._waiting = waiting
         # A server of a cluster tells of nobody but its own subscribers how many there are.
         groups = [[shard] for shard in range(len(tags))] if router.divided else [range(len(tags))]
         self._listeners = [
-            Listener(router, {shard: f"{tags[shard]}:" for shard in group}, self, heard)
+            Listener(router, {shard: f"{tags[shard]}:" for shard in group}, self)
             for group in groups
         ]
         self._of = {shard: one for one in self._listeners for shard in one.prefixes}
@@ -85,11 +90,21 @@ class Subscriptions(Watches):
     def discard(self, watch: Watch) -> None:
         """Forget this watch."""
         super().discard(watch)
+        if self._waiting is not None:
+            self._waiting.leave(watch)
         self._follow()
 
     def hears(self, shard: int, topic: str) -> bool:
         """Whether every ring of this topic in this shard is heard at the moment."""
         return self._of[shard].hears(shard, topic)
+
+    def heard(self, shard: int, topic: str, told: bytes) -> None:
+        """A ring came: ring the watches on its topic."""
+        if self._heard is not None:
+            self._heard(shard, topic, told)
+        for watch in self.on(topic):
+            if self._waiting is None or not self._waiting.serves(watch, topic, told):
+                watch.ring()
 
     def start(self) -> None:
         """The handle was opened."""
@@ -121,15 +136,13 @@ class Listener:
         self,
         router: Router,
         prefixes: dict[int, str],
-        watches: Watches,
-        heard: Callable[[int, str, bytes], None] | None,
+        watches: Subscriptions,
     ) -> None:
         self.prefixes = prefixes
         self._router = router
         self._place = router.place
         self._shards = {prefix: shard for shard, prefix in prefixes.items()}
         self._watches = watches
-        self._heard = heard
         self._wire: SubscribedWire | None = None
         self._subscribed: set[str] = set()
         self._confirmed: set[bytes] = set()
@@ -253,6 +266,4 @@ class Listener:
         prefix, brace, rest = channel.decode("utf-8", "replace").partition("}:")
         shard, topic = self._shards.get(prefix + brace), rest
         if shard is not None:
-            if self._heard is not None:
-                self._heard(shard, topic, told)
-            self._watches.ring((topic,))
+            self._watches.heard(shard, topic, told)
