@@ -153,7 +153,7 @@ class Consumer:
 
     async def _wait(self, watch: Watch, found: Claimed) -> None:
         """Wait until it is time to claim; take what the store hands out meanwhile."""
-        while not found.more and self._has_only_to_wait(watch):
+        while True:
             if found.claims:
                 await asyncio.sleep(0)  # What came starts before the next one is waited for.
             patience = _shorter(self._timing.poll_interval, found.due_in)
@@ -165,6 +165,8 @@ class Consumer:
                 return
             self._runner.hear_time(claimed.now)
             await self._accept_all(claimed.claims)
+            if claimed.more or not self._has_only_to_wait(watch):
+                return
             found = claimed
 
     def _has_only_to_wait(self, watch: Watch) -> bool:

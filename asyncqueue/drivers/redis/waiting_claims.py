@@ -149,7 +149,8 @@ class WaitingClaims:
         """See :meth:`asyncqueue.drivers.base.Driver.claim_next`."""
         sources = tuple(wish.sources)
         place = self._places.get(sources)
-        ready = None if place is None or patience < SHORTEST else self._ready(watch)
+        in_vain = place is None or watch.rung or patience < SHORTEST
+        ready = None if in_vain else self._ready(watch)
         if place is None or ready is None:
             await watch.wait(patience)
             return None

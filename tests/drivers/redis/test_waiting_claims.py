@@ -7,7 +7,7 @@ import contextlib
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -348,9 +348,11 @@ async def test_a_user_who_may_not_block_is_served_as_before(
         with driver.watch(["queue:q"]) as watch:
             for id in "abcdef":
                 watch.clear()
+                assert await next_of(driver, watch, 0.02) is None
                 await driver.enqueue([record(id)])
-                found = await next_of(driver, watch)
-                got = found.claims if found is not None else await claim(driver)
+                await watch.wait(5)
+                assert watch.rung
+                got = await claim(driver)
                 assert [one.id for one in got] == [id]
                 assert await driver.settle([ended(one) for one in got]) == [True]
     (line,) = [one.message for one in caplog.records if "do not wait" in one.message]
@@ -360,10 +362,11 @@ async def test_a_user_who_may_not_block_is_served_as_before(
 # A thread of its own stores jobs while the loop of the test stands still.
 
 
-def run_elsewhere(driver: RedisDriver, *new: str) -> None:
+def run_elsewhere(driver: RedisDriver, *new: str, **changes: Any) -> None:
     async def run() -> None:
         async with other(driver) as twin:
-            assert await twin.enqueue([record(id) for id in new]) == [None] * len(new)
+            records = [record(id, **changes) for id in new]
+            assert await twin.enqueue(records) == [None] * len(new)
 
     thread = threading.Thread(target=lambda: asyncio.run(run()))
     thread.start()
