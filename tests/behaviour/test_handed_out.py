@@ -8,6 +8,7 @@ import pytest
 
 from asyncqueue import Context, DriverUnavailable, Job, State
 from asyncqueue.drivers.memory import MemoryDriver
+from asyncqueue.drivers.watches import Watch
 from asyncqueue.record import Claimed
 
 from ..recorder import PATIENCE, until
@@ -21,9 +22,17 @@ class Hands:
         self.waits = 0
         self.told = asyncio.Queue()
         """How many jobs to hand out; None to tell him to look; or an error."""
-        self.more = self.rings = False
+        self.more = False
+        self.watches = []
+        self.claimed, self.may_answer = asyncio.Event(), asyncio.Event()
+        self.may_answer.set()
         self._claim = driver.claim
-        driver.claim, driver.claim_next = self.claim, self.claim_next
+        driver.claim, driver.claim_next, driver.watch = self.claim, self.claim_next, self.watch
+
+    def watch(self, topics):
+        """One that only the worker itself rings, and the test."""
+        self.watches.append(Watch(topics))
+        return self.watches[-1]
 
     async def claim(self, sources, limit, lease, worker):
         self.asked.append(limit)
@@ -31,14 +40,17 @@ class Hands:
 
     async def claim_next(self, sources, lease, worker, watch, patience):
         self.waits += 1
-        told = await self.told.get()
+        telling = asyncio.ensure_future(self.told.get())
+        await watch.wait_or(telling)
+        told = telling.result() if telling.done() else None
+        telling.cancel()
         if isinstance(told, Exception):
             raise told
         if told is None:
             return None
         found = await self._claim(sources, told, lease, worker)
-        if not self.rings:
-            watch.clear()
+        self.claimed.set()
+        await self.may_answer.wait()
         return Claimed(found.claims, found.due_in, found.now, self.more)
 
 
@@ -117,32 +129,33 @@ async def test_a_worker_without_room_waits_for_none(hands, queue, make_worker):
 
 
 async def test_a_ring_that_came_meanwhile_is_not_forgotten(hands, queue, make_worker):
-    """The store handed a job out, and somebody else has put one where only a claim finds it."""
-    async with make_worker(concurrency=5) as worker, asyncio.timeout(PATIENCE):
+    """The store hands out one job, and another comes where only a claim finds it."""
+    async with make_worker(concurrency=5), asyncio.timeout(PATIENCE):
         await waiting(hands, 1)
-        await queue.dispatch(Waits(), priority=5)
+        asked = len(hands.asked)
+        await queue.dispatch_many([Waits(), Waits()])
         hands.told.put_nowait(1)
-        await until(lambda: gate.running == 1)
-        await queue.dispatch(Waits(), priority=2)
-        asked, hands.rings = len(hands.asked), True
-        hands.told.put_nowait(0)  # Nothing was handed out.
+        for watch in hands.watches:
+            watch.ring()
         await until(lambda: gate.running == 2)
-        assert len(hands.asked) > asked
+        assert hands.asked[asked:] == [4]
         gate.open.set()
-        assert worker.running
 
 
 async def test_a_job_that_comes_after_the_end_was_asked_for_is_handed_back(
     hands, queue, make_worker
 ):
     worker = make_worker()
+    hands.may_answer.clear()
     async with asyncio.timeout(PATIENCE):
         await worker.start()
         await waiting(hands, 1)
         handle = await queue.dispatch(Waits())
+        hands.told.put_nowait(1)
+        await hands.claimed.wait()
         stopping = asyncio.create_task(worker.stop())
         await until(lambda: worker.stop_reason)
-        hands.told.put_nowait(1)
+        hands.may_answer.set()
         await stopping
     info = await handle.status()
     assert (info.state, info.attempts, gate.running) == (State.PENDING, 0, 0)

@@ -169,7 +169,10 @@ class WaitingClaims:
             if not is_late:  # Else whoever waited for us has waited long enough.
                 await asyncio.wait((giving,), timeout=LAST_WORD)
             raise
-        return await self._read(sources, waiting)
+        found = await self._read(sources, waiting)
+        if found is None:
+            self.looks(sources)
+        return found
 
     def leave(self, watch: Watch) -> None:
         """This watch was closed."""
