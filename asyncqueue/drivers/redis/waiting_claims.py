@@ -208,11 +208,15 @@ class WaitingClaims:
         address = await self._router.holder(self._scripts.shard)
         patience = self._router.place.timeout + LONGEST
         wire = await self._router.connect(lambda: Wire(patience), address)
-        number = await wire.call(("CLIENT", "ID"))
+        number = None
+        try:
+            number = await wire.call(("CLIENT", "ID"))
+        finally:
+            if not isinstance(number, int):
+                wire.give_up(ConnectionEndedError("nothing is to be sent on it"))
         if isinstance(number, ReplyError):
-            wire.give_up(ConnectionEndedError("nothing is to be sent on it"))
             self._note_refusal(number)
-            raise DriverError(f"The server gives no client a number: {number}") from number
+            raise number
         return wire, number
 
     def _connected(self, connecting: asyncio.Task[tuple[Wire, int]]) -> None:
