@@ -208,7 +208,7 @@ class WaitingClaims:
         address = await self._router.holder(self._scripts.shard)
         patience = self._router.place.timeout + LONGEST
         wire = await self._router.connect(lambda: Wire(patience), address)
-        number = None
+        number: Any = None
         try:
             number = await wire.call(("CLIENT", "ID"))
         finally:
