@@ -57,15 +57,17 @@ class Watch:
                 async with asyncio.timeout(timeout):
                     await self._event.wait()
 
-    async def wait_or(self, other: asyncio.Future[Any]) -> None:
-        """Return when it rang since :meth:`clear`, or when the other is done."""
+    async def wait_or(self, other: asyncio.Future[Any], timeout: float) -> None:
+        """As :meth:`wait`; return when the other is done, too."""
         if self._event.is_set() or other.done():
             return
         woken = self._woken = self._loop.create_future()
+        timer = self._loop.call_later(timeout, self._wake)
         other.add_done_callback(self._wake)
         try:
             await woken
         finally:
+            timer.cancel()
             other.remove_done_callback(self._wake)
             self._woken = None
 

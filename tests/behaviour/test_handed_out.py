@@ -41,7 +41,7 @@ class Hands:
     async def claim_next(self, sources, lease, worker, watch, patience):
         self.waits += 1
         telling = asyncio.ensure_future(self.told.get())
-        await watch.wait_or(telling)
+        await watch.wait_or(telling, PATIENCE)
         told = telling.result() if telling.done() else None
         telling.cancel()
         if isinstance(told, Exception):

@@ -20,14 +20,19 @@ def witness(driver: Driver, journal: Journal, *, replay: bool = False) -> None:
     With ``replay`` each group of settlements comes once more at once, and once more much later.
     """
     real: Any = driver
-    claim, settle = real.claim, real.settle
+    claim, claim_next, settle = real.claim, real.claim_next, real.settle
     former: deque[Any] = deque()
 
-    async def witnessed_claim(*given: Any, **named: Any) -> Any:
-        claimed = await claim(*given, **named)
-        for one in claimed.claims:
+    def noted(claimed: Any) -> Any:
+        for one in claimed.claims if claimed is not None else ():
             journal.note("claimed", one.id, token=one.token, attempt=one.attempts)
         return claimed
+
+    async def witnessed_claim(*given: Any, **named: Any) -> Any:
+        return noted(await claim(*given, **named))
+
+    async def witnessed_claim_next(*given: Any, **named: Any) -> Any:
+        return noted(await claim_next(*given, **named))
 
     async def witnessed_settle(settlements: Any) -> Any:
         answers = await settle(settlements)
@@ -44,4 +49,5 @@ def witness(driver: Driver, journal: Journal, *, replay: bool = False) -> None:
             await witnessed_settle(former.popleft())
         return answers
 
-    real.claim, real.settle = witnessed_claim, settle_repeatedly if replay else witnessed_settle
+    real.claim, real.claim_next = witnessed_claim, witnessed_claim_next
+    real.settle = settle_repeatedly if replay else witnessed_settle

@@ -156,10 +156,12 @@ class WaitingClaims:
             return None
         self._served[sources] = watch, place
         wire, number = ready
-        waiting = self._send(wire, place, wish, min(patience, LONGEST))
+        patience = min(patience, LONGEST)
+        waiting = self._send(wire, place, wish, patience)
         is_late = False
         try:
-            await watch.wait_or(waiting.claimed)
+            # The server itself may notice a tenth of a second later that the time is over.
+            await watch.wait_or(waiting.claimed, patience)
             is_late = True
             if not waiting.claimed.done():
                 await self._withdraw(waiting, number)
