@@ -163,8 +163,7 @@ class WaitingClaims:
             # The server itself may notice a tenth of a second later that the time is over.
             await watch.wait_or(waiting.claimed, patience)
             is_late = True
-            if not waiting.claimed.done():
-                await self._withdraw(waiting, number)
+            await self._withdraw(waiting, number)
         except asyncio.CancelledError:
             # What the server hands out all the same must not wait for its lease to run out.
             giving = self._give_back(asyncio.create_task(self._leftover(waiting, number)))
@@ -244,19 +243,23 @@ class WaitingClaims:
         return Waiting(wire, blocked, claimed)
 
     async def _withdraw(self, waiting: Waiting, number: int) -> None:
-        """Let the claim be executed now."""
+        """Let the claim be executed now.
+
+        On its own connection it may reach the server later than what is to unblock it.
+        """
         try:
-            await self._scripts.call("CLIENT", "UNBLOCK", number)
+            while not waiting.claimed.done():
+                await self._scripts.call("CLIENT", "UNBLOCK", number)
         except DriverError as error:
             if isinstance(error.__cause__, ReplyError):
                 self._note_refusal(error.__cause__)  # Its time will be over soon.
             else:
                 waiting.wire.give_up(ConnectionEndedError("the server is away"))
-        await asyncio.wait((waiting.claimed,))
+        if not waiting.claimed.done():
+            await asyncio.wait((waiting.claimed,))
 
     async def _leftover(self, waiting: Waiting, number: int) -> Claimed:
-        if not waiting.claimed.done():
-            await self._withdraw(waiting, number)
+        await self._withdraw(waiting, number)
         return await self._read((), waiting) or Claimed([])
 
     async def _read(self, sources: Sources, waiting: Waiting) -> Claimed | None:
