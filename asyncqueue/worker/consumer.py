@@ -165,16 +165,14 @@ class Consumer:
                 return
             self._runner.hear_time(claimed.now)
             await self._accept_all(claimed.claims)
-            if claimed.more or not self._has_only_to_wait(watch):
+            if claimed.more or not self._has_only_to_wait():
                 return
             found = claimed
 
-    def _has_only_to_wait(self, watch: Watch) -> bool:
+    def _has_only_to_wait(self) -> bool:
         """Whether there is nothing else to look after, and room for what may come."""
         return (
-            not self.closed
-            and not watch.rung
-            and self._refused is None
+            self._refused is None
             and len(self.running) + len(self._buffer) < self._capacity
             and not self._settler.is_behind(MOST_UNSETTLED + self._capacity, self._freed)
         )

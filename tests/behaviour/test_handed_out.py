@@ -9,6 +9,7 @@ import pytest
 from asyncqueue import Context, DriverUnavailable, Job, State
 from asyncqueue.drivers.memory import MemoryDriver
 from asyncqueue.drivers.watches import Watch
+from asyncqueue.execution.runner import Runner
 from asyncqueue.record import Claimed
 
 from ..recorder import PATIENCE, until
@@ -23,6 +24,8 @@ class Hands:
         self.told = asyncio.Queue()
         """How many jobs to hand out; None to tell him to look; or an error."""
         self.more = False
+        self.now = self.due_in = None
+        self.patience = 0.0
         self.watches = []
         self.claimed, self.may_answer = asyncio.Event(), asyncio.Event()
         self.may_answer.set()
@@ -40,6 +43,7 @@ class Hands:
 
     async def claim_next(self, sources, lease, worker, watch, patience):
         self.waits += 1
+        self.patience = patience
         telling = asyncio.ensure_future(self.told.get())
         await watch.wait_or(telling, PATIENCE)
         told = telling.result() if telling.done() else None
@@ -51,7 +55,7 @@ class Hands:
         found = await self._claim(sources, told, lease, worker)
         self.claimed.set()
         await self.may_answer.wait()
-        return Claimed(found.claims, found.due_in, found.now, self.more)
+        return Claimed(found.claims, self.due_in, self.now, self.more)
 
 
 class Waits(Job, name="handed out"):
@@ -112,6 +116,32 @@ async def test_where_there_are_others_they_are_claimed_at_once(hands, queue, mak
         await waiting(hands, 2)
         assert hands.asked[asked:] == [4]
         assert gate.running == 3
+        gate.open.set()
+
+
+async def test_it_waits_no_longer_than_until_the_next_one_is_due(hands, queue, make_worker):
+    async with make_worker(poll_interval=60), asyncio.timeout(PATIENCE):
+        await waiting(hands, 1)
+        assert hands.patience == 60
+        hands.due_in = 5.0
+        await queue.dispatch(Waits())
+        hands.told.put_nowait(1)
+        await waiting(hands, 2)
+        assert hands.patience == 5
+        gate.open.set()
+
+
+async def test_the_time_of_the_store_is_heard(hands, queue, make_worker, monkeypatch):
+    """By which ``retry_until`` is judged."""
+    heard = []
+    monkeypatch.setattr(Runner, "hear_time", lambda _, now: heard.append(now))
+    hands.now = 123.0
+    async with make_worker(), asyncio.timeout(PATIENCE):
+        await waiting(hands, 1)
+        await queue.dispatch(Waits())
+        hands.told.put_nowait(1)
+        await waiting(hands, 2)
+        assert heard[-1] == 123.0
         gate.open.set()
 
 

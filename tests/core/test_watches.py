@@ -7,7 +7,9 @@ import threading
 
 import pytest
 
-from asyncqueue.drivers.watches import Watches
+from asyncqueue.drivers.watches import Watch, Watches
+
+from ..recorder import PATIENCE
 
 
 @pytest.mark.asyncio
@@ -72,3 +74,55 @@ async def test_all_are_rung_together() -> None:
         watch.close()
     watches.ring_all()
     assert not any(watch.rung for watch in many)
+
+
+@pytest.fixture
+async def watch() -> Watch:
+    return Watch(["queue:q"])
+
+
+async def test_who_waits_for_something_else_is_woken_by_a_ring(watch: Watch) -> None:
+    never = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(watch.ring)
+    async with asyncio.timeout(PATIENCE):
+        await watch.wait_or(never, 60)
+    assert watch.rung
+
+
+async def test_a_ring_from_another_thread_wakes_him(watch: Watch) -> None:
+    never = asyncio.get_running_loop().create_future()
+    threading.Timer(0.01, watch.ring).start()
+    async with asyncio.timeout(PATIENCE):
+        await watch.wait_or(never, 60)
+    assert watch.rung
+
+
+async def test_what_he_waits_for_wakes_him_and_rings_nothing(watch: Watch) -> None:
+    done = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(done.set_result, None)
+    async with asyncio.timeout(PATIENCE):
+        await watch.wait_or(done, 60)
+        await watch.wait_or(done, 60)  # It is done already.
+    assert not watch.rung
+
+
+async def test_his_time_is_over(watch: Watch) -> None:
+    never = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(PATIENCE):
+        await watch.wait_or(never, 0.01)
+    assert not watch.rung
+
+
+async def test_an_earlier_ring_counts(watch: Watch) -> None:
+    never = asyncio.get_running_loop().create_future()
+    watch.ring()
+    async with asyncio.timeout(PATIENCE):
+        await watch.wait_or(never, 60)
+
+
+async def test_those_on_a_topic_are_known() -> None:
+    watches = Watches()
+    one, two = watches.open(["a", "b"]), watches.open(["b"])
+    assert watches.on("a") == (one,)
+    assert set(watches.on("b")) == {one, two}
+    assert watches.on("c") == ()

@@ -149,7 +149,7 @@ class WaitingClaims:
         """See :meth:`asyncqueue.drivers.base.Driver.claim_next`."""
         sources = tuple(wish.sources)
         place = self._places.get(sources)
-        in_vain = place is None or watch.rung or patience < SHORTEST
+        in_vain = place is None or self._refused or watch.rung or patience < SHORTEST
         ready = None if in_vain else self._ready(watch)
         if place is None or ready is None:
             await watch.wait(patience)
@@ -182,7 +182,7 @@ class WaitingClaims:
             post.close()
 
     def close(self) -> None:
-        """The handle is closed."""
+        """Close the connections: the handle is closed, or they are of no use."""
         posts, self._posts = self._posts, {}
         for post in posts.values():
             post.close()
@@ -198,7 +198,7 @@ class WaitingClaims:
         post = self._posts.get(watch)
         if post is None or post.is_over:
             loop = asyncio.get_running_loop()
-            if not self._refused and loop.time() >= self._not_before:
+            if loop.time() >= self._not_before:
                 connecting = loop.create_task(self._connect())
                 connecting.add_done_callback(self._connected)
                 self._posts[watch] = Post(connecting)
@@ -229,6 +229,7 @@ class WaitingClaims:
         kind, _, rest = str(error).partition(" ")
         if not self._refused and (kind == "NOPERM" or rest.startswith("unknown")):
             self._refused = True
+            self.close()
             log.info("Claims do not wait at %s, jobs start later: %s", self._router.place, error)
 
     # Their way

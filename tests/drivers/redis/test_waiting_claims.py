@@ -7,17 +7,19 @@ import contextlib
 import logging
 import re
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from asyncqueue.record import Filter, State
+from asyncqueue.drivers.redis.wire import Wire
+from asyncqueue.record import Filter, Source, State
+from asyncqueue.testing import Clock
 from tests.servers.redis import ask
 
 from .acts import Q, claim, ended, opened, operator, record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, Sequence
 
     from asyncqueue.drivers.base import Watch
     from asyncqueue.drivers.redis import RedisDriver
@@ -42,27 +44,31 @@ async def watch(driver: RedisDriver) -> AsyncGenerator[Watch]:
         yield watch
 
 
-async def get_used_to(driver: RedisDriver, watch: Watch, priority: int = 1) -> None:
+async def get_used_to(driver: RedisDriver, watch: Watch, sources: Sequence[Source] = (Q,)) -> None:
     """Claim a job from where claims are to wait then, and have a connection for them."""
-    await driver.enqueue([record(f"first of {priority}", priority=priority)])
-    (first,) = await claim(driver)
+    await driver.enqueue([record("first")])
+    (first,) = (await driver.claim(sources, 1, 30, "w1")).claims
     await driver.settle([ended(first)])
     watch.clear()
-    while await next_of(driver, watch, 0.01) is None:
-        await claim(driver)
+    while await next_of(driver, watch, 0.01, sources) is None:
+        await driver.claim(sources, 1, 30, "w1")
         watch.clear()
 
 
-async def next_of(driver: RedisDriver, watch: Watch, patience: float = LONG) -> Claimed | None:
-    return await driver.claim_next([Q], 30, "w1", watch, patience)
+async def next_of(
+    driver: RedisDriver, watch: Watch, patience: float = LONG, sources: Sequence[Source] = (Q,)
+) -> Claimed | None:
+    return await driver.claim_next(sources, 30, "w1", watch, patience)
 
 
 @contextlib.asynccontextmanager
-async def waiting(driver: RedisDriver, watch: Watch, port: int) -> AsyncGenerator[Waiter]:
+async def waiting(
+    driver: RedisDriver, watch: Watch, port: int, sources: Sequence[Source] = (Q,)
+) -> AsyncGenerator[Waiter]:
     """Somebody whose claim waits at the server."""
     before = blocked(port)
     async with asyncio.timeout(20):
-        waiter = asyncio.create_task(next_of(driver, watch))
+        waiter = asyncio.create_task(next_of(driver, watch, LONG, sources))
         while blocked(port) == before:
             await asyncio.sleep(0)
             assert not waiter.done()
@@ -73,6 +79,12 @@ async def waiting(driver: RedisDriver, watch: Watch, port: int) -> AsyncGenerato
 
 def connections(port: int) -> int:
     return ask(port, "CLIENT LIST").count("name=")
+
+
+async def until_connections(port: int, most: int) -> None:
+    async with asyncio.timeout(20):
+        while connections(port) > most:
+            await asyncio.sleep(0)
 
 
 def blocked(port: int) -> int:
@@ -168,6 +180,62 @@ async def test_jobs_that_come_elsewhere_wake_whoever_waits(
     while not got:
         got = await claim(driver)
     assert [one.id for one in got] == ["new"]
+
+
+async def test_jobs_of_another_queue_wake_whoever_waits_for_both(
+    driver: RedisDriver, port: int
+) -> None:
+    both = [Q, Source("q2")]
+    with driver.watch(["queue:q", "queue:q2"]) as watch:
+        await get_used_to(driver, watch, both)
+        async with waiting(driver, watch, port, both) as waiter:
+            await driver.enqueue([record("new", queue="q2")])
+            found = await waiter
+    assert watch.rung
+    got = found.claims if found is not None else (await driver.claim(both, 1, 30, "w1")).claims
+    assert [one.id for one in got] == ["new"]
+
+
+async def test_they_wait_where_the_last_job_came_from(
+    driver: RedisDriver, watch: Watch, port: int
+) -> None:
+    async with waiting(driver, watch, port) as waiter:
+        await driver.enqueue([record("low"), record("high", priority=5)])
+        await waiter
+    (low,) = await claim(driver)
+    assert low.id == "low"
+    await driver.enqueue([record("higher", priority=7)])
+    watch.clear()
+    assert await next_of(driver, watch) is not None
+    watch.clear()
+    async with waiting(driver, watch, port) as waiter:
+        await driver.enqueue([record("last", priority=7)])
+        found = await waiter
+    assert found is not None
+    assert [one.id for one in found.claims] == ["last"]
+
+
+async def test_whoever_was_rung_need_not_wait(driver: RedisDriver, watch: Watch) -> None:
+    watch.ring()
+    assert await next_of(driver, watch) is None
+
+
+async def test_a_claim_that_reaches_the_server_late_does_not_wait_there(
+    driver: RedisDriver, watch: Watch, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is unblocked before it blocks: that comes over another connection."""
+    before = blocked(port)
+    let_go = Wire.let_go
+    loop = asyncio.get_running_loop()
+    monkeypatch.setattr(Wire, "let_go", lambda wire: loop.call_later(0.05, let_go, wire))
+    watch.clear()
+    waiter = asyncio.create_task(next_of(driver, watch))
+    await asyncio.sleep(0)
+    began = loop.time()
+    watch.ring()
+    await waiter
+    assert loop.time() - began < LONG / 2
+    assert blocked(port) == before
 
 
 async def test_several_waiting_claims_get_one_job_each(
@@ -302,10 +370,12 @@ async def test_a_connection_that_is_lost_is_made_again(
 async def test_a_server_that_forgot_its_scripts_is_given_them_again(
     driver: RedisDriver, watch: Watch, port: int
 ) -> None:
+    before = connections(port)
     async with waiting(driver, watch, port) as waiter:
         assert ask(port, "SCRIPT FLUSH") == "+OK\r\n"
         await driver.enqueue([record("a")])
         assert await waiter is None
+    await until_connections(port, before - 1)  # It may have led to the wrong server.
     assert [one.id for one in await claim(driver)] == ["a"]
 
 
@@ -314,10 +384,7 @@ async def test_the_connection_is_closed_with_the_watch(driver: RedisDriver, port
     with driver.watch(["queue:q"]) as watch:
         await get_used_to(driver, watch)
         assert connections(port) > before
-    async with asyncio.timeout(20):
-        # That of the subscriptions stays: there may be others soon.
-        while connections(port) > before + 1:
-            await asyncio.sleep(0)
+    await until_connections(port, before + 1)  # That of the subscriptions stays.
 
 
 async def test_a_closed_driver_has_no_connection_left(redis_url: str, port: int) -> None:
@@ -325,9 +392,7 @@ async def test_a_closed_driver_has_no_connection_left(redis_url: str, port: int)
     async with opened(redis_url) as driver:
         watch = driver.watch(["queue:q"])
         await get_used_to(driver, watch)
-    async with asyncio.timeout(20):
-        while connections(port) > before:
-            await asyncio.sleep(0)
+    await until_connections(port, before)
 
 
 # Who may not
@@ -347,6 +412,7 @@ async def test_a_user_who_may_not_block_is_served_as_before(
     url = redis_url.replace("//", "//unblocked:s3cret@")
     async with opened(url, prefix=redis_prefix) as driver:
         with driver.watch(["queue:q"]) as watch:
+            before = connections(redis_server.port)
             for id in "abcdef":
                 watch.clear()
                 assert await next_of(driver, watch, 0.02) is None
@@ -356,8 +422,24 @@ async def test_a_user_who_may_not_block_is_served_as_before(
                 got = await claim(driver)
                 assert [one.id for one in got] == [id]
                 assert await driver.settle([ended(one) for one in got]) == [True]
+            await until_connections(redis_server.port, before + 1)  # That of the subscriptions.
     (line,) = [one.message for one in caplog.records if "do not wait" in one.message]
     assert "blmove" in line
+
+
+@pytest.mark.parametrize("options", [{"shards": 2}, {"clock": Clock()}], ids=["shards", "clock"])
+async def test_where_a_server_cannot_wait_nobody_asks_it_to(
+    redis_url: str, redis_prefix: str, port: int, options: dict[str, Any]
+) -> None:
+    """For who keeps to a clock of his own, and for jobs that are in several places."""
+    async with opened(redis_url, prefix=redis_prefix, **options) as driver:
+        with driver.watch(["queue:q"]) as watch:
+            for id in "abc":
+                await driver.enqueue([record(id)])
+                assert [one.id for one in await claim(driver)] == [id]
+                watch.clear()
+                assert await next_of(driver, watch, 0.02) is None
+                assert blocked(port) == 0
 
 
 # A thread of its own stores jobs while the loop of the test stands still.
