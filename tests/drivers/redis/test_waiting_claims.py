@@ -213,6 +213,7 @@ async def test_they_wait_where_the_last_job_came_from(
         found = await waiter
     assert found is not None
     assert [one.id for one in found.claims] == ["last"]
+    assert not watch.rung
 
 
 async def test_whoever_was_rung_need_not_wait(driver: RedisDriver, watch: Watch) -> None:
