@@ -89,22 +89,41 @@ async def _insert_new(store: Store, records: Sequence[Record]) -> Collection[str
 
     None if one of the ids was known after all, or they cannot be packed.
     """
-    columns = _packed_columns(records)
-    if columns is None:
-        return None
-    text = store.along([f"queue:{records[0].queue}"]) if len(records) == 1 else None
-    telling = {"asked": len(records), "channel": store.sql.tables.channel, "text": text}
-    how = "enqueue.silently" if text is None else "enqueue.telling"
     try:
-        ((count, some),) = await store.composed(
-            how, "insert_new", "enqueue.insert_new", columns | telling
-        )
+        if len(records) == 1:
+            return await _insert_one(store, records[0])
+        return await _insert_packed(store, records)
     except PostgresError as error:
         if not is_taken(error):
             raise
         return None
+
+
+async def _insert_one(store: Store, record: Record) -> Collection[str]:
+    text = store.along([f"queue:{record.queue}"])
+    rows = await store.rows(
+        "enqueue.insert_one",
+        id=record.id,
+        queue=record.queue,
+        name=record.name,
+        payload=bytes(record.payload),  # A view may have fewer elements than bytes.
+        priority=record.priority,
+        max_attempts=record.max_attempts,
+        delay=record.delay,
+        channel=store.sql.tables.channel,
+        text=text,
+    )
     store.told = text is not None
-    return columns["ids"] if count == len(records) else set(some or ())
+    return [id for id, _ in rows]
+
+
+async def _insert_packed(store: Store, records: Sequence[Record]) -> Collection[str] | None:
+    columns = _packed_columns(records)
+    if columns is None:
+        return None
+    asked = len(records)
+    ((count, some),) = await store.rows("enqueue.insert_new", **columns, asked=asked)
+    return columns["ids"] if count == asked else set(some or ())
 
 
 def _looks_new(id: str) -> bool:

@@ -29,27 +29,26 @@ class Notifier:
         self._sender = sender
         self._send = send
         self._topics: dict[str, None] = {}
+        self._loop = asyncio.get_running_loop()
+        self._next_at = 0.0
+        """When the interval since the last notification is over, by the clock of the loop."""
         self._task: asyncio.Task[None] | None = None
 
     def along(self, topics: Iterable[str]) -> str | None:
         """The notification of these topics for a statement to send, if it may do so now."""
-        if self._task is not None:
+        if self._task is not None or self._loop.time() < self._next_at:
             return None
         first, *more = texts(self._sender, topics)
         if more:
             return None
-        self._task = asyncio.get_running_loop().create_task(
-            self._tell(INTERVAL), name="asyncqueue-postgres-notifier"
-        )
+        self._next_at = self._loop.time() + INTERVAL
         return first
 
     def tell(self, topics: Iterable[str]) -> None:
         """Let others know of these topics."""
         self._topics.update(dict.fromkeys(topics))
         if self._topics and self._task is None:
-            self._task = asyncio.get_running_loop().create_task(
-                self._tell(), name="asyncqueue-postgres-notifier"
-            )
+            self._task = self._loop.create_task(self._tell(), name="asyncqueue-postgres-notifier")
 
     async def told(self) -> None:
         """Return when all that is to be told was sent."""
@@ -65,13 +64,14 @@ class Notifier:
         if self._topics and heard:
             await self._send_topics()
 
-    async def _tell(self, after: float = 0.0) -> None:
+    async def _tell(self) -> None:
         try:
-            if after:
-                await asyncio.sleep(after)
             while self._topics:
+                wait = self._next_at - self._loop.time()
+                if wait > 0:
+                    await asyncio.sleep(wait)
                 await self._send_topics()
-                await asyncio.sleep(INTERVAL)
+                self._next_at = self._loop.time() + INTERVAL
         finally:
             self._task = None
 

@@ -17,7 +17,7 @@ from asyncqueue.drivers.postgres.wire import Alarm, connect
 from asyncqueue.errors import DriverError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Coroutine
 
     from asyncqueue.drivers.postgres.place import Place
     from asyncqueue.drivers.postgres.wire import Connection
@@ -139,9 +139,8 @@ class Pool:
             with contextlib.suppress(DriverError):
                 await undo_unseen()
 
-    def _start(self, act: Awaitable[T]) -> asyncio.Task[T]:
-        task = asyncio.ensure_future(act)
-        assert isinstance(task, asyncio.Task)  # noqa: S101 - it was given a coroutine
+    def _start(self, act: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = self._loop.create_task(act)
         self._calls.add(task)
         task.add_done_callback(self._calls.discard)
         return task
@@ -156,11 +155,11 @@ class Pool:
     async def _repeat(self, call: Callable[[Connection], Awaitable[T]], seconds: float) -> T:
         give_up_at = self._loop.time() + seconds
         for last in (*[False] * (TRIES - 1), True):
-            with explained(self._place):
-                try:
-                    return await self._call(call, give_up_at, seconds)
-                except Exception as error:
-                    if last or not is_worth_a_retry(error):
+            try:
+                return await self._call(call, give_up_at, seconds)
+            except Exception as error:
+                if last or not is_worth_a_retry(error):
+                    with explained(self._place):
                         raise
         raise AssertionError
 

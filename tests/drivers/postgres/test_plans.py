@@ -34,8 +34,6 @@ COMPOSED: Final = {
     "claim.take": ("ready_jobs", ("claim.from_the_beginning", "claim.from_the_mark")),
     "claim.take_next": ("ready_jobs", ("claim.from_the_beginning", "claim.from_the_mark")),
     "claim.take_plain": ("ready_jobs", ("claim.from_the_beginning", "claim.from_the_mark")),
-    "enqueue.silently": ("insert_new", ("enqueue.insert_new",)),
-    "enqueue.telling": ("insert_new", ("enqueue.insert_new",)),
 }
 VERBS: Final = ("claim", "enqueue", "latches", "leases", "permits", "restricted", "settle")
 """The files whose statements workers and producers live on."""

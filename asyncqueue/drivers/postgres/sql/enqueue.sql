@@ -31,45 +31,53 @@ RETURNING id;
 -- name: insert_new
 -- The same, less work, for ids that are new most likely: one that is known fails the whole statement.
 -- Ids come as one text, payloads as one bytea with where each of them ends, and what is the same for
--- all comes once. This is a piece of the two below.
+-- all comes once -> how many were stored; their ids, unless all.
+WITH stored AS (
+    INSERT INTO {jobs} (
+        state, priority, max_attempts, created_at, available_at, id, queue, name, payload
+    )
+    SELECT
+        CASE WHEN coalesce(given.delay, :delay::double precision) > 0 THEN 1 ELSE 0 END,
+        coalesce(given.priority, :priority::smallint),
+        coalesce(given.max_attempts, :max_attempt::bigint),
+        (SELECT {now}),
+        CASE WHEN coalesce(given.delay, :delay::double precision) > 0
+            THEN (SELECT {now}) + coalesce(given.delay, :delay::double precision)
+            ELSE (SELECT {now}) END,
+        given.id,
+        coalesce(given.queue, :queue::text),
+        coalesce(given.name, :name::text),
+        substring(
+            :payloads::bytea
+            FROM ((SELECT :ends::text::integer[]))[given.place::integer] + 1
+            FOR ((SELECT :ends::text::integer[]))[given.place::integer + 1]
+                - ((SELECT :ends::text::integer[]))[given.place::integer]
+        )
+    FROM unnest(
+        string_to_array(:packed_ids::text, E'\x1f'), :queues::text[], :names::text[],
+        :priorities::smallint[], :max_attempts::bigint[], :delays::double precision[]
+    ) WITH ORDINALITY AS given (id, queue, name, priority, max_attempts, delay, place)
+    WHERE given.id <> ALL (ARRAY(
+        SELECT id FROM {failed} WHERE id = ANY (string_to_array(:packed_ids::text, E'\x1f'))
+    ))
+    ORDER BY given.place
+    RETURNING id
+)
+SELECT count(*), CASE WHEN count(*) < :asked::bigint THEN array_agg(id) END FROM stored;
+
+-- name: insert_one
+-- The same for one job, with a notification in the same commit if there is a text -> its id, if it
+-- was stored.
 INSERT INTO {jobs} (
     state, priority, max_attempts, created_at, available_at, id, queue, name, payload
 )
 SELECT
-    CASE WHEN coalesce(given.delay, :delay::double precision) > 0 THEN 1 ELSE 0 END,
-    coalesce(given.priority, :priority::smallint),
-    coalesce(given.max_attempts, :max_attempt::bigint),
-    (SELECT {now}),
-    CASE WHEN coalesce(given.delay, :delay::double precision) > 0
-        THEN (SELECT {now}) + coalesce(given.delay, :delay::double precision)
-        ELSE (SELECT {now}) END,
-    given.id,
-    coalesce(given.queue, :queue::text),
-    coalesce(given.name, :name::text),
-    substring(
-        :payloads::bytea
-        FROM ((SELECT :ends::text::integer[]))[given.place::integer] + 1
-        FOR ((SELECT :ends::text::integer[]))[given.place::integer + 1]
-            - ((SELECT :ends::text::integer[]))[given.place::integer]
-    )
-FROM unnest(
-    string_to_array(:packed_ids::text, E'\x1f'), :queues::text[], :names::text[],
-    :priorities::smallint[], :max_attempts::bigint[], :delays::double precision[]
-) WITH ORDINALITY AS given (id, queue, name, priority, max_attempts, delay, place)
-WHERE given.id <> ALL (ARRAY(
-    SELECT id FROM {failed} WHERE id = ANY (string_to_array(:packed_ids::text, E'\x1f'))
-))
-ORDER BY given.place
-
--- name: silently
--- -> how many were stored; their ids, unless all.
-WITH stored AS ({insert_new} RETURNING id)
-SELECT count(*), CASE WHEN count(*) < :asked::bigint THEN array_agg(id) END FROM stored;
-
--- name: telling
--- The same with a notification in the same commit: for one job only.
-WITH stored AS ({insert_new} RETURNING id, pg_notify(:channel::text, :text::text))
-SELECT count(*), array_agg(id) FROM stored;
+    CASE WHEN :delay::double precision > 0 THEN 1 ELSE 0 END,
+    :priority::smallint, :max_attempts::bigint, {now},
+    {now} + greatest(:delay::double precision, 0),
+    :id::text, :queue::text, :name::text, :payload::bytea
+WHERE NOT EXISTS (SELECT FROM {failed} WHERE id = :id::text)
+RETURNING id, CASE WHEN :text::text IS NOT NULL THEN pg_notify(:channel::text, :text::text) END;
 
 -- name: insert_unique
 -- The same for jobs that may have keys, latches and limits; any conflict stores nothing.
