@@ -3,12 +3,12 @@
 -- ARGV     now, limit, lease, worker, how many to look at of those that are left (0: none), then for
 --          each source: queue, lowest and highest priority.
 -- Answers  seconds until the next delayed job is due (empty: there is none; where the limit was
---          reached, it is told only with what is left); what is left for each source: its index from
---          0, priority, and how many or more, with spaces between; the time in milliseconds; then for
---          each group of jobs three lists: their numbers, their bodies, and the states that they had before (false: it was never
---          claimed; a lone ! where body or state cannot be read: such a job is not leased; a ? before it
---          where it runs without what it wants, as that cannot be read; an empty list where none was
---          claimed).
+--          reached, it means something only with what is left); what is left for each source: its index
+--          from 0, priority, and how many or more, with spaces between; the time in milliseconds; then
+--          for each group of jobs three lists: their numbers, their bodies, and the states that they had
+--          before (false: it was never claimed; a lone ! where body or state cannot be read: such a job
+--          is not leased; a ? before it where it runs without what it wants, as that cannot be read; an
+--          empty list where none was claimed).
 
 -- include: common
 -- include: minus
@@ -70,17 +70,14 @@ if is_simple and #ARGV == 8 and look_at == 0 and limit > 0 then
   local first = call('ZRANGE', P .. 'later:' .. place, '0', '0', 'WITHSCORES')[2]
   local wait = first and tonumber(first) - now
   if #levels == 1 and (not wait or wait > 0) then
-    local due_in = wait and string.format('%.17g', wait) or ''
+    if wait then answer[1] = string.format('%.17g', wait) end
     met = call('LPOP', P .. 'ready:' .. place, ARGV[2])
     if not met then
       if not first then close_level(queue, priority) end
-      answer[1] = due_in
       return answer
     end
-    taken = met
     local fine, bodies = pcall(values, P .. 'body', met)
     if fine and are_plain(bodies) and pcall(lease_all, queue, priority, met) then
-      if #met < limit then answer[1] = due_in end
       answer[4], answer[5], answer[6] = met, bodies, {}
       return answer
     end
