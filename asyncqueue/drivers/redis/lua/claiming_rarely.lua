@@ -9,27 +9,23 @@ local DAMAGED = '!' -- told instead of a state; the client puts such jobs aside
 local UNREAD = '?' -- told before it, where it cannot be read what a job wants
 
 -- Nil where the body cannot be read.
-local function state_with_key(body, plain)
+local function state_with_key(body, queue, priority)
 -- include: holders
   local content = read_body(body)
   if not content then return nil end
-  if content.mode == 2 then
-    free_key(content.key, content.id)
-  else
-    plain.key = content.key
-  end
-  local text = state_text(plain)
-  plain.key = ''
-  return text
+  local mark = content.wants and -2 or -1
+  if content.mode ~= 2 then return first_state(queue, priority, mark, content.key) end
+  free_key(content.key, content.id)
+  return first_state(queue, priority, mark, '')
 end
 
 -- The state of a claimed job: the one it had before, or a new one. Nil where it cannot be read.
-local function claimed_state(body, before, plain, plain_text, wanting_text)
+local function claimed_state(body, before, queue, priority, plain_text, wanting_text)
   local mode = string.byte(body, 17)
   if not before then
     if mode == 0 or mode == 4 then return plain_text end
     if mode == 8 or mode == 12 then return wanting_text end
-    return mode and state_with_key(body, plain)
+    return mode and state_with_key(body, queue, priority)
   end
   local s = mode and read_state(before)
   if not s then return nil end
@@ -98,17 +94,13 @@ end
 local function hand_out(queue, priority, numbers, bodies, states)
   local unread
   numbers, bodies, states, unread = admitted(queue, priority, numbers, bodies, states)
-  local plain = { phase = 'p', claims = 1, attempts = 1, exceptions = 0, priority = priority,
-    available = -1, started = now, finished = 0, mark = -1, queue = queue, worker = worker,
-    key = '' }
-  local plain_text = state_text(plain)
-  plain.mark = -2
-  local wanting_text = state_text(plain)
+  local plain_text = first_state(queue, priority, -1, '')
+  local wanting_text = first_state(queue, priority, -2, '')
   local leased, texts, told = {}, {}, {}
   for n = 1, #numbers do
     local number, body, before = numbers[n], bodies[n], states[n] or false
     local mode = string.byte(body, 17) or 0
-    local text = claimed_state(body, before, plain, plain_text, wanting_text)
+    local text = claimed_state(body, before, queue, priority, plain_text, wanting_text)
     if text then
       leased[#leased + 1], texts[#texts + 1] = number, text
     else
@@ -118,7 +110,7 @@ local function hand_out(queue, priority, numbers, bodies, states)
     if text and unread[number] then before = UNREAD .. (before or '') end
     told[n] = before
   end
-  if #leased > 0 then lease_all(queue, leased, texts) end
+  if #leased > 0 then lease_all(queue, priority, leased, texts) end
   tell(numbers, bodies, told)
   taken = nil
 end

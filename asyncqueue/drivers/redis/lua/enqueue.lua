@@ -8,9 +8,29 @@
 -- Answers  0 if all were stored, else for each job false or the id that is in its way; where there
 --          are other shards, this and the highest number.
 
+-- include: beginning
+-- include: block
+-- include: levels
+-- include: number_text
+
+-- Most calls store one new job that is due, in the only shard. They do as below, without what that takes;
+-- where numbers are not as usual, nothing is stored here.
+if #ARGV == 9 and ARGV[2] == '' and ARGV[5] == '0.0' and ARGV[7] == '1' then
+  local last = redis.pcall('INCRBY', P .. 'seq', '1')
+  if type(last) == 'number' and last > 1e12 then
+    local queue, priority, number = ARGV[3], ARGV[4], number_text(last)
+    local length = call('RPUSH', P .. 'ready:' .. queue .. ':' .. priority, number)
+    if length == 1 then open_level(queue, priority) end
+    call('HSET', P .. 'body', number, pack('>dd', now, now) .. ARGV[9])
+    call('HSET', P .. 'ids', ARGV[8], number)
+    if #number == 13 then change_block(string.sub(number, 1, 10), 1) end
+    call('PUBLISH', P .. 'queue:' .. queue, priority .. ' 1 ')
+    return 0
+  end
+end
+
 -- include: common
 -- include: blocks
--- include: levels
 -- include: numbering
 -- include: rings
 

@@ -2,11 +2,7 @@
 -- are others, clients say above which number to begin, the highest they know of any shard, so that numbers
 -- of different shards tell who came first; and for each job its place in the call, as 4 bytes.
 
--- The number of a job as text. Not by %.0f, which takes ten times as long.
-local function number_text(number)
-  local low = number % 1000000
-  return string.format('%d%06d', (number - low) / 1000000, low)
-end
+-- include: number_text
 
 -- The last number after so many more. Where it is none, they go on above all blocks.
 local function count_on(by)

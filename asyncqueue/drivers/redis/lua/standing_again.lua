@@ -6,7 +6,7 @@ local function stand_again(numbers, queue, priority, rare)
     local body = redis.pcall('HGET', P .. 'body', number)
     local text = redis.pcall('HGET', P .. 'state', number)
     local content = type(body) == 'string' and rare.read_body(body)
-    local s = type(text) == 'string' and read_state(text)
+    local s = type(text) == 'string' and rare.read_state(text)
     if content and content.wants then pcall(rare.give_back, number, content.id) end
     -- Gaps have no body, or a state of somebody who stands elsewhere.
     if body and (not s or s.phase == 'w') then
