@@ -10,6 +10,7 @@ import pytest
 
 from asyncqueue.drivers.redis.connecting import Router
 from asyncqueue.drivers.redis.locations import place_of
+from asyncqueue.drivers.redis.moving import words_of
 from asyncqueue.drivers.redis.watching import Subscriptions
 from asyncqueue.record import Filter, Limited, Source, State
 from asyncqueue.testing import Clock
@@ -189,3 +190,22 @@ async def test_jobs_of_one_line_are_claimed_as_any_others(
                     left.append(await shard.contents())
     assert claimed[:4] == claimed[4:]
     assert left[:4] == left[4:]
+
+
+@pytest.mark.parametrize("look_at", [1, 100])
+@pytest.mark.parametrize("limit", [1, 4])
+@pytest.mark.parametrize("standing", STANDING)
+async def test_what_is_left_of_one_line_is_told_as_of_any_others(
+    standing: Any, limit: int, look_at: int, redis_url: str, redis_prefix: str
+) -> None:
+    clock, told = Clock(), []
+    async with operator(redis_url) as other:
+        shard = Shard(other, redis_prefix)
+        for sources in (TWO, [Q]):
+            await shard.clear()
+            async with opened(redis_url, prefix=redis_prefix, clock=clock) as driver:
+                await standing(driver)
+                (scripts,) = driver._shards.all
+                asked = (limit, "30.0", "w1", look_at, *words_of(sources))
+                told.append([await scripts.run("claim", *asked) for _ in range(4)])
+    assert told[0] == told[1]

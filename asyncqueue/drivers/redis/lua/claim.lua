@@ -61,7 +61,7 @@ end
 -- Most calls ask for jobs of one queue, where those that wait have one priority and are plain. All others are
 -- for what comes below, and what is in the way of these: with the numbers that were taken meanwhile.
 local met
-if is_simple and #ARGV == 8 and look_at == 0 and limit > 0 then
+if is_simple and #ARGV == 8 and limit > 0 then
   local queue = ARGV[6]
   local levels = call('ZRANGEBYSCORE', P .. 'levels:' .. queue, minus(ARGV[8]), minus(ARGV[7]))
   local priority = levels[1]
@@ -71,7 +71,8 @@ if is_simple and #ARGV == 8 and look_at == 0 and limit > 0 then
   local wait = first and tonumber(first) - now
   if #levels == 1 and (not wait or wait > 0) then
     if wait then answer[1] = string.format('%.17g', wait) end
-    met = call('LPOP', P .. 'ready:' .. place, ARGV[2])
+    local line = P .. 'ready:' .. place
+    met = call('LPOP', line, ARGV[2])
     if not met then
       if not first then close_level(queue, priority) end
       return answer
@@ -79,6 +80,8 @@ if is_simple and #ARGV == 8 and look_at == 0 and limit > 0 then
     local fine, bodies = pcall(values, P .. 'body', met)
     if fine and are_plain(bodies) and pcall(lease_all, queue, priority, met) then
       answer[4], answer[5], answer[6] = met, bodies, {}
+      local left = look_at > 0 and call('LLEN', line) or 0
+      if left > 0 then answer[2] = string.format('0 %s %d', priority, left) end
       return answer
     end
   end
