@@ -23,9 +23,16 @@ function write() {
   fs.writeSync(file, cells, 0, FIGURE === "latency" ? cells.byteLength : 24, 0);
 }
 
+function compute() {
+  const taken = () => process.cpuUsage(began).user + process.cpuUsage(began).system; // µs
+  const began = process.cpuUsage();
+  while (taken() < 1000);
+}
+
 export async function handle(n, text) {
   const began = monotonic();
   if (FIGURE === "five_ms") await sleep(5);
+  else if (FIGURE === "computing") compute();
   else if (FIGURE === "latency" && n >= 0) cells[3 + n] = began - Number(text);
   if (cells[0] === 0) {
     cells[1] = began;

@@ -33,6 +33,8 @@ OPTIONS = json.loads(os.environ.get("PEER_OPTIONS", "{}"))
 TALLIES = Path(os.environ.get("PEER_TALLIES", "."))
 TEXT = "x" * 60
 FIVE_MS = 0.005
+COMPUTING = 0.001
+"""Seconds of a core that a handler of that figure takes."""
 WARM = 2
 """Dispatches of each caller before the clock is started: connections are open then."""
 LATENCIES = 4096
@@ -81,6 +83,8 @@ async def handle(n: int, text: str) -> None:
     began = time.monotonic()
     if FIGURE == "five_ms":
         await asyncio.sleep(FIVE_MS)
+    elif FIGURE == "computing":
+        compute()
     elif FIGURE == "latency":
         tally().late(n, began, text)
     tally().count(began)
@@ -91,9 +95,17 @@ def handle_in_thread(n: int, text: str) -> None:
     began = time.monotonic()
     if FIGURE == "five_ms":
         time.sleep(FIVE_MS)
+    elif FIGURE == "computing":
+        compute()
     elif FIGURE == "latency":
         tally().late(n, began, text)
     tally().count(began)
+
+
+def compute() -> None:
+    until = time.thread_time() + COMPUTING
+    while time.thread_time() < until:
+        pass
 
 
 async def together(dispatch, count: int, width: int = 100) -> None:

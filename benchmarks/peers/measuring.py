@@ -29,6 +29,8 @@ CALLERS = {"sequential": 1, "concurrent": 100}
 DISPATCHING = 2_000
 """Milliseconds for which jobs are dispatched."""
 PACED = 300
+COMPUTING = 2_000
+"""Jobs for each worker that computes."""
 
 
 class Bench:
@@ -68,10 +70,21 @@ class Bench:
         return {"five_ms": jobs / (ended - progress.first)}
 
     def two_workers(self) -> dict[str, float]:
-        """No-op jobs/s of two worker processes, from the moment when both have run some."""
-        jobs = self._scaled(2 * self.peer.jobs)
+        """No-op jobs/s of two worker processes."""
+        return self._of_two("noop", "two_workers", self._scaled(2 * self.peer.jobs))
+
+    def computing(self) -> dict[str, float]:
+        """Jobs/s with handlers that compute for 1 ms, of one worker process and of two."""
+        jobs = self._scaled(COMPUTING)
+        with self._filled("computing", jobs) as (run, _), run.worker() as worker:
+            progress, ended = self._until_settled(run, [worker], jobs)
+        rates = {"computing": jobs / (ended - progress.first)}
+        return rates | self._of_two("computing", "computing_two", 2 * jobs)
+
+    def _of_two(self, handler: str, name: str, jobs: int) -> dict[str, float]:
+        """From the moment when both workers have run some."""
         with (
-            self._filled("two_workers", jobs) as (run, _),
+            self._filled(handler, jobs) as (run, _),
             run.worker() as one,
             run.worker() as other,
         ):
@@ -80,7 +93,7 @@ class Bench:
             _, ended = self._until_settled(run, [one, other], jobs)
         if both.count > jobs / 2:
             return {}  # The second began too late to say anything.
-        return {"two_workers": (jobs - both.count) / (ended - began)}
+        return {name: (jobs - both.count) / (ended - began)}
 
     def dispatch(self) -> dict[str, float]:
         """Awaited dispatches/s, no worker running."""
@@ -185,4 +198,5 @@ FIGURES: dict[str, Callable[[Bench], dict[str, float]]] = {
     "dispatch": Bench.dispatch,
     "latency": Bench.latency,
     "two_workers": Bench.two_workers,
+    "computing": Bench.computing,
 }

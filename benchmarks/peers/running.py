@@ -49,13 +49,12 @@ class Run:
         self._log = folder / "log"
         self._tallies = folder / "tallies"
         self._tallies.mkdir()
-        handler = "noop" if figure == "two_workers" else figure
         self._variables = os.environ | {
             "PYTHONPATH": str(ROOT),
             "NODE_ENV": "production",
             "PEER_URL": url,
-            "PEER_FIGURE": handler,
-            "PEER_CONCURRENCY": str(peer.concurrency.get(handler, 10)),
+            "PEER_FIGURE": figure,
+            "PEER_CONCURRENCY": str(peer.concurrency.get(figure, 10)),
             "PEER_OPTIONS": json.dumps(peer.options),
             "PEER_TALLIES": str(self._tallies),
         }

@@ -32,6 +32,7 @@ COLUMNS = (
     Column("no-op/s", ("noop",), "no-op jobs, first start to all settled, one worker process"),
     Column("5 ms/s", ("five_ms",), "the same with handlers of 5 ms, 100 at once: at most 20,000"),
     Column("two workers/s", ("two_workers",), "no-op jobs, two worker processes"),
+    Column("1 ms of CPU/s", ("computing", "computing_two"), "such jobs, one worker process / two"),
     Column("one by one/s", ("sequential",), "awaited dispatches, one after another"),
     Column("100 callers/s", ("concurrent",), "awaited dispatches of 100 concurrent callers"),
     Column("bulk/s", ("bulk",), "jobs stored by bulk calls of 1,000, where the peer has them"),
