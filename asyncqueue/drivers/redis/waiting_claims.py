@@ -182,7 +182,7 @@ class WaitingClaims:
             post.close()
 
     def close(self) -> None:
-        """Close the connections: the handle is closed, or they are of no use."""
+        """The handle is closed."""
         posts, self._posts = self._posts, {}
         for post in posts.values():
             post.close()
@@ -229,7 +229,6 @@ class WaitingClaims:
         kind, _, rest = str(error).partition(" ")
         if not self._refused and (kind == "NOPERM" or rest.startswith("unknown")):
             self._refused = True
-            self.close()
             log.info("Claims do not wait at %s, jobs start later: %s", self._router.place, error)
 
     # Their way
@@ -267,6 +266,7 @@ class WaitingClaims:
         moved, reply = _outcome(waiting.blocked), _outcome(waiting.claimed)
         if isinstance(moved, ReplyError):
             self._note_refusal(moved)
+            waiting.wire.give_up(ConnectionEndedError("no claim can wait here"))
         if isinstance(reply, Exception):
             # Whoever claims now will be told what is the matter.
             waiting.wire.give_up(ConnectionEndedError("a claim that waited went wrong"))

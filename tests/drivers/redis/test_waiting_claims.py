@@ -428,6 +428,39 @@ async def test_a_user_who_may_not_block_is_served_as_before(
     assert "blmove" in line
 
 
+async def test_a_user_who_may_not_unblock_loses_no_job(
+    redis_server: RedisServer,
+    redis_url: str,
+    redis_prefix: str,
+    port: int,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A claim that waits cannot be called back: it is waited for, and what it gets is taken."""
+    caplog.set_level(logging.INFO, "asyncqueue.redis")
+    async with operator(redis_url) as admin:
+        await admin.call("ACL", "DELUSER", "unblocked")
+        rules = ("on", ">s3cret", "~*", "&*", "+@all", "-client", "+client|id")
+        await admin.call("ACL", "SETUSER", "unblocked", *rules)
+    async with opened(
+        redis_url.replace("//", "//unblocked:s3cret@"), prefix=redis_prefix
+    ) as driver:
+        with driver.watch(["queue:q"]) as watch:
+            while not blocked(port):
+                await driver.enqueue([record("first")])
+                (first,) = await claim(driver)
+                await driver.settle([ended(first)])
+                watch.clear()
+                waiter = asyncio.create_task(next_of(driver, watch, 0.5))
+                await asyncio.wait((waiter,), timeout=0.05)
+            watch.ring()
+            while "do not wait" not in caplog.text:
+                await asyncio.sleep(0)
+            await driver.enqueue([record("a")])
+            found = await waiter
+    assert found is not None
+    assert [one.id for one in found.claims] == ["a"]
+
+
 @pytest.mark.parametrize("options", [{"shards": 2}, {"clock": Clock()}], ids=["shards", "clock"])
 async def test_where_a_server_cannot_wait_nobody_asks_it_to(
     redis_url: str, redis_prefix: str, port: int, options: dict[str, Any]
