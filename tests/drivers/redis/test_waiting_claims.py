@@ -441,17 +441,20 @@ async def test_a_user_who_may_not_unblock_loses_no_job(
         await admin.call("ACL", "DELUSER", "unblocked")
         rules = ("on", ">s3cret", "~*", "&*", "+@all", "-client", "+client|id")
         await admin.call("ACL", "SETUSER", "unblocked", *rules)
-    async with opened(
-        redis_url.replace("//", "//unblocked:s3cret@"), prefix=redis_prefix
-    ) as driver:
+    url = redis_url.replace("//", "//unblocked:s3cret@")
+    async with opened(url, prefix=redis_prefix) as driver:
         with driver.watch(["queue:q"]) as watch:
-            while not blocked(port):
+            while True:
                 await driver.enqueue([record("first")])
                 (first,) = await claim(driver)
                 await driver.settle([ended(first)])
                 watch.clear()
                 waiter = asyncio.create_task(next_of(driver, watch, 0.5))
                 await asyncio.wait((waiter,), timeout=0.05)
+                if blocked(port):
+                    break
+                watch.ring()
+                await waiter
             watch.ring()
             while "do not wait" not in caplog.text:
                 await asyncio.sleep(0)
