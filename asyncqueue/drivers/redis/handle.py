@@ -147,9 +147,9 @@ class Handle(Driver):
         """Let go of the connections. Harmless when it is closed."""
         self._is_open = self._is_inherited = False
         await self._watches.stop()
+        await self._giving_back.ended()
         if self._waiting is not None:
             self._waiting.close()
-        await self._giving_back.ended()
         await self._link.close()
 
     async def ping(self) -> None:

@@ -166,6 +166,23 @@ class Link:
             raise explain(reply, self.place) from reply
         return reply
 
+    async def step(self, *commands: Sequence[Word], shard: int = 0) -> Any:
+        """The replies to commands that are executed as one."""
+        while (wire := self._open_wire(shard)) is None:
+            await self.ask(("PING",), shard)
+        try:
+            replies = await wire.step(commands)
+        except OSError as error:
+            raise explain(error, self.place) from error
+        if isinstance(replies, ReplyError):
+            raise explain(replies, self.place) from replies
+        return replies
+
+    def _open_wire(self, shard: int) -> Wire | None:
+        lines = self._lines.get(asyncio.get_running_loop())
+        line = lines.to.get(shard) if lines is not None else None
+        return line.wire if line is not None and line.wire is not None and line.wire.open else None
+
     @contextlib.contextmanager
     def together(self) -> Generator[None]:
         """What asyncio tasks that are made inside ask first goes to each server in one piece."""

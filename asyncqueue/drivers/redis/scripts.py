@@ -107,6 +107,10 @@ class Scripts:
         """The reply to a command."""
         return await self._ask(words)
 
+    async def step(self, *commands: Sequence[Word]) -> Any:
+        """The replies to commands that are executed as one."""
+        return await self._link.step(*commands, shard=self.shard)
+
     @property
     def is_resting(self) -> bool:
         """Whether it did not answer when it was last asked."""

@@ -38,6 +38,8 @@ SHORTEST: Final = 0.001
 """Seconds for which a claim waits; 0 would mean without end to the server."""
 LAST_WORD: Final = 1.0
 """Seconds for which a cancelled wait holds up whoever cancelled it."""
+LONGEST_LOOK: Final = 0.1
+"""Seconds after which a claim is unblocked again that was not there yet, at the most."""
 PAUSE: Final = 30.0
 """Seconds until a connection is tried again that could not be made."""
 MOST_KEPT: Final = 64
@@ -74,6 +76,8 @@ class Post:
     """The connection of one watch, on which its claims wait."""
 
     def __init__(self, connecting: asyncio.Task[tuple[Wire, int]]) -> None:
+        self.leftover: asyncio.Task[None] | None = None
+        """Gives back what a claim got whose waiter is gone."""
         self._connecting = connecting
 
     @property
@@ -94,9 +98,11 @@ class Post:
         return None if self.is_over or not self._connecting.done() else self._connecting.result()
 
     def close(self) -> None:
-        """Close the connection, on the event loop that it belongs to."""
+        """Close the connection, on the event loop that it belongs to, once nothing is to come."""
         loop = self._connecting.get_loop()
-        if loop is asyncio.get_running_loop():
+        if self.leftover is not None and not self.leftover.done() and not loop.is_closed():
+            self.leftover.add_done_callback(lambda _: self._close())
+        elif loop is asyncio.get_running_loop():
             self._close()
         elif not loop.is_closed():
             loop.call_soon_threadsafe(self._close)
@@ -123,6 +129,8 @@ class WaitingClaims:
         """Where the last job of these sources came from."""
         self._served: dict[Sources, tuple[Watch, Place]] = {}
         """Who has a claim waiting for a place, or had one and has not looked again since."""
+        self._withheld: dict[Watch, Place] = {}
+        """Who was not rung for what came to a place, since he last had a claim sent there."""
         self._posts: dict[Watch, Post] = {}
         self._refused = False
         self._not_before = 0.0
@@ -140,10 +148,11 @@ class WaitingClaims:
 
     def serves(self, watch: Watch, topic: str, told: bytes) -> bool:
         """Whether who has this watch gets what a ring tells of by a claim that waits, or got it."""
-        return any(
-            holder is watch and place.is_all_of(topic, told)
-            for holder, place in self._served.values()
-        )
+        for holder, place in self._served.values():
+            if holder is watch and place.is_all_of(topic, told):
+                self._withheld[watch] = place
+                return True
+        return False
 
     async def claim(self, wish: Wish, watch: Watch, patience: float) -> Claimed | None:
         """See :meth:`asyncqueue.drivers.base.Driver.claim_next`."""
@@ -151,6 +160,9 @@ class WaitingClaims:
         place = self._places.get(sources)
         in_vain = place is None or self._refused or watch.rung or patience < SHORTEST
         ready = None if in_vain else self._ready(watch)
+        withheld = self._withheld.pop(watch, None)
+        if withheld is not None and (ready is None or withheld != place):
+            return None  # Somebody may stand there of whom no claim that waits elsewhere hears.
         if place is None or ready is None:
             await watch.wait(patience)
             return None
@@ -167,6 +179,8 @@ class WaitingClaims:
         except asyncio.CancelledError:
             # What the server hands out all the same must not wait for its lease to run out.
             giving = self._give_back(asyncio.create_task(self._leftover(waiting, number)))
+            if (post := self._posts.get(watch)) is not None:
+                post.leftover = giving
             if not is_late:  # Else whoever waited for us has waited long enough.
                 await asyncio.wait((giving,), timeout=LAST_WORD)
             raise
@@ -177,6 +191,7 @@ class WaitingClaims:
 
     def leave(self, watch: Watch) -> None:
         """This watch was closed."""
+        self._withheld.pop(watch, None)
         post = self._posts.pop(watch, None)
         if post is not None:
             post.close()
@@ -189,7 +204,7 @@ class WaitingClaims:
 
     def forget(self) -> None:
         """Leave the connections to the process from which this one was forked."""
-        self._posts, self._served = {}, {}
+        self._posts, self._served, self._withheld = {}, {}, {}
 
     # Its connections
 
@@ -211,7 +226,8 @@ class WaitingClaims:
         wire = await self._router.connect(lambda: Wire(patience), address)
         number: Any = None
         try:
-            number = await wire.call(("CLIENT", "ID"))
+            replies = await wire.step((self._when_writable, ("CLIENT", "ID")))
+            number = replies if isinstance(replies, ReplyError) else replies[-1]
         finally:
             if not isinstance(number, int):
                 wire.give_up(ConnectionEndedError("nothing is to be sent on it"))
@@ -233,6 +249,14 @@ class WaitingClaims:
 
     # Their way
 
+    @property
+    def _when_writable(self) -> tuple[str, ...]:
+        """A write that changes nothing: a step with one waits until clients may write again.
+
+        Many servers crash when a command is unblocked that waits for the end of CLIENT PAUSE.
+        """
+        return "DEL", f"{self._scripts.tag}:nothing"
+
     def _send(self, wire: Wire, place: Place, wish: Wish, seconds: float) -> Waiting:
         line = f"{self._scripts.tag}:ready:{place.queue}:{place.priority}"
         claim = (1, repr(wish.lease), wish.worker, 1, *words_of(wish.sources))
@@ -247,9 +271,12 @@ class WaitingClaims:
 
         On its own connection it may reach the server later than what is to unblock it.
         """
+        pause = SHORTEST
         try:
             while not waiting.claimed.done():
-                await self._scripts.call("CLIENT", "UNBLOCK", number)
+                await self._scripts.step(self._when_writable, ("CLIENT", "UNBLOCK", number))
+                await asyncio.wait((waiting.claimed,), timeout=pause)
+                pause = min(2 * pause, LONGEST_LOOK)
         except DriverError as error:
             if isinstance(error.__cause__, ReplyError):
                 self._note_refusal(error.__cause__)  # Its time will be over soon.

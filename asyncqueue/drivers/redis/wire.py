@@ -119,6 +119,17 @@ class Wire(asyncio.Protocol):
             self._watchdog = self._loop.call_later(self._patience, self._watch)
         return future
 
+    async def step(self, commands: Sequence[Sequence[Word]]) -> Any:
+        """The replies to commands that are executed as one; or the first error among them."""
+        self.hold()
+        calls = [self.call(words) for words in (("MULTI",), *commands, ("EXEC",))]
+        self.let_go()
+        replies = await asyncio.gather(*calls, return_exceptions=True)
+        failed = [reply for reply in replies if isinstance(reply, Exception)]
+        if failed and not isinstance(failed[0], ReplyError):
+            raise failed[0]
+        return failed[0] if failed else replies[-1]
+
     def tell(self, words: Sequence[Word]) -> None:
         """Send a command whose reply is not that of a call."""
         if self._transport is not None:

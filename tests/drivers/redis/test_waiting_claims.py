@@ -396,19 +396,95 @@ async def test_a_closed_driver_has_no_connection_left(redis_url: str, port: int)
     await until_connections(port, before)
 
 
+@pytest.mark.parametrize("closes", [False, True], ids=["watch", "driver"])
+async def test_what_comes_from_far_to_one_who_is_gone_is_given_back(
+    redis_url: str, redis_prefix: str, port: int, monkeypatch: pytest.MonkeyPatch, closes: bool
+) -> None:
+    """It is cancelled while it takes its claim back, and what it watched is closed at once."""
+    async with opened(redis_url, prefix=redis_prefix) as witness:
+        async with opened(redis_url, prefix=redis_prefix) as driver:
+            with driver.watch(["queue:q"]) as watch:
+                await get_used_to(driver, watch)
+                before = blocked(port)
+                waiter = asyncio.create_task(next_of(driver, watch))
+                while blocked(port) == before:
+                    await asyncio.sleep(0)
+                be_far_away(monkeypatch)
+                run_elsewhere(driver, "a")
+                watch.ring()
+                for _ in range(3):  # By then it is on its way to take the claim back.
+                    await asyncio.sleep(0)
+                waiter.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await waiter
+            if not closes:
+                async with asyncio.timeout(5):
+                    while await ids(driver, State.PENDING) != {"a"}:
+                        await asyncio.sleep(0)
+        assert await ids(witness, State.PENDING) == {"a"}
+
+
+async def test_who_came_while_another_was_handed_out_is_not_forgotten(
+    driver: RedisDriver, watch: Watch, port: int
+) -> None:
+    """The ring was not passed on, and the next claim would wait elsewhere."""
+    await driver.enqueue([record("due", priority=3, delay=0.2)])
+    async with asyncio.timeout(5):
+        await watch.wait(5)
+    watch.clear()
+    async with waiting(driver, watch, port) as waiter:
+        await asyncio.sleep(0.25)  # It is due by the server's clock.
+        (number,) = re.findall(r"id=(\d+) [^\n]*cmd=blmove", ask(port, "CLIENT LIST"))
+        assert ask(port, f"CLIENT UNBLOCK {number}") == ":1\r\n"
+        run_elsewhere(driver, "a")
+        found = await waiter
+    assert found is not None
+    assert [one.id for one in found.claims] == ["due"]
+    assert await next_of(driver, watch) is None
+    assert [one.id for one in await claim(driver)] == ["a"]
+
+
+async def test_no_command_is_unblocked_while_the_server_is_paused(
+    driver: RedisDriver, watch: Watch, port: int
+) -> None:
+    """Many servers would crash: what waits there is the end of the pause."""
+    async with waiting(driver, watch, port) as waiter:
+        assert ask(port, "CLIENT PAUSE 300 WRITE") == "+OK\r\n"
+        watch.ring()
+        assert await waiter is not None
+    assert ask(port, "PING") == "+PONG\r\n"
+    await driver.enqueue([record("a")])
+    assert [one.id for one in await claim(driver)] == ["a"]
+
+
+async def test_a_connection_from_which_nothing_comes_keeps_nobody_busy(
+    driver: RedisDriver, watch: Watch, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with waiting(driver, watch, port) as waiter:
+        steps: list[object] = []
+        step = Wire.step
+        monkeypatch.setattr(Wire, "step", lambda *args: [steps.append(args), step(*args)][1])
+        be_far_away(monkeypatch, 0.5, only=b"*-1")
+        watch.ring()
+        await waiter
+    assert 0 < len(steps) < 20
+
+
 # Who may not
 
 
+@pytest.mark.parametrize("refused", ["blmove", "multi"])
 async def test_a_user_who_may_not_block_is_served_as_before(
     redis_server: RedisServer,
     redis_url: str,
     redis_prefix: str,
     caplog: pytest.LogCaptureFixture,
+    refused: str,
 ) -> None:
     caplog.set_level(logging.INFO, "asyncqueue.redis")
     async with operator(redis_url) as admin:
         await admin.call("ACL", "DELUSER", "unblocked")
-        rules = ("on", ">s3cret", "~*", "&*", "+@all", "-blmove")
+        rules = ("on", ">s3cret", "~*", "&*", "+@all", f"-{refused}")
         await admin.call("ACL", "SETUSER", "unblocked", *rules)
     url = redis_url.replace("//", "//unblocked:s3cret@")
     async with opened(url, prefix=redis_prefix) as driver:
@@ -425,7 +501,7 @@ async def test_a_user_who_may_not_block_is_served_as_before(
                 assert await driver.settle([ended(one) for one in got]) == [True]
             await until_connections(redis_server.port, before + 1)  # That of the subscriptions.
     (line,) = [one.message for one in caplog.records if "do not wait" in one.message]
-    assert "blmove" in line
+    assert refused in line
 
 
 async def test_a_user_who_may_not_unblock_loses_no_job(
@@ -477,6 +553,20 @@ async def test_where_a_server_cannot_wait_nobody_asks_it_to(
                 watch.clear()
                 assert await next_of(driver, watch, 0.02) is None
                 assert blocked(port) == 0
+
+
+def be_far_away(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.05, only: bytes = b"") -> None:
+    """Replies of the loop that runs now come so much later, if they begin like that."""
+    here = asyncio.get_running_loop()
+    received = Wire.data_received
+
+    def late(wire: Wire, data: bytes) -> None:
+        if asyncio.get_running_loop() is here and data.startswith(only):
+            here.call_later(seconds, received, wire, data)
+        else:
+            received(wire, data)
+
+    monkeypatch.setattr(Wire, "data_received", late)
 
 
 # A thread of its own stores jobs while the loop of the test stands still.
