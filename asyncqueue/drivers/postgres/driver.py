@@ -267,6 +267,7 @@ class PostgresDriver(Handle):
         session = await self._opened()
         async with session.completing.transaction(settlement) as connection:
             yield connection
+        self._unsure.found([settlement])
 
     async def _all_gone(
         self, removing: Callable[[Store], Awaitable[int]], *, atomic: bool = False

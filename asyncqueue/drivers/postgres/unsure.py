@@ -95,7 +95,7 @@ class Unsure:
         except DriverError:  # Unavailable, or one refused the linked ones when others were stored.
             self._lost(settlements, answers)
             raise
-        self._found(settlements)
+        self.found(settlements)
         return [answers.get(place, False) for place in range(len(settlements))]
 
     def _lost(self, settlements: Sequence[Settlement], answers: Mapping[int, Answer]) -> None:
@@ -126,7 +126,7 @@ class Unsure:
                 answers[place] = settled and self._settlements[s.id, s.token][1]
         return answers
 
-    def _found(self, settlements: Sequence[Settlement]) -> None:
+    def found(self, settlements: Sequence[Settlement]) -> None:
         """What became of these is known."""
         if self._settlements:
             now, known = time.monotonic(), {(s.id, s.token) for s in settlements}
