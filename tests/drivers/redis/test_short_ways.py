@@ -172,6 +172,19 @@ STANDING = [plain, nothing_left, late, late_only, came_back, levels, keyed, limi
 STANDING += [gaps, paused, fair]
 
 
+@contextlib.asynccontextmanager
+async def standing_anew(
+    standing: Any, url: str, prefix: str, clock: Clock
+) -> AsyncGenerator[tuple[RedisDriver, Shard]]:
+    """A store that holds this and nothing else."""
+    async with operator(url) as other:
+        shard = Shard(other, prefix)
+        await shard.clear()
+        async with opened(url, prefix=prefix, clock=clock) as driver:
+            await standing(driver)
+            yield driver, shard
+
+
 @pytest.mark.parametrize("limit", [1, 2, 3, 4])
 @pytest.mark.parametrize("standing", STANDING)
 async def test_jobs_of_one_line_are_claimed_as_any_others(
@@ -179,15 +192,11 @@ async def test_jobs_of_one_line_are_claimed_as_any_others(
 ) -> None:
     clock = Clock()
     claimed, left = [], []
-    async with operator(redis_url) as other:
-        shard = Shard(other, redis_prefix)
-        for sources in (TWO, [Q]):
-            await shard.clear()
-            async with opened(redis_url, prefix=redis_prefix, clock=clock) as driver:
-                await standing(driver)
-                for _ in range(4):
-                    claimed.append(await driver.claim(sources, limit, 30, "w1"))
-                    left.append(await shard.contents())
+    for sources in (TWO, [Q]):
+        async with standing_anew(standing, redis_url, redis_prefix, clock) as (driver, shard):
+            for _ in range(4):
+                claimed.append(await driver.claim(sources, limit, 30, "w1"))
+                left.append(await shard.contents())
     assert claimed[:4] == claimed[4:]
     assert left[:4] == left[4:]
 
@@ -199,13 +208,9 @@ async def test_what_is_left_of_one_line_is_told_as_of_any_others(
     standing: Any, limit: int, look_at: int, redis_url: str, redis_prefix: str
 ) -> None:
     clock, told = Clock(), []
-    async with operator(redis_url) as other:
-        shard = Shard(other, redis_prefix)
-        for sources in (TWO, [Q]):
-            await shard.clear()
-            async with opened(redis_url, prefix=redis_prefix, clock=clock) as driver:
-                await standing(driver)
-                (scripts,) = driver._shards.all
-                asked = (limit, "30.0", "w1", look_at, *words_of(sources))
-                told.append([await scripts.run("claim", *asked) for _ in range(4)])
+    for sources in (TWO, [Q]):
+        async with standing_anew(standing, redis_url, redis_prefix, clock) as (driver, _):
+            (scripts,) = driver._shards.all
+            asked = (limit, "30.0", "w1", look_at, *words_of(sources))
+            told.append([await scripts.run("claim", *asked) for _ in range(4)])
     assert told[0] == told[1]

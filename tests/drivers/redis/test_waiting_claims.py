@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from asyncqueue.drivers.redis import RedisDriver
     from asyncqueue.record import Claimed
     from tests.servers.redis import RedisServer
+    from tests.servers.redis_groups import RedisCluster
 
 LONG = 0.9
 """Seconds: what happens earlier was not the end of its time."""
@@ -79,6 +80,18 @@ async def waiting(
 
 def connections(port: int) -> int:
     return ask(port, "CLIENT LIST").count("name=")
+
+
+@contextlib.asynccontextmanager
+async def two_waiting(
+    driver: RedisDriver, watch: Watch, port: int
+) -> AsyncGenerator[tuple[Waiter, Waiter, tuple[RedisDriver, Watch]]]:
+    """Two whose claims wait, and who the second one is."""
+    async with other(driver) as twin:
+        with twin.watch(["queue:q"]) as its:
+            await get_used_to(twin, its)
+            async with waiting(driver, watch, port) as one, waiting(twin, its, port) as two:
+                yield one, two, (twin, its)
 
 
 async def until_connections(port: int, most: int) -> None:
@@ -242,15 +255,9 @@ async def test_a_claim_that_reaches_the_server_late_does_not_wait_there(
 async def test_several_waiting_claims_get_one_job_each(
     driver: RedisDriver, watch: Watch, port: int
 ) -> None:
-    async with other(driver) as twin:
-        with twin.watch(["queue:q"]) as its:
-            await get_used_to(twin, its)
-            async with (
-                waiting(driver, watch, port) as one,
-                waiting(twin, its, port) as two,
-            ):
-                await driver.enqueue([record(id) for id in "abc"])
-                found = [await one, await two]
+    async with two_waiting(driver, watch, port) as (one, two, _):
+        await driver.enqueue([record(id) for id in "abc"])
+        found = [await one, await two]
     got = [claimed.id for each in found if each is not None for claimed in each.claims]
     assert sorted(got) == ["a", "b"]
     assert await ids(driver, State.PENDING) == {"c"}
@@ -260,19 +267,13 @@ async def test_whoever_comes_too_late_waits_as_others_do(
     driver: RedisDriver, watch: Watch, port: int
 ) -> None:
     """One job wakes both; he who got nothing does not wake the server again for each job."""
-    async with other(driver) as twin:
-        with twin.watch(["queue:q"]) as its:
-            await get_used_to(twin, its)
-            async with (
-                waiting(driver, watch, port) as one,
-                waiting(twin, its, port) as two,
-            ):
-                await driver.enqueue([record("a")])
-                found = await one, await two
-            assert [each for each in found if each is None] == [None]
-            late, mine = (driver, watch) if found[0] is None else (twin, its)
-            assert await next_of(late, mine, 0.05) is None
-            assert blocked(port) == 0
+    async with two_waiting(driver, watch, port) as (one, two, other_one):
+        await driver.enqueue([record("a")])
+        found = await one, await two
+        assert [each for each in found if each is None] == [None]
+        late, mine = (driver, watch) if found[0] is None else other_one
+        assert await next_of(late, mine, 0.05) is None
+        assert blocked(port) == 0
 
 
 async def test_a_paused_queue_keeps_the_server_quiet(
@@ -567,6 +568,23 @@ def be_far_away(monkeypatch: pytest.MonkeyPatch, seconds: float = 0.05, only: by
             received(wire, data)
 
     monkeypatch.setattr(Wire, "data_received", late)
+
+
+async def test_they_wait_at_the_node_that_holds_the_keys(
+    redis_cluster_server: RedisCluster, redis_prefix: str
+) -> None:
+    async with opened(redis_cluster_server.url, prefix=redis_prefix) as driver:
+        with driver.watch(["queue:q"]) as watch:
+            await get_used_to(driver, watch)
+            for id in "abc":
+                watch.clear()
+                waiter = asyncio.create_task(next_of(driver, watch))
+                await asyncio.sleep(0)  # It is sent.
+                await driver.enqueue([record(id)])
+                found = await waiter
+                assert found is not None
+                assert [one.id for one in found.claims] == [id]
+                assert not watch.rung
 
 
 # A thread of its own stores jobs while the loop of the test stands still.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -39,6 +40,10 @@ class Hired:
                 line = await self._process.stdout.readline()
                 assert line, "the worker has ended"
                 self.ran.append(int(line))
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._process.send_signal(number)
 
     async def rest(self) -> list[int]:
         """What it said that was not read yet, once it has ended."""
@@ -107,6 +112,29 @@ async def test_a_crash_of_the_server_loses_nothing_that_it_had_written(
         server.start()
         await one.until(200)
         assert set(one.ran) == set(range(200))
+
+
+@pytest.mark.faults
+async def test_an_idle_worker_that_is_suspended_and_killed_keeps_one_job_until_its_lease_ends(
+    redis_url: str, redis_prefix: str
+) -> None:
+    """Its next claim waits at the server, which hands the job out though nobody reads of it."""
+    async with producing(redis_url, redis_prefix) as queue:
+        async with hired(redis_url, redis_prefix) as one:
+            for number in range(3):  # From then on its claims wait.
+                await queue.dispatch(RedisNumber(number))
+                await one.until(number + 1)
+            while (await queue.stats())["default"].processing:
+                await asyncio.sleep(0.01)
+            one.signal(signal.SIGSTOP)
+            await queue.dispatch_many([RedisNumber(number) for number in range(3, 8)])
+            kept = (await queue.stats())["default"].processing
+            assert kept <= 1  # None where it was stopped between two of them.
+            one.signal(signal.SIGKILL)
+        async with hired(redis_url, redis_prefix) as other:
+            await other.until(5)
+        assert sorted(other.ran) == list(range(3, 8))
+        assert not kept or other.ran[-1] == 3
 
 
 @pytest.mark.faults
